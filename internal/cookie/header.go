@@ -1,0 +1,143 @@
+package cookie
+
+import (
+	"iter"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// pairs walks over the cookies of a Cookie field as a browser writes them: separated by
+// semicolons and nothing else, quotes having no meaning (RFC 6265, section 4.2.1).
+func pairs(line string) iter.Seq[string] { return strings.SplitSeq(line, ";") }
+
+// split takes a pair apart as servers do: white space around name and value is none of theirs. A
+// pair without an equals sign is a name without a value; some servers read it so.
+func split(pair string) (name, value string) {
+	name, value, _ = strings.Cut(pair, "=")
+	return strings.Trim(name, " \t"), strings.Trim(value, " \t")
+}
+
+// StripRequest takes the gateway's cookies, of any of its names, out of a request's header, so
+// that no upstream sees them. Other cookies are left byte for byte.
+func StripRequest(h http.Header) {
+	lines := h["Cookie"]
+	if !carriesReserved(lines) {
+		return
+	}
+	kept := make([]string, 0, len(lines))
+	for _, line := range lines {
+		if line = without(line); line != "" {
+			kept = append(kept, line)
+		}
+	}
+	if len(kept) == 0 {
+		delete(h, "Cookie")
+		return
+	}
+	h["Cookie"] = kept
+}
+
+func carriesReserved(lines []string) bool {
+	for _, line := range lines {
+		for part := range pairs(line) {
+			if name, _ := split(part); reserved(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func without(line string) string {
+	var b strings.Builder
+	b.Grow(len(line))
+	for part := range pairs(line) {
+		if name, _ := split(part); reserved(name) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(';')
+		} else {
+			part = strings.TrimLeft(part, " \t")
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}
+
+// FilterResponse takes out of an upstream's response header what would set or clear the gateway's
+// cookies: Set-Cookie fields of its names, and the "cookies" of Clear-Site-Data, by which a
+// browser drops every cookie of the domain (Clear Site Data, section 3.1).
+func FilterResponse(h http.Header) {
+	if lines, ok := h["Set-Cookie"]; ok {
+		filterSetCookie(h, lines)
+	}
+	if lines, ok := h["Clear-Site-Data"]; ok {
+		filterClearSiteData(h, lines)
+	}
+}
+
+func filterSetCookie(h http.Header, lines []string) {
+	kept := lines[:0:0]
+	for _, line := range lines {
+		pair, _, _ := strings.Cut(line, ";")
+		name, value := split(pair)
+		if reserved(name) || name == "" && startsReserved(value) || strings.ContainsFunc(line, control) {
+			continue
+		}
+		kept = append(kept, line)
+	}
+	if len(kept) == len(lines) {
+		return
+	}
+	if len(kept) == 0 {
+		delete(h, "Set-Cookie")
+		return
+	}
+	h["Set-Cookie"] = kept
+}
+
+// control selects the characters for which browsers ignore a Set-Cookie field as a whole (RFC
+// 6265bis, section 5.6). Some cut it there instead, or trim them off, so that a name which is not
+// the gateway's here could be when the field has arrived.
+func control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+
+// startsReserved reports whether a cookie without a name has a value that a browser sends back so
+// that it reads as one of the gateway's: "=multi_session=x" comes back as "multi_session=x".
+func startsReserved(value string) bool {
+	name, _ := split(value)
+	return reserved(name)
+}
+
+// everythingElse is what the wildcard of Clear-Site-Data stands for, cookies left out.
+const everythingElse = `"cache", "clientHints", "executionContexts", "prefetchCache", "prerenderCache", "storage"`
+
+func filterClearSiteData(h http.Header, lines []string) {
+	var kept []string
+	for _, line := range lines {
+		for directive := range strings.SplitSeq(line, ",") {
+			directive = strings.TrimSpace(directive)
+			// Browsers compare exactly; one that does not must not find what this one left.
+			switch strings.ToLower(strings.Trim(directive, `"`)) {
+			case "", "cookies":
+			case "*":
+				kept = append(kept, everythingElse)
+			default:
+				kept = append(kept, directive)
+			}
+		}
+	}
+	if len(kept) == 0 {
+		delete(h, "Clear-Site-Data")
+		return
+	}
+	h["Clear-Site-Data"] = []string{strings.Join(kept, ", ")}
+}
+
+func parseAddr(host string) (netip.Addr, error) {
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		host = strings.TrimSuffix(inner, "]")
+	}
+	return netip.ParseAddr(host)
+}

@@ -1,0 +1,142 @@
+// Package cookie is the gateway's own cookie, the one that names a browser's jar, and what keeps
+// it between the browser and the gateway: upstreams neither see it nor set or clear it.
+package cookie
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// The names of the jar's cookie, by how safely a browser can hold it.
+const (
+	// NameHost is for HTTPS. By its prefixes the browser takes the cookie only with Secure, Path=/
+	// and no Domain, so from this very host, and, where it knows the second one, only with HttpOnly
+	// from a Set-Cookie header (RFC 6265bis, section 4.1.3).
+	NameHost = "__Host-Http-multi_session"
+
+	// NameDomain is for HTTPS where one jar serves all hosts of a domain.
+	NameDomain = "__Secure-multi_session"
+
+	// NamePlain is for plain HTTP, where browsers take no prefix.
+	NamePlain = "multi_session"
+)
+
+// names are all of the gateway's: none of them is the upstream's business, whichever is in use.
+var names = [...]string{NameHost, NameDomain, NamePlain}
+
+func reserved(name string) bool {
+	for _, n := range names {
+		if name == n {
+			return true
+		}
+	}
+	return false
+}
+
+// Options say which cookie a site uses.
+type Options struct {
+	Domain       string // registrable domain or below, without a leading dot; empty for one jar a host
+	InsecureHTTP bool   // allow plain HTTP off loopback
+}
+
+// ErrInsecure reports a request over plain HTTP from a host that is not loopback. A cookie there
+// could be read and replaced by anybody on the way.
+var ErrInsecure = errors.New("plain HTTP on a host that is not loopback")
+
+// Jar is the jar's cookie as one site has it. It is a small value.
+type Jar struct {
+	Name   string
+	Domain string // empty for a host-only cookie
+	Secure bool
+}
+
+// For returns the cookie of a request's site. Host is the host as the browser names it, without a
+// port and in lower case. A host outside of Options.Domain gets a cookie of its own. Over plain
+// HTTP it is ErrInsecure unless the host is loopback, where the browser talks to its own machine,
+// or Options say otherwise.
+func (o Options) For(https bool, host string) (Jar, error) {
+	domain := ""
+	if o.Domain != "" && Within(host, o.Domain) {
+		domain = o.Domain
+	}
+	switch {
+	case https && domain != "":
+		return Jar{Name: NameDomain, Domain: domain, Secure: true}, nil
+	case https:
+		return Jar{Name: NameHost, Secure: true}, nil
+	case o.InsecureHTTP || Loopback(host):
+		return Jar{Name: NamePlain, Domain: domain}, nil
+	default:
+		return Jar{}, ErrInsecure
+	}
+}
+
+// Within reports whether host is the domain or below it.
+func Within(host, domain string) bool {
+	rest, ok := strings.CutSuffix(host, domain)
+	return ok && (rest == "" || strings.HasSuffix(rest, "."))
+}
+
+// Loopback reports whether a host name can only mean the machine that the browser runs on
+// (RFC 6761, section 6.3, and the addresses behind it). Host may be in brackets.
+func Loopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := parseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// Read returns the token of the request's jar cookie. Without one it is the zero token. It is also
+// the zero token where there is any doubt: two jar cookies, of which one may have been planted
+// (RFC 6265, section 8.6), or a malformed one.
+func (j Jar) Read(h http.Header) session.Token {
+	var value string
+	found := 0
+	for _, line := range h["Cookie"] {
+		for part := range pairs(line) {
+			if name, v := split(part); name == j.Name {
+				value = v
+				found++
+			}
+		}
+	}
+	if found != 1 {
+		return session.Token{}
+	}
+	token, err := session.ParseToken(value)
+	if err != nil {
+		return session.Token{}
+	}
+	return token
+}
+
+// Set gives the browser a token. With a maxAge of zero the browser forgets it when it closes.
+func (j Jar) Set(h http.Header, token session.Token, maxAge time.Duration) {
+	c := j.cookie(token.Reveal())
+	c.MaxAge = int(maxAge / time.Second)
+	h.Add("Set-Cookie", c.String())
+}
+
+// Clear takes the token from the browser.
+func (j Jar) Clear(h http.Header) {
+	c := j.cookie("")
+	c.MaxAge = -1
+	h.Add("Set-Cookie", c.String())
+}
+
+func (j Jar) cookie(value string) http.Cookie {
+	return http.Cookie{
+		Name:     j.Name,
+		Value:    value,
+		Path:     "/",
+		Domain:   j.Domain,
+		Secure:   j.Secure,
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+	}
+}

@@ -1,0 +1,219 @@
+// Package password signs in the users that the configuration names, by the hashes of their
+// passwords.
+//
+// # What a guesser can find out
+//
+// Whether a user exists is told neither by answers, which are the same, nor by the time they take:
+// for an unknown user a decoy hash is checked, with the parameters of some configured user, under
+// the same limits. What remains is in the limits of accounts.
+//
+// A user's name and e-mail address share one, as they are one account, while an unknown name and an
+// unknown address have one each. So whoever uses up an account's under the name, and finds the
+// address throttled as well from a network that has not failed yet, knows that both are one user's.
+// With 10 failures an address this takes 100 guesses from ten networks within the window, for a
+// single pair of name and address. A limit for each would hide it, and would double what everybody
+// can guess at every user. And a guesser behind an address that the user signs in from can see,
+// once the account's limit is used up, that it does not apply there.
+//
+// # Passwords
+//
+// They are compared byte by byte, as typed. NIST SP 800-63B proposes to normalise Unicode first,
+// but caddy hash-password does not, and only the program that makes a hash can decide that.
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// maxPasswordBytes is longer than any password, and short enough to be hashed for strangers.
+const maxPasswordBytes = 1024
+
+// Config is what an administrator says about the method.
+type Config struct {
+	ID     string // of the login method; has no colon
+	Users  []User
+	Limits login.Limits
+}
+
+// Method is a login.PasswordMethod and login.Lister. It is not changed once made.
+type Method struct {
+	id         string
+	limits     login.Limits
+	throttle   *login.Throttle
+	budget     *Budget
+	byName     map[string]*user // folded
+	byEmail    map[string]*user // folded
+	identities map[string]*session.Identity
+	subjects   []string
+	decoys     decoys
+
+	leastName, mostName int
+}
+
+var (
+	_ login.PasswordMethod = (*Method)(nil)
+	_ login.Lister         = (*Method)(nil)
+)
+
+// user is a User in the form that sign-in needs.
+type user struct {
+	identity *session.Identity
+	hash     hash
+}
+
+// The lengths of names that a form should let through whatever the users are called, so that it
+// does not give away how long the names are.
+const (
+	commonNameLeast = 3
+	commonNameMost  = 30
+)
+
+// New returns the method for a configuration, or an error that names the user and what is wrong
+// with the user, but never a hash. Throttle and budget are those of the process, whatever the
+// configuration; they must not be nil.
+func New(c Config, throttle *login.Throttle, budget *Budget) (*Method, error) {
+	m := &Method{
+		id:         c.ID,
+		limits:     c.Limits,
+		throttle:   throttle,
+		budget:     budget,
+		byName:     make(map[string]*user, len(c.Users)),
+		byEmail:    make(map[string]*user, len(c.Users)),
+		identities: make(map[string]*session.Identity, len(c.Users)),
+		leastName:  commonNameLeast,
+		mostName:   commonNameMost,
+	}
+	if c.ID == "" || strings.Contains(c.ID, ":") {
+		return nil, fmt.Errorf("login %q: the id must not be empty or have a colon", c.ID)
+	}
+	if err := c.Limits.Validate(); err != nil {
+		return nil, fmt.Errorf("login %s: %w", c.ID, err)
+	}
+	for i := range c.Users {
+		if err := m.add(&c.Users[i]); err != nil {
+			return nil, fmt.Errorf("login %s: user %q: %w", c.ID, c.Users[i].Name, err)
+		}
+	}
+	if len(m.decoys) == 0 {
+		if err := budget.fits(defaultHash); err != nil {
+			return nil, fmt.Errorf("login %s: without users, a hash as caddy hash-password makes it %w", c.ID, err)
+		}
+		m.decoys = decoys{newDecoy("", defaultHash)}
+	}
+	return m, nil
+}
+
+func (m *Method) add(u *User) error {
+	identity, err := u.identity(m.id)
+	if err != nil {
+		return err
+	}
+	h, err := parseHash(u.Hash)
+	if err != nil {
+		return fmt.Errorf("hash: %w", err)
+	}
+	if err := m.budget.fits(h); err != nil {
+		return fmt.Errorf("hash: %w", err)
+	}
+
+	known := &user{identity: identity, hash: h}
+	name := fold(identity.UserName)
+	if m.byName[name] != nil {
+		return errors.New("name: another user has it")
+	}
+	m.byName[name] = known
+	if identity.Email != "" {
+		if other := m.byEmail[identity.Email]; other != nil {
+			return fmt.Errorf("e-mail %q: user %q has it", u.Email, other.identity.UserName)
+		}
+		m.byEmail[identity.Email] = known
+	}
+	m.identities[identity.Account.Subject] = identity
+	m.subjects = append(m.subjects, identity.Account.Subject)
+	m.decoys = append(m.decoys, newDecoy(u.Hash, h))
+	m.leastName = min(m.leastName, len(name))
+	m.mostName = max(m.mostName, len(name))
+	return nil
+}
+
+// ID implements login.Method.
+func (m *Method) ID() string { return m.id }
+
+// Subjects implements login.Lister. The subjects are the user names, in the configuration's order.
+func (m *Method) Subjects() []string { return slices.Clone(m.subjects) }
+
+// UserNameLength implements login.PasswordMethod: 3 to 30 characters, or more where a user's name
+// needs it.
+func (m *Method) UserNameLength() (least, most int) { return m.leastName, m.mostName }
+
+// Current implements login.Method. An identity has no times: the configuration does not know since
+// when a user is in it.
+func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
+	identity, ok := m.identities[recorded.Account.Subject]
+	return identity, ok
+}
+
+// Authenticate implements login.PasswordMethod. An error that is not one of login's says that ctx
+// ended before the password was looked at, and wraps its cause.
+//
+// An empty password is nobody's, and ErrBadCredentials before anything is looked up, counted or
+// hashed.
+func (m *Method) Authenticate(ctx context.Context, c login.Credentials) (*session.Identity, error) {
+	switch {
+	case len(c.Password) > maxPasswordBytes:
+		return nil, login.ErrPasswordTooLong
+	case c.Password == "":
+		return nil, login.ErrBadCredentials
+	}
+
+	known, name := m.resolve(c.Identifier)
+	attempt, err := m.throttle.Admit(ctx, m.limits, name, c.ClientIP)
+	if err != nil {
+		return nil, err
+	}
+	defer attempt.Fail() // unless told otherwise below
+
+	// From here on known and unknown users differ in nothing but what is compared at the end.
+	h := m.decoys.pick(name)
+	if known != nil {
+		h = known.hash
+	}
+	matched, err := m.budget.matches(ctx, h, []byte(c.Password))
+	if err != nil {
+		attempt.Withdraw()
+		return nil, err
+	}
+	if !matched || known == nil {
+		return nil, login.ErrBadCredentials
+	}
+	attempt.Succeed()
+	return known.identity, nil
+}
+
+// resolve returns the user that is meant, nil for an unknown one, and the one name that stands for
+// whoever it is. A known user's is what it would be if the user were unknown, so that nothing that
+// is counted by it depends on who is configured.
+func (m *Method) resolve(id login.Identifier) (known *user, name string) {
+	if id.Email != "" && id.UserName == "" {
+		email := fold(id.Email)
+		if known = m.byEmail[email]; known == nil {
+			return nil, m.id + ":e-mail:" + email
+		}
+		return known, m.throttleName(known.identity.UserName)
+	}
+	if id.Email == "" { // both is nobody: they are never mixed
+		known = m.byName[fold(id.UserName)]
+	}
+	return known, m.throttleName(id.UserName)
+}
+
+func (m *Method) throttleName(userName string) string {
+	return m.id + ":name:" + fold(userName)
+}

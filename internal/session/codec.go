@@ -1,0 +1,132 @@
+package session
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// recordVersion is the version of the jar records that this code writes. It reads this one only:
+// a record of a later release is refused, not guessed at.
+const recordVersion = 1
+
+// ErrUnreadable reports a stored jar that this release cannot read: damaged, or written by a later
+// release. Whoever names it is signed out, and it is left as it is.
+var ErrUnreadable = errors.New("stored jar is not readable")
+
+// The stored form of a jar. JSON, so that a release to come can add members and an operator can
+// read a record; it is decoded once a jar and not once a request.
+type (
+	jarRecord struct {
+		Version   int             `json:"v"`
+		ID        string          `json:"id"`
+		CreatedAt time.Time       `json:"created_at"`
+		Active    string          `json:"active,omitempty"`
+		Sessions  []sessionRecord `json:"sessions"`
+	}
+	sessionRecord struct {
+		ID         string    `json:"id"`
+		Handle     string    `json:"handle"`
+		Identity   *Identity `json:"identity"`
+		CreatedAt  time.Time `json:"created_at"`
+		LastUsedAt time.Time `json:"last_used_at"`
+		ExpiresAt  time.Time `json:"expires_at"`
+		IP         string    `json:"ip,omitempty"`
+		UserAgent  string    `json:"user_agent,omitempty"`
+	}
+)
+
+func encodeJar(j *Jar) ([]byte, error) {
+	rec := jarRecord{
+		Version:   recordVersion,
+		ID:        j.ID,
+		CreatedAt: j.CreatedAt,
+		Active:    j.Active,
+		Sessions:  make([]sessionRecord, len(j.Sessions)),
+	}
+	for i, s := range j.Sessions {
+		rec.Sessions[i] = sessionRecord{s.ID, s.Handle, s.Recorded, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent}
+	}
+	data, err := json.Marshal(rec)
+	if err != nil {
+		return nil, fmt.Errorf("encode jar %s: %w", j.ID, err)
+	}
+	return data, nil
+}
+
+// decodeJar reads a record and refuses, with ErrUnreadable, one that breaks what the rest of the
+// package takes for granted.
+func decodeJar(data []byte) (*Jar, error) {
+	var version struct {
+		V int `json:"v"`
+	}
+	if err := json.Unmarshal(data, &version); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	if version.V != recordVersion {
+		return nil, fmt.Errorf("%w: version %d, want %d", ErrUnreadable, version.V, recordVersion)
+	}
+	var rec jarRecord
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	dec.UseNumber() // a float64 would make one of two long numbers, and rules compare claims
+	if err := dec.Decode(&rec); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	if rec.ID == "" {
+		return nil, fmt.Errorf("%w: it has no id", ErrUnreadable)
+	}
+	jar := &Jar{ID: rec.ID, CreatedAt: rec.CreatedAt, Active: rec.Active, Sessions: make([]Session, 0, len(rec.Sessions))}
+	accounts := make(map[Account]bool, len(rec.Sessions))
+	ids := make(map[string]bool, len(rec.Sessions))
+	for i, s := range rec.Sessions {
+		switch {
+		case s.ID == "" || s.Handle == "":
+			return nil, fmt.Errorf("%w: session %d has no name", ErrUnreadable, i)
+		case s.Identity == nil:
+			return nil, fmt.Errorf("%w: session %d has no identity", ErrUnreadable, i)
+		case accounts[s.Identity.Account]:
+			return nil, fmt.Errorf("%w: session %d is of an account that has one already", ErrUnreadable, i)
+		case jar.find(s.Handle) >= 0 || ids[s.ID]:
+			return nil, fmt.Errorf("%w: session %d has a name that is taken", ErrUnreadable, i)
+		}
+		if err := s.Identity.Validate(); err != nil {
+			return nil, fmt.Errorf("%w: session %d: %w", ErrUnreadable, i, err)
+		}
+		accounts[s.Identity.Account] = true
+		ids[s.ID] = true
+		jar.Sessions = append(jar.Sessions, Session{s.ID, s.Handle, s.Identity, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent})
+	}
+	return jar, nil
+}
+
+// indexTerms are what a jar is found by when it is not the browser that asks.
+func indexTerms(j *Jar) []string {
+	terms := []string{jarTerm(j.ID)}
+	methods := make(map[string]bool, 1)
+	for i := range j.Sessions {
+		s := &j.Sessions[i]
+		terms = append(terms, accountTerm(s.Recorded.Account), handleTerm(s.Handle), sessionTerm(s.ID))
+		if method := s.Recorded.Account.Method; !methods[method] {
+			methods[method] = true
+			terms = append(terms, methodTerm(method))
+		}
+	}
+	return terms
+}
+
+func jarTerm(id string) string           { return "jar:" + id }
+func handleTerm(handle string) string    { return "handle:" + handle }
+func sessionTerm(id string) string       { return "session:" + id }
+func methodTerm(method string) string    { return "method:" + digest(method) }
+func accountTerm(account Account) string { return "account:" + digest(account.ID()) }
+
+// digest gives text of any length a fixed one, within a store's limit for terms.
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}

@@ -1,0 +1,129 @@
+package session
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Account is who signed in: a subject as one login method knows it. Two methods never share an
+// account, whatever their e-mail addresses say.
+type Account struct {
+	Method  string `json:"method"`  // the login method's id; has no colon
+	Subject string `json:"subject"` // unique and never reassigned within the method
+}
+
+// ID is the account's public id, "method:subject". Distinct accounts have distinct ids, because
+// a method's id has no colon.
+func (a Account) ID() string { return a.Method + ":" + a.Subject }
+
+// Identity is what a login method says about an account. Once handed out it is not changed: it
+// is shared between requests.
+type Identity struct {
+	Account       Account        `json:"account"`
+	UserName      string         `json:"user_name"`
+	Name          string         `json:"name,omitempty"`
+	Email         string         `json:"email,omitempty"` // lower case
+	EmailVerified bool           `json:"email_verified,omitempty"`
+	Picture       string         `json:"picture,omitempty"` // URL
+	Groups        []string       `json:"groups,omitempty"`
+	Claims        map[string]any `json:"claims,omitempty"` // as encoding/json decodes them, long numbers as json.Number
+
+	// CreatedAt and UpdatedAt are when the method's record of the account was made and last
+	// changed. Where a method does not know, sign-in sets them to its own time.
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// DisplayName is the name, or where there is none the user name.
+func (id *Identity) DisplayName() string {
+	if id.Name != "" {
+		return id.Name
+	}
+	return id.UserName
+}
+
+// Validate refuses what could not be told to an upstream unchanged. Upstreams read identity from
+// header fields, where white space at the ends is dropped, control characters end the field and a
+// comma separates groups (RFC 9110, sections 5.5 and 5.6.1); a value that changes on the way could
+// name somebody else.
+func (id *Identity) Validate() error {
+	switch {
+	case id.Account.Method == "" || strings.Contains(id.Account.Method, ":"):
+		return fmt.Errorf("login method id %q: must not be empty or have a colon", id.Account.Method)
+	case id.Account.Subject == "":
+		return errors.New("subject: must not be empty")
+	case id.UserName == "":
+		return errors.New("user name: must not be empty")
+	}
+	for _, field := range []struct{ name, value string }{
+		{"login method id", id.Account.Method},
+		{"subject", id.Account.Subject},
+		{"user name", id.UserName},
+		{"name", id.Name},
+		{"e-mail", id.Email},
+		{"picture", id.Picture},
+	} {
+		if err := validText(field.value); err != nil {
+			return fmt.Errorf("%s %q: %w", field.name, field.value, err)
+		}
+	}
+	for _, group := range id.Groups {
+		switch err := validText(group); {
+		case err != nil:
+			return fmt.Errorf("group %q: %w", group, err)
+		case group == "":
+			return errors.New("group: must not be empty")
+		case strings.Contains(group, ","):
+			return fmt.Errorf("group %q: must not have a comma, which separates groups", group)
+		}
+	}
+	return nil
+}
+
+// maxTextBytes bounds each text of an identity, so that the headers made of it stay within what
+// upstreams accept.
+const maxTextBytes = 1024
+
+// maxIdentityBytes bounds an identity as it is stored, groups and claims and all, so that a jar of
+// MaxSessionsLimit sessions stays within storage.MaxValueBytes.
+const maxIdentityBytes = 16 << 10
+
+// fits refuses an identity that is too large to be stored, or that cannot be.
+func (id *Identity) fits() error {
+	stored, err := json.Marshal(id)
+	if err != nil {
+		return err
+	}
+	if len(stored) > maxIdentityBytes {
+		return fmt.Errorf("takes %d bytes with its groups and claims, more than %d", len(stored), maxIdentityBytes)
+	}
+	return nil
+}
+
+func validText(s string) error {
+	switch {
+	case len(s) > maxTextBytes:
+		return fmt.Errorf("must not be longer than %d bytes", maxTextBytes)
+	case !utf8.ValidString(s):
+		return errors.New("must be valid UTF-8")
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return errors.New("must not have control characters")
+	case strings.TrimSpace(s) != s:
+		return errors.New("must not begin or end with white space")
+	}
+	return nil
+}
+
+// Directory knows who accounts are now. It is asked on every request, concurrently, and answers
+// from memory.
+type Directory interface {
+	// Current returns who recorded.Account is at this moment, and false where the account is
+	// gone, disabled, or of a login method that is no longer configured: its sessions are then
+	// dead. Where the method knows nothing newer it returns recorded itself.
+	Current(recorded *Identity) (*Identity, bool)
+}

@@ -1,0 +1,197 @@
+package session
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddy-multi-session/gateway/storage"
+)
+
+// Jars is the jars of one store, with the ones in use kept decoded in memory. It is shared by all
+// that uses the store, across reloads of the configuration. Its methods may be called concurrently.
+//
+// The memory is sound only while every write to the store goes through this one Jars: that is what
+// NewJars's exclusive says. Without it every load asks the store.
+type Jars struct {
+	store     storage.Store
+	exclusive bool
+	shards    [jarShards]jarShard
+}
+
+// The jars kept in memory, a few KiB each: some 16,000 browsers active at a time. What does not fit
+// is read from the store again.
+const (
+	jarShards   = 64
+	jarsByShard = 256
+)
+
+// jarShard is a part of the memory. On a full shard any one jar makes room: random replacement
+// needs no bookkeeping on the way of a request, so readers share the lock.
+type jarShard struct {
+	mu    sync.RWMutex
+	kept  map[Key]storedJar
+	epoch uint64 // counts the writes that ended
+}
+
+// storedJar is a jar as it is in the store, and the revision it has there.
+type storedJar struct {
+	*Jar
+	revision storage.Revision
+}
+
+// errNoJar reports that no jar has the key.
+var errNoJar = errors.New("no such jar")
+
+// NewJars returns the jars of a store. Exclusive says that nothing else writes to it, neither in
+// this process nor in another.
+func NewJars(store storage.Store, exclusive bool) *Jars {
+	j := &Jars{store: store, exclusive: exclusive}
+	for i := range j.shards {
+		j.shards[i].kept = make(map[Key]storedJar)
+	}
+	return j
+}
+
+func (j *Jars) shard(key Key) *jarShard { return &j.shards[key[0]%jarShards] }
+
+// load returns the jar under key, from memory where it is there. Its sessions may be dead; judging
+// them is the caller's. Errors are errNoJar, ErrUnreadable, or the store's.
+func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
+	shard := j.shard(key)
+	shard.mu.RLock()
+	jar, ok := shard.kept[key]
+	epoch := shard.epoch
+	shard.mu.RUnlock()
+	if ok {
+		return jar, nil
+	}
+	record, revision, err := j.store.Get(ctx, key.storeKey())
+	if errors.Is(err, storage.ErrNotFound) {
+		return storedJar{}, errNoJar
+	}
+	if err != nil {
+		return storedJar{}, fmt.Errorf("load jar: %w", err)
+	}
+	decoded, err := decodeJar(record.Value)
+	if err != nil {
+		return storedJar{}, err
+	}
+	jar = storedJar{decoded, revision}
+	if j.exclusive {
+		shard.mu.Lock()
+		// A write that ended since may have changed or removed what was read.
+		if shard.epoch == epoch {
+			shard.keep(key, jar)
+		}
+		shard.mu.Unlock()
+	}
+	return jar, nil
+}
+
+// keep puts a jar into memory. The caller holds the lock.
+func (s *jarShard) keep(key Key, jar storedJar) {
+	if len(s.kept) >= jarsByShard {
+		for other := range s.kept {
+			delete(s.kept, other)
+			break
+		}
+	}
+	s.kept[key] = jar
+}
+
+// written ends a write to the jar under key that was begun at the given epoch: what memory has is
+// replaced by jar, or forgotten where jar is nil. Of several writes that overlapped, the one that
+// ended last need not be the one that the store took last, so none but the first to end is kept.
+func (s *jarShard) written(key Key, jar *storedJar, epoch uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.kept, key)
+	if jar != nil && s.epoch == epoch {
+		s.keep(key, *jar)
+	}
+	s.epoch++
+}
+
+// swap stores next under nextKey in place of the jar under key, and keeps it until expiry. A jar
+// that was not at its revision any more is storage.ErrConflict. For a new jar key and nextKey are
+// equal and old is the zero storedJar.
+func (j *Jars) swap(ctx context.Context, key Key, old storedJar, nextKey Key, next *Jar, expiry time.Time) error {
+	value, err := encodeJar(next)
+	if err != nil {
+		return err
+	}
+	record := storage.Record{Key: nextKey.storeKey(), Value: value, Expiry: expiry, Terms: indexTerms(next)}
+	shard := j.shard(nextKey)
+	shard.mu.RLock()
+	epoch := shard.epoch
+	shard.mu.RUnlock()
+
+	revision, err := j.store.CompareAndSwap(ctx, key.storeKey(), old.revision, record)
+
+	// Also where the store failed, so that it is not known what came of it, memory is in doubt.
+	var kept *storedJar
+	if err == nil && j.exclusive {
+		kept = &storedJar{next, revision}
+	}
+	shard.written(nextKey, kept, epoch)
+	if nextKey != key {
+		j.shard(key).written(key, nil, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("store jar: %w", err)
+	}
+	return nil
+}
+
+// delete removes the jar under key. A jar that was not at its revision any more is storage.ErrConflict.
+func (j *Jars) delete(ctx context.Context, key Key, old storedJar) error {
+	err := j.store.Delete(ctx, key.storeKey(), old.revision)
+	j.shard(key).written(key, nil, 0)
+	if err != nil {
+		return fmt.Errorf("delete jar: %w", err)
+	}
+	return nil
+}
+
+// findPage is how many keys are asked of the store at a time.
+const findPage = 256
+
+// find calls visit with the key of every jar that carries the term, until it returns an error.
+func (j *Jars) find(ctx context.Context, term string, visit func(Key) error) error {
+	after := ""
+	for {
+		page, err := j.store.Find(ctx, term, after, findPage)
+		if err != nil {
+			return fmt.Errorf("find jars: %w", err)
+		}
+		for _, name := range page {
+			key, err := parseStoreKey(name)
+			if err != nil {
+				return err
+			}
+			if err := visit(key); err != nil {
+				return err
+			}
+		}
+		if len(page) < findPage {
+			return nil
+		}
+		after = page[len(page)-1]
+	}
+}
+
+func parseStoreKey(name string) (Key, error) {
+	var key Key
+	text, ok := strings.CutPrefix(name, jarPrefix)
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if !ok || err != nil || len(raw) != len(key) {
+		return Key{}, errors.New("find jars: a record has their term and not their key")
+	}
+	copy(key[:], raw)
+	return key, nil
+}
