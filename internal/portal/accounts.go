@@ -1,0 +1,57 @@
+package portal
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// switchTo makes another of the browser's accounts the active one.
+func (p *Portal) switchTo(r *http.Request, v Visitor, handle string) (session.Entry, error) {
+	entry, err := p.manager.SetActive(r.Context(), v.Token, handle)
+	if err != nil {
+		p.audit.failed(r, v, eventSwitch, err)
+		return session.Entry{}, err
+	}
+	p.audit.switched(r, v, entry)
+	return entry, nil
+}
+
+// revoke signs one account out, and reports whether the browser has no other.
+func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v Visitor, handle string) (last bool, err error) {
+	done, err := p.manager.Revoke(r.Context(), v.Token, handle)
+	if err != nil {
+		p.audit.failed(r, v, eventRevoke, err)
+		return false, err
+	}
+	if done.Empty {
+		v.Cookie.Clear(w.Header())
+	}
+	p.audit.revoked(r, v, done)
+	return done.Empty, nil
+}
+
+// signOut signs all of the browser's accounts out. It is no error if there are none.
+func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	ended, err := p.manager.SignOut(r.Context(), v.Token)
+	if err != nil {
+		return err
+	}
+	if brought(r.Header, v.Cookie.Name) {
+		v.Cookie.Clear(w.Header())
+	}
+	p.audit.signedOut(r, v, ended)
+	return nil
+}
+
+// brought reports whether a cookie of the name came with the request, however malformed and however
+// often. Where it is mistaken a cookie is cleared that is not there.
+func brought(h http.Header, name string) bool {
+	for _, line := range h["Cookie"] {
+		if strings.Contains(line, name) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,118 @@
+package portal
+
+import (
+	"net/http"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+)
+
+// getSession tells who is active; nobody is null.
+func (p *Portal) getSession(w http.ResponseWriter, _ *http.Request, v Visitor) error {
+	active, ok := v.Visit.Active()
+	if !ok {
+		return writeJSON(w, http.StatusOK, nil)
+	}
+	v.Visit.Used(active)
+	return writeJSON(w, http.StatusOK, toWire(active))
+}
+
+func (p *Portal) listDeviceSessions(w http.ResponseWriter, _ *http.Request, v Visitor) error {
+	entries := v.Visit.Entries()
+	list := make([]wireEntry, len(entries)) // not nil: nobody is [] and not null
+	for i, e := range entries {
+		list[i] = toWire(e)
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
+func (p *Portal) signInEmail(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	return p.signInAPI(w, r, v, "email", errInvalidEmail, func(text string) login.Identifier {
+		return login.Identifier{Email: text}
+	})
+}
+
+func (p *Portal) signInUsername(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	return p.signInAPI(w, r, v, "username", errWrongUsername, func(text string) login.Identifier {
+		return login.Identifier{UserName: text}
+	})
+}
+
+func (p *Portal) signInAPI(w http.ResponseWriter, r *http.Request, v Visitor, member string, empty *problem, identify func(string) login.Identifier) error {
+	body, err := readObject(w, r)
+	if err != nil {
+		return err
+	}
+	identifier := body.text(member)
+	c := credentials{
+		identifier: identify(identifier),
+		password:   body.text("password"),
+	}
+	callbackURL := body.optionalText("callbackURL")
+	c.remember = body.optionalBool("rememberMe", true)
+	if err := body.err(); err != nil {
+		return err
+	}
+	to, ok := p.callback(v, callbackURL)
+	if !ok {
+		return errCallbackURL
+	}
+	if identifier == "" {
+		return empty
+	}
+	entry, err := p.signIn(w, r, v, c)
+	if err != nil {
+		return err
+	}
+	answer := wireSignedIn{Redirect: to.text != "", URL: to.text, Token: entry.Handle, User: toWire(entry).User}
+	if answer.Redirect {
+		// The client goes there by itself: the status stays 200.
+		w.Header().Set("Location", to.text)
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+func (p *Portal) signOutAPI(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	if _, err := readObject(w, r); err != nil {
+		return err
+	}
+	if err := p.signOut(w, r, v); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, wireSuccess{Success: true})
+}
+
+func (p *Portal) setActiveAPI(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	handle, err := readSessionToken(w, r)
+	if err != nil {
+		return err
+	}
+	entry, err := p.switchTo(r, v, handle)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, toWire(entry))
+}
+
+func (p *Portal) revokeAPI(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	handle, err := readSessionToken(w, r)
+	if err != nil {
+		return err
+	}
+	if _, ok := v.Visit.Active(); !ok {
+		return errUnauthorized
+	}
+	if _, err := p.revoke(w, r, v, handle); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, wireStatus{Status: true})
+}
+
+// readSessionToken reads the one member that says which session a request is about.
+func readSessionToken(w http.ResponseWriter, r *http.Request) (handle string, err error) {
+	body, err := readObject(w, r)
+	if err != nil {
+		return "", err
+	}
+	handle = body.text("sessionToken")
+	return handle, body.err()
+}

@@ -1,0 +1,150 @@
+package portal
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// audit writes a line for each thing that an administrator may have to account for: who signed in
+// and out, switched and was refused, from where. No line has a cookie, a password or a token.
+// Handles and session ids are no secrets without the browser's cookie.
+type audit struct {
+	log *zap.Logger
+	key []byte
+}
+
+// The values of the field "event".
+const (
+	eventSignIn  = "sign-in"
+	eventReplace = "replace" // the account signed in again in the same browser
+	eventEvict   = "evict"   // a new account needed the place
+	eventSwitch  = "switch"
+	eventRevoke  = "revoke"
+	eventSignOut = "sign-out"
+	eventRefuse  = "refuse" // the active account may not
+	eventForged  = "cross-origin"
+)
+
+func newAudit(log *zap.Logger) audit {
+	key := make([]byte, sha256.Size)
+	rand.Read(key) // never fails: crypto/rand ends the process instead
+	return audit{log, key}
+}
+
+func (a audit) signedIn(r *http.Request, v Visitor, done session.SignedIn) {
+	a.line(r, v, done.JarID, eventSignIn, "success", of(done.Entry.Session))
+	by := zap.String("by", done.Entry.ID)
+	for i := range done.Replaced {
+		a.line(r, v, done.JarID, eventReplace, "success", of(&done.Replaced[i]), by)
+	}
+	for i := range done.Evicted {
+		a.line(r, v, done.JarID, eventEvict, "success", of(&done.Evicted[i]), by)
+	}
+}
+
+// signInFailed does not write what was typed: people type passwords into the field for the name,
+// and a plain digest of one could be tried out word by word. The tag is keyed with a secret of this
+// process, so it shows no more than that two lines are about the same identifier. That is what tells
+// a guesser at one account from one who tries many.
+func (a audit) signInFailed(r *http.Request, v Visitor, method string, id login.Identifier, err error) {
+	mac := hmac.New(sha256.New, a.key)
+	mac.Write([]byte(strings.ToLower(id.Email + "\x00" + id.UserName)))
+	a.line(r, v, v.Visit.JarID(), eventSignIn, "failure",
+		zap.String("reason", reason(err)),
+		zap.String("method", method),
+		zap.String("identifier_tag", hex.EncodeToString(mac.Sum(nil)[:8])))
+}
+
+func (a audit) switched(r *http.Request, v Visitor, e session.Entry) {
+	a.line(r, v, v.Visit.JarID(), eventSwitch, "success", of(e.Session))
+}
+
+func (a audit) revoked(r *http.Request, v Visitor, done session.Revoked) {
+	fields := []zap.Field{of(&done.Ended)}
+	if done.Promoted != nil {
+		fields = append(fields, zap.String("promoted", done.Promoted.ID))
+	}
+	a.line(r, v, v.Visit.JarID(), eventRevoke, "success", fields...)
+}
+
+func (a audit) signedOut(r *http.Request, v Visitor, ended []session.Session) {
+	for i := range ended {
+		a.line(r, v, v.Visit.JarID(), eventSignOut, "success", of(&ended[i]))
+	}
+}
+
+// failed is a switch or revocation that was not made. Mostly its handle has ended; it may be a guess.
+func (a audit) failed(r *http.Request, v Visitor, event string, err error) {
+	a.line(r, v, v.Visit.JarID(), event, "failure", zap.String("reason", reason(err)))
+}
+
+func (a audit) refused(r *http.Request, v Visitor, active session.Entry, unmet session.Rule) {
+	fields := []zap.Field{zap.String("reason", "require "+string(unmet.Kind)), zap.String("path", bounded(r.URL.Path))}
+	if active.Session != nil {
+		fields = append(fields, of(active.Session))
+	}
+	a.line(r, v, v.Visit.JarID(), eventRefuse, "failure", fields...)
+}
+
+// forged is a change of state that came from where it must not. The origin is what helps to find a
+// trusted one that is not configured.
+func (a audit) forged(r *http.Request, v Visitor, err error) {
+	a.line(r, v, v.Visit.JarID(), eventForged, "failure",
+		zap.String("reason", reason(err)),
+		zap.String("origin", bounded(r.Header.Get("Origin"))),
+		zap.String("path", bounded(r.URL.Path)))
+}
+
+// reason is the cause of a failure in a word. Which limit was reached is for the log only.
+func reason(err error) string {
+	var throttled *login.ThrottledError
+	if errors.As(err, &throttled) {
+		return "throttled: " + throttled.Reason
+	}
+	told, _ := disclose(err)
+	return told.code
+}
+
+func (a audit) line(r *http.Request, v Visitor, jar, event, outcome string, fields ...zap.Field) {
+	a.log.Info(event, append([]zap.Field{
+		zap.String("event", event),
+		zap.String("outcome", outcome),
+		zap.String("client_ip", v.ip()),
+		zap.String("user_agent", bounded(r.UserAgent())),
+		zap.String("jar", jar),
+	}, fields...)...)
+}
+
+// of is the fields of a session, on the line itself.
+func of(s *session.Session) zap.Field { return zap.Inline(auditedSession{s}) }
+
+type auditedSession struct{ *session.Session }
+
+func (s auditedSession) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("account", s.Recorded.Account.ID())
+	enc.AddString("method", s.Recorded.Account.Method)
+	enc.AddString("session", s.ID)
+	enc.AddString("handle", s.Handle)
+	return nil
+}
+
+// maxLogged bounds what a client can have written into a line.
+const maxLogged = 256
+
+func bounded(text string) string {
+	if len(text) > maxLogged {
+		text = text[:maxLogged]
+	}
+	return strings.ToValidUTF8(text, "")
+}

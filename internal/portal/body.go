@@ -1,0 +1,172 @@
+package portal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxBody bounds what a form or a JSON object may take: a password and two addresses, encoded,
+// with room to spare.
+const maxBody = 64 << 10
+
+// readBody reads a body of one media type. Errors are problems, also where the client went away
+// while it was sending.
+func readBody(w http.ResponseWriter, r *http.Request, mediaType string, otherType *problem) ([]byte, error) {
+	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != mediaType {
+		return nil, otherType
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, errTooLarge
+	case err != nil:
+		return nil, errBadRequest
+	}
+	return body, nil
+}
+
+// readForm reads what a page's form sends. A field that is there twice is refused: whichever was
+// taken, something in front of the gateway may have looked at the other.
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	body, err := readBody(w, r, "application/x-www-form-urlencoded", errNotAForm)
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, errBadForm
+	}
+	for _, values := range form {
+		if len(values) > 1 {
+			return nil, errBadForm
+		}
+	}
+	return form, nil
+}
+
+// object is a JSON body whose members are asked for one by one. It collects what is wrong with
+// them, to be told at once by err, in the words of the validator that Better Auth uses.
+type object struct {
+	members map[string]json.RawMessage
+	issues  []string
+}
+
+// readObject reads a JSON object. Names match exactly and none may be there twice, so that no two
+// readers of a body disagree about what it says; members that nobody asks for are ignored.
+func readObject(w http.ResponseWriter, r *http.Request) (*object, error) {
+	body, err := readBody(w, r, "application/json", errNotJSON)
+	if err != nil {
+		return nil, err
+	}
+	return parseObject(body)
+}
+
+func parseObject(body []byte) (*object, error) {
+	// Valid sees to it that there is one value and nothing after it. What is not UTF-8 it lets
+	// pass, and would make different passwords the same.
+	if !json.Valid(body) || !utf8.Valid(body) {
+		return nil, errBadRequest
+	}
+	if kind := kindOf(body); kind != "object" {
+		return nil, invalid([]string{"[body] Invalid input: expected object, received " + kind})
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if _, err := dec.Token(); err != nil {
+		return nil, errBadRequest
+	}
+	o := &object{members: make(map[string]json.RawMessage)}
+	for dec.More() {
+		token, err := dec.Token()
+		name, ok := token.(string)
+		if err != nil || !ok {
+			return nil, errBadRequest
+		}
+		if _, twice := o.members[name]; twice {
+			return nil, errBadRequest
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, errBadRequest
+		}
+		o.members[name] = value
+	}
+	return o, nil
+}
+
+// text returns a member that must be there and be a string.
+func (o *object) text(name string) string {
+	if _, ok := o.members[name]; !ok {
+		o.expect(name, "string", "undefined")
+		return ""
+	}
+	return o.optionalText(name)
+}
+
+// optionalText returns a member that must be a string where it is there.
+func (o *object) optionalText(name string) (text string) {
+	o.read(name, "string", &text)
+	return text
+}
+
+// optionalBool returns a member that must be true or false where it is there.
+func (o *object) optionalBool(name string, absent bool) bool {
+	value := absent
+	o.read(name, "boolean", &value)
+	return value
+}
+
+func (o *object) read(name, kind string, into any) {
+	value, ok := o.members[name]
+	if !ok {
+		return
+	}
+	if got := kindOf(value); got != kind {
+		o.expect(name, kind, got)
+		return
+	}
+	if err := json.Unmarshal(value, into); err != nil {
+		o.expect(name, kind, "undefined")
+	}
+}
+
+func (o *object) expect(name, kind, got string) {
+	o.issues = append(o.issues, "[body."+name+"] Invalid input: expected "+kind+", received "+got)
+}
+
+// err is the problem with the members that were asked for, or nil.
+func (o *object) err() error {
+	if len(o.issues) == 0 {
+		return nil
+	}
+	return invalid(o.issues)
+}
+
+func invalid(issues []string) error {
+	return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: strings.Join(issues, "; ")}
+}
+
+// kindOf names the type of a valid JSON value.
+func kindOf(value []byte) string {
+	switch bytes.TrimLeft(value, " \t\r\n")[0] {
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case '"':
+		return "string"
+	case 't', 'f':
+		return "boolean"
+	case 'n':
+		return "null"
+	default:
+		return "number"
+	}
+}

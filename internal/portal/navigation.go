@@ -1,0 +1,57 @@
+package portal
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// navigation reports whether somebody is waiting for a page: a browser that goes to an address. A
+// script, a WebSocket or a CORS preflight gets nothing from a redirect to a form.
+func navigation(r *http.Request) bool {
+	if r.Method != http.MethodGet || r.Header.Get("Upgrade") != "" {
+		return false
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" || fromBrowser(r.Header) {
+		return mode == "navigate"
+	}
+	// Browsers leave Fetch Metadata out over plain HTTP, and old ones always.
+	return prefersHTML(r.Header["Accept"])
+}
+
+// prefersHTML reports whether an Accept header wants HTML more than JSON and more than just
+// anything (RFC 9110, section 12.5.1).
+func prefersHTML(accept []string) bool {
+	var html, others float64
+	for _, line := range accept {
+		for element := range strings.SplitSeq(line, ",") {
+			mediaType, weight := weigh(element)
+			switch mediaType {
+			case "text/html", "application/xhtml+xml":
+				html = max(html, weight)
+			case "application/json", "*/*":
+				others = max(others, weight)
+			}
+		}
+	}
+	return html > others
+}
+
+// weigh splits an element of Accept. One without a weight, or with a weight that is none, is worth
+// what the standard and caution say: 1 and 0.
+func weigh(element string) (mediaType string, weight float64) {
+	mediaType, params, _ := strings.Cut(element, ";")
+	weight = 1
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(param, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "q") {
+			continue
+		}
+		q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		if err != nil || !(q >= 0 && q <= 1) {
+			q = 0
+		}
+		weight = q
+	}
+	return strings.ToLower(strings.TrimSpace(mediaType)), weight
+}

@@ -1,0 +1,514 @@
+package page
+
+import (
+	"fmt"
+	"html/template"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+var frame = Frame{Prefix: "/.auth", Site: "app.example.com"}
+
+func account(handle, name, detail string) Account {
+	return Account{Handle: handle, Name: name, Detail: detail, Initial: Initials(name), Hue: Hue(detail)}
+}
+
+func active(a Account) Account {
+	a.Active = true
+	return a
+}
+
+var (
+	alice = account("handle-alice", "Alice Example", "alice@example.com")
+	admin = account("handle-admin", "Site Admin", "admin@example.com")
+)
+
+// hostile are texts that have broken other people's pages.
+var hostile = []string{
+	`<script>alert(1)</script>`,
+	`</title></main><h1>Another page</h1>`,
+	`" autofocus onfocus="alert(1)`,
+	`' onmouseover='alert(1)`,
+	`"javascript:alert(1)`,
+	`javascript:alert(1)`,
+	`{{.Handle}} ${handle}`,
+	"\u202egnp.exe\u2066\u2069\u202c",
+	"a\x00b\xff\xfe\r\nSet-Cookie: x=y",
+	`-->]]><!--`,
+	strings.Repeat("long", 2000),
+	strings.Repeat("e\u0301\u0302\u0303", 500),
+}
+
+// views has every view with the same text in every place.
+func views(text string) map[string]func(http.ResponseWriter) {
+	who := Account{Handle: text, Name: text, Detail: text, Method: text, Initial: Initials(text)}
+	return map[string]func(http.ResponseWriter){
+		"sign-in": func(w http.ResponseWriter) {
+			WriteSignIn(w, http.StatusUnauthorized, SignIn{Frame: frame, ReturnTo: text, Identifier: text, Password: true, Signed: 2, Notice: text, Problem: text})
+		},
+		"accounts": func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, ReturnTo: text, Accounts: []Account{active(who), who}, Notice: text, Problem: text})
+		},
+		"refusal": func(w http.ResponseWriter) {
+			WriteRefusal(w, http.StatusForbidden, Refusal{Frame: frame, ReturnTo: text, Active: active(who), Requirement: text, Alternatives: []Account{who, who}})
+		},
+		"failure": func(w http.ResponseWriter) {
+			WriteFailure(w, Failure{Frame: frame, Status: http.StatusNotFound, Title: text, Message: text, Back: text})
+		},
+	}
+}
+
+func TestViewsAreWellFormed(t *testing.T) {
+	many := []Account{active(alice)}
+	for i := range 50 {
+		many = append(many, account(strconv.Itoa(i), fmt.Sprint("Customer ", i), fmt.Sprintf("customer-%d@example.com", i)))
+	}
+	for name, view := range map[string]func(http.ResponseWriter){
+		"sign-in": func(w http.ResponseWriter) {
+			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true})
+		},
+		"sign-in without a method": func(w http.ResponseWriter) {
+			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame})
+		},
+		"chooser": func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Accounts: []Account{active(alice), admin}})
+		},
+		"chooser of fifty": func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Accounts: many})
+		},
+		"chooser without an active account": func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Accounts: []Account{alice}})
+		},
+		"empty chooser": func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame})
+		},
+		"refusal": func(w http.ResponseWriter) {
+			WriteRefusal(w, http.StatusForbidden, Refusal{Frame: frame, Active: active(alice), Requirement: "It needs more.", Alternatives: []Account{admin}})
+		},
+		"refusal without alternatives": func(w http.ResponseWriter) {
+			WriteRefusal(w, http.StatusForbidden, Refusal{Frame: frame, Active: active(alice), Requirement: "It needs more."})
+		},
+		"failure": func(w http.ResponseWriter) {
+			WriteFailure(w, Failure{Frame: frame, Status: http.StatusNotFound})
+		},
+	} {
+		t.Run(name, func(t *testing.T) { checkStructure(t, draw(t, view)) })
+	}
+}
+
+func TestHostileTextStaysText(t *testing.T) {
+	for i, text := range hostile {
+		for name, view := range views(text) {
+			t.Run(fmt.Sprint(name, " ", i), func(t *testing.T) {
+				document := draw(t, view)
+				checkStructure(t, document)
+				for n := range document.Descendants() {
+					if n.DataAtom == atom.A && strings.HasPrefix(strings.TrimSpace(strings.ToLower(attr(n, "href"))), "javascript:") {
+						t.Errorf("link to %q", attr(n, "href"))
+					}
+				}
+			})
+		}
+	}
+	t.Run("it is shown", func(t *testing.T) {
+		text := content(draw(t, views("<b>&amp;</b>")["accounts"]))
+		if !strings.Contains(text, "<b>&amp;</b>") {
+			t.Errorf("text is changed: %q", text)
+		}
+	})
+}
+
+// checkStructure holds a page against what the policy lets through and what people who do not
+// look at the page need.
+func checkStructure(t *testing.T, document *html.Node) {
+	t.Helper()
+	count := map[atom.Atom]int{}
+	ids := map[string]bool{}
+	labelled := map[string]bool{}
+	for n := range document.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		count[n.DataAtom]++
+		if id := attr(n, "id"); id != "" {
+			if ids[id] {
+				t.Errorf("id %q twice", id)
+			}
+			ids[id] = true
+		}
+		if n.DataAtom == atom.Label {
+			labelled[attr(n, "for")] = true
+		}
+		for _, a := range n.Attr {
+			if a.Key == "style" || strings.HasPrefix(a.Key, "on") {
+				t.Errorf("<%s> has %s=%q", n.Data, a.Key, a.Val)
+			}
+		}
+		switch n.DataAtom {
+		case atom.Script, atom.Style, atom.Base, atom.Iframe, atom.Object:
+			t.Errorf("<%s> is none of the page's", n.Data)
+		case atom.Form:
+			if attr(n, "method") != "post" {
+				t.Errorf("form with method %q", attr(n, "method"))
+			}
+			if !strings.HasPrefix(attr(n, "action"), frame.Prefix+"/") {
+				t.Errorf("form posts to %q", attr(n, "action"))
+			}
+		case atom.A, atom.Button:
+			if strings.TrimSpace(content(n)) == "" {
+				t.Errorf("<%s> without a name", n.Data)
+			}
+		case atom.Html:
+			if attr(n, "lang") == "" {
+				t.Error("no language")
+			}
+		}
+	}
+	for n := range document.Descendants() {
+		if n.DataAtom == atom.Input && attr(n, "type") != "hidden" && !labelled[attr(n, "id")] {
+			t.Errorf("input %q has no label", attr(n, "name"))
+		}
+		for _, key := range []string{"aria-describedby", "for"} {
+			if id := attr(n, key); id != "" && !ids[id] {
+				t.Errorf("%s=%q names nothing", key, id)
+			}
+		}
+	}
+	for _, once := range []atom.Atom{atom.H1, atom.Main, atom.Title} {
+		if count[once] != 1 {
+			t.Errorf("%d <%s>", count[once], once)
+		}
+	}
+}
+
+func TestSignIn(t *testing.T) {
+	t.Run("asks for both", func(t *testing.T) {
+		document := draw(t, func(w http.ResponseWriter) {
+			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true, ReturnTo: "/a?b=c&d"})
+		})
+		identifier, password := field(document, "identifier"), field(document, "password")
+		if attr(identifier, "autocomplete") != "username" || attr(password, "autocomplete") != "current-password" {
+			t.Error("password managers cannot fill the fields in")
+		}
+		if !has(identifier, "autofocus") || has(password, "autofocus") {
+			t.Error("an empty identifier has not the focus")
+		}
+		if has(identifier, "aria-invalid") || has(identifier, "aria-describedby") {
+			t.Error("fields are marked without a problem")
+		}
+		if got := attr(field(document, "return_to"), "value"); got != "/a?b=c&d" {
+			t.Errorf("return_to %q", got)
+		}
+		if strings.Contains(content(document), "signed-in") {
+			t.Error("offers accounts that there are not")
+		}
+	})
+	t.Run("title", func(t *testing.T) {
+		document := draw(t, func(w http.ResponseWriter) { WriteSignIn(w, http.StatusOK, SignIn{Frame: frame}) })
+		for n := range document.Descendants() {
+			if n.DataAtom == atom.Title && content(n) != "Sign in · app.example.com" {
+				t.Errorf("title %q", content(n))
+			}
+		}
+	})
+	t.Run("prefilled", func(t *testing.T) {
+		document := draw(t, func(w http.ResponseWriter) {
+			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true, Identifier: "alice@example.com"})
+		})
+		if has(field(document, "identifier"), "autofocus") || !has(field(document, "password"), "autofocus") {
+			t.Error("the password has not the focus")
+		}
+		if field(document, "return_to") != nil {
+			t.Error("empty return_to is sent")
+		}
+	})
+	t.Run("never without its method", func(t *testing.T) {
+		document := draw(t, func(w http.ResponseWriter) { WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Problem: "No."}) })
+		if field(document, "password") != nil {
+			t.Error("asks for a password that nothing takes")
+		}
+	})
+	for status, invalid := range map[int]bool{
+		http.StatusBadRequest:          true,
+		http.StatusUnauthorized:        true,
+		http.StatusUnprocessableEntity: true,
+		http.StatusTooManyRequests:     false,
+		http.StatusServiceUnavailable:  false,
+	} {
+		t.Run(fmt.Sprint("problem ", status), func(t *testing.T) {
+			document := draw(t, func(w http.ResponseWriter) {
+				WriteSignIn(w, status, SignIn{Frame: frame, Password: true, Problem: "That did not work."})
+			})
+			for _, name := range []string{"identifier", "password"} {
+				if input := field(document, name); attr(input, "aria-describedby") != "problem" || has(input, "aria-invalid") != invalid {
+					t.Errorf("%s: described by %q, invalid %v", name, attr(input, "aria-describedby"), has(input, "aria-invalid"))
+				}
+			}
+			if n := find(document, func(n *html.Node) bool { return attr(n, "role") == "alert" }); n == nil || content(n) != "That did not work." {
+				t.Error("no alert")
+			}
+		})
+	}
+	for signed, want := range map[int]string{1: "Use the account that is signed in", 3: "Choose one of 3 signed-in accounts"} {
+		t.Run(fmt.Sprint("beside ", signed), func(t *testing.T) {
+			document := draw(t, func(w http.ResponseWriter) {
+				WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true, Signed: signed, ReturnTo: "/a?b=c&d"})
+			})
+			if href := attr(named(document, want), "href"); href != "/.auth/accounts?return_to=%2Fa%3Fb%3Dc%26d" {
+				t.Errorf("link %q", href)
+			}
+		})
+	}
+}
+
+func TestAccounts(t *testing.T) {
+	document := draw(t, func(w http.ResponseWriter) {
+		WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, ReturnTo: "/a b", Accounts: []Account{active(alice), admin}})
+	})
+	t.Run("active one leads on", func(t *testing.T) {
+		link := named(document, "Continue as Alice Example Active alice@example.com")
+		if attr(link, "href") != "/a%20b" || attr(link, "aria-current") != "true" {
+			t.Errorf("link %q, current %q", attr(link, "href"), attr(link, "aria-current"))
+		}
+	})
+	for name, want := range map[string]url.Values{
+		"Switch to Site Admin admin@example.com": {"action": {"switch"}, "session": {"handle-admin"}, "return_to": {"/a b"}},
+		"Sign out Site Admin":                    {"action": {"sign-out"}, "session": {"handle-admin"}, "return_to": {"/a b"}},
+		"Sign out Alice Example":                 {"action": {"sign-out"}, "session": {"handle-alice"}, "return_to": {"/a b"}},
+		"Sign out of all accounts":               {"action": {"sign-out-all"}, "return_to": {"/a b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if action, got := press(t, named(document, name)); action != "/.auth/accounts" || got.Encode() != want.Encode() {
+				t.Errorf("posts %v to %q", got, action)
+			}
+		})
+	}
+	t.Run("add", func(t *testing.T) {
+		if href := attr(named(document, "Add another account"), "href"); href != "/.auth/sign-in?return_to=%2Fa+b" {
+			t.Errorf("link %q", href)
+		}
+	})
+	t.Run("without return_to", func(t *testing.T) {
+		document := draw(t, func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Accounts: []Account{active(alice)}})
+		})
+		if href := attr(named(document, "Continue as Alice Example Active alice@example.com"), "href"); href != "/" {
+			t.Errorf("leads on to %q", href)
+		}
+		if href := attr(named(document, "Add another account"), "href"); href != "/.auth/sign-in" {
+			t.Errorf("add %q", href)
+		}
+	})
+	t.Run("none active", func(t *testing.T) {
+		document := draw(t, func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Accounts: []Account{alice, admin}})
+		})
+		if text := content(document); !strings.Contains(text, "No account is active") || strings.Contains(text, "stay signed in") {
+			t.Errorf("page says %q", text)
+		}
+	})
+	t.Run("empty", func(t *testing.T) {
+		document := draw(t, func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, ReturnTo: "/x", Notice: "You were signed out."})
+		})
+		text := content(document)
+		if !strings.Contains(text, "Nobody is signed in") || !strings.Contains(text, "You were signed out.") {
+			t.Errorf("page says %q", text)
+		}
+		if href := attr(named(document, "Sign in"), "href"); href != "/.auth/sign-in?return_to=%2Fx" {
+			t.Errorf("link %q", href)
+		}
+	})
+}
+
+func TestRefusal(t *testing.T) {
+	document := draw(t, func(w http.ResponseWriter) {
+		WriteRefusal(w, http.StatusForbidden, Refusal{
+			Frame: frame, ReturnTo: "/admin", Active: active(alice), Requirement: "This page needs the group “admin”.", Alternatives: []Account{admin},
+		})
+	})
+	for _, want := range []string{"Alice Example", "alice@example.com", "This page needs the group “admin”."} {
+		if !strings.Contains(content(document), want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	want := url.Values{"action": {"switch"}, "session": {"handle-admin"}, "return_to": {"/admin"}}
+	if action, got := press(t, named(document, "Switch to Site Admin admin@example.com")); action != "/.auth/accounts" || got.Encode() != want.Encode() {
+		t.Errorf("posts %v to %q", got, action)
+	}
+	for name, want := range map[string]string{
+		"All accounts":        "/.auth/accounts?return_to=%2Fadmin",
+		"Add another account": "/.auth/sign-in?return_to=%2Fadmin",
+	} {
+		if href := attr(named(document, name), "href"); href != want {
+			t.Errorf("%s: %q", name, href)
+		}
+	}
+}
+
+func TestFailure(t *testing.T) {
+	document := draw(t, func(w http.ResponseWriter) {
+		WriteFailure(w, Failure{Frame: frame, Status: http.StatusNotFound, Message: "There is nothing here.", Back: "/x"})
+	})
+	for _, want := range []string{"Error 404", "Not Found", "There is nothing here."} {
+		if !strings.Contains(content(document), want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if href := attr(named(document, "Back to app.example.com"), "href"); href != "/x" {
+		t.Errorf("link %q", href)
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	for name, c := range map[string]struct{ target, formAction string }{
+		"own origin":           {"", "'self'"},
+		"another origin":       {"https://spa.example.com", "'self' https://spa.example.com"},
+		"another port":         {"http://localhost:8080", "'self' http://localhost:8080"},
+		"directive smuggled":   {"https://a.example;script-src *", "'self'"},
+		"source smuggled":      {"https://a.example *", "'self'"},
+		"policy smuggled":      {"https://a.example,default-src *", "'self'"},
+		"line smuggled":        {"https://a.example\nSet-Cookie: a=b", "'self'"},
+		"any host":             {"https://*", "'self'"},
+		"script":               {"javascript:alert(1)", "'self'"},
+		"more than the origin": {"https://a.example/path", "'self'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			WriteSignIn(w, http.StatusUnauthorized, SignIn{Frame: Frame{Prefix: "/.auth", FormTarget: c.target}})
+			want := "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + c.formAction + "; base-uri 'none'; frame-ancestors 'none'"
+			if got := w.Header().Get("Content-Security-Policy"); got != want {
+				t.Errorf("policy %q", got)
+			}
+			if got := w.Header().Get("Content-Type"); w.Code != http.StatusUnauthorized || got != "text/html; charset=utf-8" {
+				t.Errorf("%d %q", w.Code, got)
+			}
+		})
+	}
+}
+
+func TestHeadIsAsLongAsGet(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Accounts: []Account{active(alice), admin}})
+	}))
+	defer server.Close()
+	lengths := map[string]int64{}
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		request, err := http.NewRequest(method, server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := server.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		lengths[method] = response.ContentLength
+	}
+	if lengths[http.MethodHead] <= 0 || lengths[http.MethodHead] != lengths[http.MethodGet] {
+		t.Errorf("lengths %v", lengths)
+	}
+}
+
+func TestNoHalfPage(t *testing.T) {
+	broken := template.Must(template.New("").Parse("the first half {{.Missing}} the second half"))
+	w := httptest.NewRecorder()
+	write(w, http.StatusOK, broken, frame, frame)
+	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "half") {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+}
+
+// draw renders a view and parses it as a browser would.
+func draw(t *testing.T, view func(http.ResponseWriter)) *html.Node {
+	t.Helper()
+	w := httptest.NewRecorder()
+	view(w)
+	if w.Code == http.StatusInternalServerError {
+		t.Fatal("the page was not drawn")
+	}
+	document, err := html.Parse(w.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document
+}
+
+func find(document *html.Node, is func(*html.Node) bool) *html.Node {
+	for n := range document.Descendants() {
+		if n.Type == html.ElementNode && is(n) {
+			return n
+		}
+	}
+	return nil
+}
+
+func field(document *html.Node, name string) *html.Node {
+	return find(document, func(n *html.Node) bool { return n.DataAtom == atom.Input && attr(n, "name") == name })
+}
+
+// named is the link or button with that accessible name.
+func named(document *html.Node, name string) *html.Node {
+	return find(document, func(n *html.Node) bool {
+		return (n.DataAtom == atom.A || n.DataAtom == atom.Button) && strings.Join(strings.Fields(content(n)), " ") == name
+	})
+}
+
+// press is what a browser would post where.
+func press(t *testing.T, button *html.Node) (action string, values url.Values) {
+	t.Helper()
+	if button == nil {
+		t.Fatal("no such button")
+	}
+	form := button
+	for form.DataAtom != atom.Form {
+		form = form.Parent
+	}
+	values = url.Values{attr(button, "name"): {attr(button, "value")}}
+	for n := range form.Descendants() {
+		if n.DataAtom == atom.Input {
+			values.Add(attr(n, "name"), attr(n, "value"))
+		}
+	}
+	return attr(form, "action"), values
+}
+
+func has(n *html.Node, key string) bool {
+	return n != nil && slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == key })
+}
+
+func attr(n *html.Node, key string) string {
+	if n != nil {
+		for _, a := range n.Attr {
+			if a.Key == key {
+				return a.Val
+			}
+		}
+	}
+	return ""
+}
+
+// content is the text that screen readers get of a node.
+func content(n *html.Node) string {
+	if n.Type == html.TextNode {
+		return n.Data
+	}
+	if attr(n, "aria-hidden") == "true" {
+		return ""
+	}
+	var text strings.Builder
+	for child := range n.ChildNodes() {
+		text.WriteString(content(child))
+	}
+	return text.String()
+}

@@ -1,0 +1,142 @@
+package page
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+)
+
+//go:embed templates
+var templates embed.FS
+
+var (
+	//go:embed style.css
+	style []byte
+	//go:embed icon.svg
+	icon []byte
+)
+
+// Style is the stylesheet and its content type, to be served at <prefix>/style.css. The bytes
+// are shared: do not change them.
+func Style() (body []byte, contentType string) { return style, "text/css; charset=utf-8" }
+
+// Icon is the site's icon and its content type, to be served at <prefix>/icon.svg. The bytes are
+// shared: do not change them.
+func Icon() (body []byte, contentType string) { return icon, "image/svg+xml" }
+
+var (
+	signInPage   = parse("sign-in.html")
+	accountsPage = parse("accounts.html")
+	refusalPage  = parse("refusal.html")
+	failurePage  = parse("failure.html")
+)
+
+// parse joins a page with the layout around it. Every page gets a set of its own, because each
+// defines the same "title" and "main".
+func parse(name string) *template.Template {
+	functions := template.FuncMap{"link": link, "home": home}
+	return template.Must(template.New("layout.html").Funcs(functions).
+		ParseFS(templates, "templates/layout.html", "templates/parts.html", "templates/"+name))
+}
+
+// link is the address of one of the portal's pages that leads back to returnTo afterwards.
+func link(prefix, path, returnTo string) string {
+	if returnTo == "" {
+		return prefix + path
+	}
+	return prefix + path + "?" + url.Values{"return_to": {returnTo}}.Encode()
+}
+
+// home is where an account goes on to.
+func home(returnTo string) string {
+	if returnTo == "" {
+		return "/"
+	}
+	return returnTo
+}
+
+// WriteSignIn answers with the sign-in page. Its form posts identifier, password and, unless
+// empty, return_to to <prefix>/sign-in.
+func WriteSignIn(w http.ResponseWriter, status int, v SignIn) {
+	write(w, status, signInPage, v.Frame, struct {
+		SignIn
+		Invalid bool
+	}{v, v.Problem != "" && isInputError(status)})
+}
+
+// isInputError tells problems with what was typed, which mark the fields as wrong, from those
+// that are none of the user's making, such as too many tries or a store that is down.
+func isInputError(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
+}
+
+// WriteAccounts answers with the chooser. Its forms post action ("switch", "sign-out" or
+// "sign-out-all"), session (a handle, not for "sign-out-all") and, unless empty, return_to to
+// <prefix>/accounts.
+func WriteAccounts(w http.ResponseWriter, status int, v Accounts) {
+	write(w, status, accountsPage, v.Frame, v)
+}
+
+// AnyActive reports whether one of the accounts is active. None is when the active one ended by
+// itself: the user then has to choose.
+func (v Accounts) AnyActive() bool {
+	for _, account := range v.Accounts {
+		if account.Active {
+			return true
+		}
+	}
+	return false
+}
+
+// WriteRefusal answers with the refusal. Its forms are the chooser's "switch".
+func WriteRefusal(w http.ResponseWriter, status int, v Refusal) {
+	v.Active.Active = false // the heading above it says so
+	write(w, status, refusalPage, v.Frame, v)
+}
+
+// WriteFailure answers with v.Status and the page that explains it.
+func WriteFailure(w http.ResponseWriter, v Failure) {
+	if v.Title == "" {
+		v.Title = http.StatusText(v.Status)
+	}
+	write(w, v.Status, failurePage, v.Frame, v)
+}
+
+// write draws the whole page before it sends any of it, so that a page is never cut short.
+func write(w http.ResponseWriter, status int, page *template.Template, frame Frame, view any) {
+	var body bytes.Buffer
+	if err := page.Execute(&body, view); err != nil {
+		http.Error(w, "The page could not be drawn.", http.StatusInternalServerError)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Length", strconv.Itoa(body.Len()))
+	header.Set("Content-Security-Policy", contentSecurityPolicy(frame.FormTarget))
+	header.Set("X-Frame-Options", "DENY")
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // fails only when the browser has gone
+}
+
+// origin matches what may stand in a policy as a source. Anything else could end its directive.
+var origin = regexp.MustCompile(`^https?://[A-Za-z0-9.-]+(:[0-9]+)?$`)
+
+// contentSecurityPolicy allows what the pages are made of and nothing else. Browsers hold the
+// redirects that follow a form to form-action too, hence the target: without it a sign-in that
+// leads back to another origin would be stopped there.
+func contentSecurityPolicy(formTarget string) string {
+	formAction := "'self'"
+	if origin.MatchString(formTarget) {
+		formAction += " " + formTarget
+	}
+	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + formAction +
+		"; base-uri 'none'; frame-ancestors 'none'"
+}

@@ -1,0 +1,92 @@
+// Package portal is what the gateway answers itself: the pages and the JSON API under its path
+// prefix, and the answers to requests that the gate does not let through.
+//
+// There are two doors, forms and JSON, and one set of functions behind them:
+//
+//	routes.go               which path and method is whose
+//	crossorigin.go          who may change state: the page that a request comes from
+//	body.go                 what a request brings along, bounded and read once
+//	pages.go                the door of the pages: forms in, pages and redirects out
+//	api.go, wire.go         the door of the API: JSON in, JSON out
+//	signin.go, accounts.go  what both doors do
+//	gate.go, navigation.go  requests to an upstream that are not let through
+//	returnto.go, origin.go  where a browser may be sent afterwards
+//	answer.go, problem.go   what every answer has, and what a client is told about an error
+//	audit.go                what an administrator can read up later
+package portal
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// Config is what a Portal is made of. All but TrustedOrigins is required.
+type Config struct {
+	Prefix         string // path of the portal on every site, such as "/.auth"
+	Manager        *session.Manager
+	Logins         *login.Methods
+	TrustedOrigins []string // other origins that may use the API and be returned to
+	Log            *zap.Logger
+}
+
+// Portal serves the gateway's own pages and API. Its methods may be called concurrently.
+type Portal struct {
+	prefix     string
+	manager    *session.Manager
+	logins     *login.Methods
+	trusted    map[string]bool // canonical origins
+	protection *http.CrossOriginProtection
+	routes     map[string]route
+	log        *zap.Logger
+	audit      audit
+}
+
+// New returns the portal of a configuration, or an error that names what is wrong with it.
+func New(c Config) (*Portal, error) {
+	if c.Manager == nil || c.Logins == nil || c.Log == nil {
+		return nil, errors.New("portal: a manager, logins and a log are required")
+	}
+	if err := ValidatePrefix(c.Prefix); err != nil {
+		return nil, err
+	}
+	p := &Portal{
+		prefix:     c.Prefix,
+		manager:    c.Manager,
+		logins:     c.Logins,
+		trusted:    make(map[string]bool, len(c.TrustedOrigins)),
+		protection: http.NewCrossOriginProtection(),
+		log:        c.Log,
+		audit:      newAudit(c.Log.Named("audit")),
+	}
+	for _, text := range c.TrustedOrigins {
+		origin, err := ParseOrigin(text)
+		if err != nil {
+			return nil, fmt.Errorf("trusted origin %q: %w", text, err)
+		}
+		if err := p.protection.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("trusted origin %q: %w", text, err)
+		}
+		p.trusted[origin] = true
+	}
+	p.routes = p.table()
+	return p, nil
+}
+
+var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+
+// ValidatePrefix refuses a path that could not be told apart from its neighbours by every proxy and
+// browser: it must begin with a slash and not end with one, and have plain segments, none of them a
+// dot segment.
+func ValidatePrefix(prefix string) error {
+	if !plainPath.MatchString(prefix) || hasDotSegment(prefix) {
+		return fmt.Errorf("path %q: must be like /.auth: begin with a slash, not end with one, and have only letters, digits and . _ ~ - between slashes", prefix)
+	}
+	return nil
+}

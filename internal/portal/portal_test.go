@@ -1,0 +1,403 @@
+package portal
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/storage/boltstore"
+)
+
+// gateway is a portal with all that is behind it but Caddy.
+type gateway struct {
+	*Portal
+	t        *testing.T
+	manager  *session.Manager
+	accounts *accounts
+	clock    *clock
+	log      *observer.ObservedLogs
+	cookies  cookie.Options
+}
+
+type setup struct {
+	options      session.Options
+	origins      []string
+	cookieDomain string
+	noPasswords  bool
+	moreMethods  []login.Method
+}
+
+func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
+	t.Helper()
+	s := setup{options: session.Options{
+		MaxSessions: session.DefaultMaxSessions,
+		Lifetime:    session.DefaultLifetime,
+		IdleTimeout: session.DefaultIdleTimeout,
+	}}
+	for _, f := range adjust {
+		f(&s)
+	}
+	clock := &clock{now: time.Date(2026, 11, 23, 11, 38, 47, 288_999_000, time.UTC)}
+	store, err := boltstore.Open(filepath.Join(t.TempDir(), "test.db"), boltstore.Options{Now: clock.Now, SweepInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+
+	people := newAccounts()
+	methods := s.moreMethods
+	if !s.noPasswords {
+		methods = append([]login.Method{people}, methods...)
+	}
+	logins, err := login.NewMethods(methods...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager := session.NewManager(session.NewJars(store, true), logins, s.options, clock.Now)
+	t.Cleanup(manager.Close)
+	core, log := observer.New(zapcore.DebugLevel)
+	portal, err := New(Config{Prefix: "/.auth", Manager: manager, Logins: logins, TrustedOrigins: s.origins, Log: zap.New(core)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &gateway{portal, t, manager, people, clock, log, cookie.Options{Domain: s.cookieDomain}}
+}
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// accounts is a login method with the accounts alice, bob, carol and so on, whose passwords are
+// their names followed by "-password".
+type accounts struct {
+	identities map[string]*session.Identity
+	gone       map[string]bool
+	err        error // what Authenticate returns instead of looking
+	asked      []login.Credentials
+}
+
+func newAccounts() *accounts {
+	a := &accounts{identities: make(map[string]*session.Identity), gone: make(map[string]bool)}
+	for _, name := range []string{"alice", "bob", "carol", "dave", "erin", "frank"} {
+		a.identities[name] = &session.Identity{
+			Account:       session.Account{Method: "password", Subject: name},
+			UserName:      name,
+			Name:          strings.ToUpper(name[:1]) + name[1:] + " Example",
+			Email:         name + "@example.com",
+			EmailVerified: true,
+			Groups:        []string{"dev"},
+		}
+	}
+	a.identities["alice"].Groups = []string{"admin", "dev"}
+	a.identities["bob"].Email = ""
+	a.identities["bob"].EmailVerified = false
+	return a
+}
+
+func (a *accounts) ID() string                 { return "password" }
+func (a *accounts) UserNameLength() (int, int) { return 3, 30 }
+
+func (a *accounts) Current(recorded *session.Identity) (*session.Identity, bool) {
+	id, ok := a.identities[recorded.Account.Subject]
+	return id, ok && !a.gone[recorded.Account.Subject]
+}
+
+func (a *accounts) Authenticate(_ context.Context, c login.Credentials) (*session.Identity, error) {
+	a.asked = append(a.asked, c)
+	if a.err != nil {
+		return nil, a.err
+	}
+	for name, id := range a.identities {
+		if named := c.Identifier.UserName == name || c.Identifier.Email != "" && c.Identifier.Email == id.Email; named && c.Password == name+"-password" {
+			return id, nil
+		}
+	}
+	return nil, login.ErrBadCredentials
+}
+
+// otherMethod is a login method that takes no passwords.
+type otherMethod string
+
+func (m otherMethod) ID() string { return string(m) }
+func (m otherMethod) Current(recorded *session.Identity) (*session.Identity, bool) {
+	return recorded, true
+}
+
+// browser is one at a site of the gateway. Like a browser it keeps the jar's cookie, and says where
+// its requests come from.
+type browser struct {
+	*gateway
+	scheme, host string
+	cookie       string // value of the jar's cookie; empty for none
+}
+
+func (g *gateway) browser() *browser {
+	return &browser{gateway: g, scheme: "https", host: "app.example.com"}
+}
+
+// request is a request with what a browser adds. Headers are name and value in turn; an empty value
+// leaves the header out.
+func (b *browser) request(method, target, body string, headers ...string) *http.Request {
+	b.t.Helper()
+	r := httptest.NewRequest(method, b.scheme+"://"+b.host+target, strings.NewReader(body))
+	r.RequestURI = target
+	r.Header.Set("User-Agent", "Test/1.0")
+	if b.cookie != "" {
+		r.Header.Set("Cookie", b.jar().Name+"="+b.cookie)
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Origin", b.scheme+"://"+b.host)
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	}
+	for pair := range slices.Chunk(headers, 2) {
+		if pair[1] == "" {
+			r.Header.Del(pair[0])
+			continue
+		}
+		r.Header.Set(pair[0], pair[1])
+	}
+	return r
+}
+
+func (b *browser) jar() cookie.Jar {
+	b.t.Helper()
+	host, _, _ := strings.Cut(b.host, ":")
+	jar, err := b.cookies.For(b.scheme == "https", host)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return jar
+}
+
+// visitor is what the Caddy handler makes of a request.
+func (b *browser) visitor(r *http.Request) Visitor {
+	b.t.Helper()
+	v := Visitor{Scheme: b.scheme, Host: b.host, ClientIP: netip.MustParseAddr("192.0.2.7"), Cookie: b.jar()}
+	v.Token = v.Cookie.Read(r.Header)
+	visit, err := b.manager.Visit(b.t.Context(), v.Token)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	v.Visit = visit
+	return v
+}
+
+// send has the portal answer a request, and keeps the cookie that comes with the answer.
+func (b *browser) send(r *http.Request) *httptest.ResponseRecorder {
+	b.t.Helper()
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, r, b.visitor(r))
+	checkHeaders(b.t, w)
+	if set := b.setCookie(w); set != nil {
+		b.cookie = set.Value
+	}
+	return w
+}
+
+func checkHeaders(t *testing.T, w *httptest.ResponseRecorder) {
+	t.Helper()
+	for name, want := range map[string]string{
+		"Cache-Control":                "no-store",
+		"X-Content-Type-Options":       "nosniff",
+		"Referrer-Policy":              "same-origin",
+		"Cross-Origin-Resource-Policy": "same-origin",
+	} {
+		if got := w.Header().Values(name); len(got) != 1 || got[0] != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}
+
+// setCookie is the jar's cookie as the answer sets or clears it, or nil.
+func (b *browser) setCookie(w *httptest.ResponseRecorder) *http.Cookie {
+	b.t.Helper()
+	var found *http.Cookie
+	for _, c := range w.Result().Cookies() {
+		if c.Name != b.jar().Name || found != nil {
+			b.t.Fatalf("unexpected Set-Cookie: %s", c)
+		}
+		found = c
+	}
+	return found
+}
+
+func (b *browser) get(target string, headers ...string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	return b.send(b.request(http.MethodGet, target, "", headers...))
+}
+
+// post sends JSON.
+func (b *browser) post(target, body string, headers ...string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	return b.send(b.request(http.MethodPost, target, body, append([]string{"Content-Type", "application/json", "Sec-Fetch-Mode", "cors"}, headers...)...))
+}
+
+// submit sends a form: names and values in turn.
+func (b *browser) submit(target string, fields ...string) *httptest.ResponseRecorder {
+	b.t.Helper()
+	form := url.Values{}
+	for pair := range slices.Chunk(fields, 2) {
+		form.Set(pair[0], pair[1])
+	}
+	return b.send(b.request(http.MethodPost, target, form.Encode(),
+		"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Mode", "navigate"))
+}
+
+// signInAs signs an account in through the API and returns its handle.
+func (b *browser) signInAs(name string) string {
+	b.t.Helper()
+	w := b.post("/.auth/sign-in/username", fmt.Sprintf(`{"username":%q,"password":%q}`, name, name+"-password"))
+	if w.Code != http.StatusOK {
+		b.t.Fatalf("sign-in of %s: %d %s", name, w.Code, w.Body)
+	}
+	// The next sign-in and use are later, so that their order is certain.
+	b.clock.advance(time.Second)
+	return decode[wireIn](b.t, w).Token
+}
+
+// names is who the browser has, the active one marked.
+func (b *browser) names() string {
+	b.t.Helper()
+	var names []string
+	for _, e := range b.visitor(b.request(http.MethodGet, "/", "")).Visit.Entries() {
+		name := e.Identity.UserName
+		if e.Active {
+			name = "*" + name
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, " ")
+}
+
+// The shapes of the API as a client would write them down.
+type (
+	userIn struct {
+		ID, Name, Email, Username, DisplayUsername string
+		EmailVerified                              bool
+		Image                                      *string
+		CreatedAt, UpdatedAt                       string
+	}
+	sessionIn struct {
+		ID, Token, UserID               string
+		ExpiresAt, CreatedAt, UpdatedAt string
+		IPAddress, UserAgent            *string
+	}
+	entryIn struct {
+		Session sessionIn
+		User    userIn
+	}
+	wireIn struct {
+		Redirect bool
+		URL      *string
+		Token    string
+		User     userIn
+	}
+	problemIn struct{ Code, Message string }
+)
+
+func decode[T any](t *testing.T, w *httptest.ResponseRecorder) T {
+	t.Helper()
+	var value T
+	if got := w.Header().Get("Content-Type"); got != "application/json" {
+		t.Fatalf("%d with Content-Type %q: %s", w.Code, got, w.Body)
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &value); err != nil {
+		t.Fatalf("%s: %v", w.Body, err)
+	}
+	return value
+}
+
+func wantProblem(t *testing.T, w *httptest.ResponseRecorder, status int, code string) {
+	t.Helper()
+	if got := decode[problemIn](t, w); w.Code != status || got.Code != code || got.Message == "" {
+		t.Errorf("got %d %s, want %d %s", w.Code, w.Body, status, code)
+	}
+}
+
+func wantPage(t *testing.T, w *httptest.ResponseRecorder, status int, texts ...string) {
+	t.Helper()
+	if w.Code != status || w.Header().Get("Content-Type") != "text/html; charset=utf-8" {
+		t.Errorf("got %d %s, want %d and a page", w.Code, w.Header().Get("Content-Type"), status)
+	}
+	if w.Header().Get("Content-Security-Policy") == "" {
+		t.Error("page without Content-Security-Policy")
+	}
+	for _, text := range texts {
+		if !strings.Contains(w.Body.String(), text) {
+			t.Errorf("page does not say %q:\n%s", text, w.Body)
+		}
+	}
+}
+
+func wantRedirect(t *testing.T, w *httptest.ResponseRecorder, location string) {
+	t.Helper()
+	if got := w.Header().Get("Location"); w.Code != http.StatusSeeOther || got != location {
+		t.Errorf("got %d to %q, want 303 to %q", w.Code, got, location)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	valid := func() Config {
+		return Config{Prefix: "/.auth", Manager: new(session.Manager), Logins: new(login.Methods), Log: zap.NewNop()}
+	}
+	tests := map[string]func(*Config){
+		"no manager":         func(c *Config) { c.Manager = nil },
+		"no logins":          func(c *Config) { c.Logins = nil },
+		"no log":             func(c *Config) { c.Log = nil },
+		"origin with path":   func(c *Config) { c.TrustedOrigins = []string{"https://spa.example.com/"} },
+		"origin wildcard":    func(c *Config) { c.TrustedOrigins = []string{"https://*.example.com"} },
+		"no prefix":          func(c *Config) { c.Prefix = "" },
+		"root":               func(c *Config) { c.Prefix = "/" },
+		"slash at the end":   func(c *Config) { c.Prefix = "/auth/" },
+		"no slash in front":  func(c *Config) { c.Prefix = "auth" },
+		"two slashes":        func(c *Config) { c.Prefix = "/a//b" },
+		"dot segment":        func(c *Config) { c.Prefix = "/a/.." },
+		"odd letters":        func(c *Config) { c.Prefix = "/a b" },
+		"encoded":            func(c *Config) { c.Prefix = "/%2e" },
+		"query":              func(c *Config) { c.Prefix = "/auth?x" },
+		"backslash":          func(c *Config) { c.Prefix = `/auth\x` },
+		"placeholder braces": func(c *Config) { c.Prefix = "/{http.request.host}" },
+	}
+	if _, err := New(valid()); err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := valid()
+			spoil(&c)
+			if _, err := New(c); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+}

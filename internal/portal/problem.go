@@ -1,0 +1,186 @@
+package portal
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/portal/page"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// problem is what a client is told about a request that failed. It is an error whose every word is
+// meant for the client.
+type problem struct {
+	status     int
+	code       string // for programs; empty where the wire contract has none
+	message    string // for the programs' authors
+	title      string // of the page; empty for the status's own
+	advice     string // what the page says instead of message; empty for the message
+	retryAfter time.Duration
+}
+
+func (p *problem) Error() string { return p.message }
+
+// explain is what a page says.
+func (p *problem) explain() string {
+	if p.advice == "" {
+		return p.message
+	}
+	return p.advice
+}
+
+var (
+	errNotFound         = &problem{status: http.StatusNotFound, code: "NOT_FOUND", message: "Not found", advice: "There is nothing at this address."}
+	errMethodNotAllowed = &problem{status: http.StatusMethodNotAllowed, code: "METHOD_NOT_ALLOWED", message: "Method not allowed", advice: "This address cannot be opened like a page."}
+	errUnauthorized     = &problem{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "Unauthorized"}
+
+	errMissingOrigin = &problem{
+		status: http.StatusForbidden, code: "MISSING_OR_NULL_ORIGIN", message: "Missing or null Origin",
+		title: "Nothing was changed", advice: "Your browser did not say which site the form was sent from. Open the page anew and try again.",
+	}
+	errInvalidOrigin = &problem{
+		status: http.StatusForbidden, code: "INVALID_ORIGIN", message: "Invalid origin",
+		title: "Nothing was changed", advice: "The form was sent from another site, which is not trusted here.",
+	}
+	errCrossSiteNavigation = &problem{
+		status: http.StatusForbidden, code: "CROSS_SITE_NAVIGATION_LOGIN_BLOCKED",
+		message: "Sign-in by a navigation from another site is blocked",
+		title:   "You were not signed in", advice: "The form was sent from another site, which could have chosen the account for you.",
+	}
+
+	errBadRequest = &problem{status: http.StatusBadRequest, code: "BAD_REQUEST", message: "The request body cannot be read"}
+	errBadForm    = &problem{status: http.StatusBadRequest, code: "BAD_REQUEST", message: "The form cannot be read"}
+	errTooLarge   = &problem{status: http.StatusRequestEntityTooLarge, code: "PAYLOAD_TOO_LARGE", message: "The request body is too large"}
+	errNotJSON    = &problem{status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED_MEDIA_TYPE", message: "Unsupported media type: expected application/json"}
+	errNotAForm   = &problem{status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED_MEDIA_TYPE", message: "Unsupported media type: expected application/x-www-form-urlencoded"}
+
+	errReturnTo = &problem{
+		status: http.StatusBadRequest, code: "INVALID_RETURN_TO", message: "Invalid return_to",
+		title: "The return address is not allowed", advice: "The link leads on to an address that this site does not lead to. If somebody sent it to you, do not trust it.",
+	}
+	errCallbackURL = &problem{status: http.StatusForbidden, code: "INVALID_CALLBACK_URL", message: "Invalid callbackURL"}
+
+	errInvalidEmail     = &problem{status: http.StatusBadRequest, code: "INVALID_EMAIL", message: "Invalid email"}
+	errUsernameTooShort = &problem{status: http.StatusUnprocessableEntity, code: "USERNAME_TOO_SHORT", message: "Username is too short"}
+	errUsernameTooLong  = &problem{status: http.StatusUnprocessableEntity, code: "USERNAME_TOO_LONG", message: "Username is too long"}
+	errInvalidUsername  = &problem{status: http.StatusUnprocessableEntity, code: "INVALID_USERNAME", message: "Username is invalid"}
+	errWrongEmail       = &problem{status: http.StatusUnauthorized, code: "INVALID_EMAIL_OR_PASSWORD", message: "Invalid email or password"}
+	errWrongUsername    = &problem{status: http.StatusUnauthorized, code: "INVALID_USERNAME_OR_PASSWORD", message: "Invalid username or password"}
+	errPasswordTooLong  = &problem{status: http.StatusBadRequest, code: "PASSWORD_TOO_LONG", message: "Password too long"}
+	errNoPasswords      = &problem{status: http.StatusBadRequest, code: "EMAIL_PASSWORD_DISABLED", message: "Email and password is not enabled", advice: "Passwords are not taken here."}
+
+	// A full jar is a state that the user can change and then try again, which is what 409 says and
+	// 403 denies (RFC 9110, sections 15.5.10 and 15.5.4).
+	errFull = &problem{
+		status: http.StatusConflict, code: "SESSION_LIMIT_REACHED", message: "This browser holds as many sessions as are allowed",
+		advice: "This browser holds as many accounts as are allowed. Sign one out first.",
+	}
+	errSessionToken = &problem{status: http.StatusUnauthorized, code: "INVALID_SESSION_TOKEN", message: "Invalid session token"}
+
+	errUnavailable = &problem{
+		status: http.StatusServiceUnavailable, code: "SERVICE_UNAVAILABLE", message: "Temporarily unavailable",
+		title: "Temporarily unavailable", advice: "Who you are cannot be looked up right now. Please try again in a moment.", retryAfter: unavailableRetry,
+	}
+	errInsecure = &problem{
+		status: http.StatusForbidden, code: "INSECURE_TRANSPORT",
+		message: "Signing in needs HTTPS: serve this site over HTTPS, or set insecure_http",
+		title:   "This connection is not secure",
+		advice:  "Signing in needs HTTPS, so that nobody on the way can take over your accounts. Open the address with https:// in front. If you run this site: serve it over HTTPS, or set insecure_http in the configuration of multi_session.",
+	}
+)
+
+// unavailableRetry is when a client may try again after a failure of the store or a login method:
+// soon enough to be noticed by nobody, late enough not to add to what caused it.
+const unavailableRetry = 5 * time.Second
+
+// disclose is the one place that decides what a client is told about an error. What is not listed
+// is a technical failure of the store or of a login method: clients learn that there is one and no
+// more, and known is false.
+func disclose(err error) (told *problem, known bool) {
+	var throttled *login.ThrottledError
+	switch {
+	case errors.As(err, &told):
+		return told, true
+	case errors.As(err, &throttled):
+		// Which limit was reached would tell a guesser how to get around it.
+		return &problem{
+			status:     http.StatusTooManyRequests,
+			message:    "Too many requests. Please try again later.",
+			title:      "Too many tries",
+			advice:     "There were too many tries. Please wait " + roughly(throttled.RetryAfter) + " and try again.",
+			retryAfter: throttled.RetryAfter,
+		}, true
+	case errors.Is(err, login.ErrPasswordTooLong):
+		return errPasswordTooLong, true
+	case errors.Is(err, session.ErrFull):
+		return errFull, true
+	case errors.Is(err, session.ErrUnknownHandle):
+		return errSessionToken, true
+	}
+	return errUnavailable, false
+}
+
+// roughly is a time to wait in words, rounded up.
+func roughly(d time.Duration) string {
+	n, unit := int64((d+time.Second-1)/time.Second), "second"
+	if n > 90 {
+		n, unit = (n+59)/60, "minute"
+	}
+	if n > 90 {
+		n, unit = (n+59)/60, "hour"
+	}
+	if n <= 1 {
+		return "a moment"
+	}
+	return strconv.FormatInt(n, 10) + " " + unit + "s"
+}
+
+// logFailure writes down an error that the client is not told. A client that has gone is no error.
+func (p *Portal) logFailure(r *http.Request, v Visitor, err error) {
+	if r.Context().Err() != nil {
+		return
+	}
+	p.log.Error("request cannot be answered", zap.Error(err), zap.String("path", r.URL.Path), zap.String("client_ip", v.ip()))
+}
+
+// fail answers with an error, as a page or as JSON.
+func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v Visitor, asPage bool, err error) {
+	told, known := disclose(err)
+	if !known {
+		p.logFailure(r, v, err)
+	}
+	retryLater(w, told)
+	if asPage {
+		p.failurePage(w, v, told)
+		return
+	}
+	writeProblem(w, told)
+}
+
+func (p *Portal) failurePage(w http.ResponseWriter, v Visitor, told *problem) {
+	view := page.Failure{
+		Frame:   p.frame(v, destination{}),
+		Status:  told.status,
+		Title:   told.title,
+		Message: told.explain(),
+	}
+	if told.status < http.StatusInternalServerError && told != errInsecure {
+		view.Back = "/"
+	}
+	page.WriteFailure(w, view)
+}
+
+// retryLater sets both headers, the standard one and the one that the stock client reads.
+func retryLater(w http.ResponseWriter, told *problem) {
+	if told.retryAfter <= 0 {
+		return
+	}
+	seconds := strconv.FormatInt(int64((told.retryAfter+time.Second-1)/time.Second), 10)
+	w.Header().Set("Retry-After", seconds)
+	w.Header().Set("X-Retry-After", seconds)
+}

@@ -1,0 +1,102 @@
+package portal
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/portal/page"
+)
+
+// handler answers a request. An error that it returns is answered for it; then it must not have
+// begun an answer of its own.
+type handler func(w http.ResponseWriter, r *http.Request, v Visitor) error
+
+// route is what there is at one path. Whatever is asked for by GET is there for HEAD as well.
+type route struct {
+	get, post handler
+	page      bool // errors are pages too
+	signsIn   bool // its POST is a sign-in, which is worth forging even without cookies
+}
+
+// table is every path of the portal, without the prefix.
+func (p *Portal) table() map[string]route {
+	return map[string]route{
+		"":           {get: p.home},
+		"/":          {get: p.home},
+		"/sign-in":   {get: p.signInPage, post: p.signInForm, page: true, signsIn: true},
+		"/accounts":  {get: p.accountsPage, post: p.accountsForm, page: true},
+		"/style.css": {get: asset(page.Style())},
+		"/icon.svg":  {get: asset(page.Icon())},
+
+		"/get-session":                        {get: p.getSession},
+		"/sign-in/email":                      {post: p.signInEmail, signsIn: true},
+		"/sign-in/username":                   {post: p.signInUsername, signsIn: true},
+		"/sign-out":                           {post: p.signOutAPI},
+		"/multi-session/list-device-sessions": {get: p.listDeviceSessions},
+		"/multi-session/set-active":           {post: p.setActiveAPI},
+		"/multi-session/revoke":               {post: p.revokeAPI},
+	}
+}
+
+// Owns reports whether a path is the portal's, so that no upstream answers it.
+func (p *Portal) Owns(path string) bool {
+	rest, ok := strings.CutPrefix(path, p.prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// ServeHTTP answers a request for a path that the portal owns. It answers every such request; what
+// it does not know is 404.
+//
+// OPTIONS is a method like any other that a route does not have: 405. A CORS preflight fails by it,
+// which is what is meant, and Allow tells everybody else what they asked for (RFC 9110, section
+// 9.3.7).
+func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visitor) {
+	secure(w.Header())
+	route, ok := p.routes[strings.TrimPrefix(r.URL.Path, p.prefix)]
+	if !ok {
+		p.fail(w, r, v, navigation(r), errNotFound)
+		return
+	}
+	handle, ok := route.methods()[r.Method]
+	if !ok {
+		w.Header().Set("Allow", route.allow())
+		p.fail(w, r, v, navigation(r), errMethodNotAllowed)
+		return
+	}
+	if r.Method == http.MethodPost {
+		if err := p.checkOrigin(r, v, route.signsIn); err != nil {
+			p.audit.forged(r, v, err)
+			p.fail(w, r, v, route.page, err)
+			return
+		}
+	}
+	if err := handle(w, r, v); err != nil {
+		p.fail(w, r, v, route.page, err)
+	}
+}
+
+func (t route) methods() map[string]handler {
+	methods := make(map[string]handler, 3)
+	if t.get != nil {
+		methods[http.MethodGet] = t.get
+		methods[http.MethodHead] = t.get
+	}
+	if t.post != nil {
+		methods[http.MethodPost] = t.post
+	}
+	return methods
+}
+
+func (t route) allow() string {
+	return strings.Join(slices.Sorted(maps.Keys(t.methods())), ", ")
+}
+
+func asset(body []byte, contentType string) handler {
+	return func(w http.ResponseWriter, _ *http.Request, _ Visitor) error {
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(body) // fails only when the browser has gone
+		return nil
+	}
+}

@@ -1,0 +1,112 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// credentials are what came through one of the doors.
+type credentials struct {
+	identifier login.Identifier
+	password   string
+	remember   bool // the browser keeps the cookie when it closes
+}
+
+// signIn signs an account in, in addition to those that the browser has, and gives the browser the
+// jar's new token.
+func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v Visitor, c credentials) (session.Entry, error) {
+	method, ok := p.logins.Password()
+	if !ok {
+		return session.Entry{}, errNoPasswords
+	}
+	done, err := p.authenticated(r.Context(), method, v, c, r.UserAgent())
+	if err != nil {
+		p.audit.signInFailed(r, v, method.ID(), c.identifier, err)
+		return session.Entry{}, err
+	}
+	maxAge := p.manager.Lifetime()
+	if !c.remember {
+		maxAge = 0
+	}
+	v.Cookie.Set(w.Header(), done.Token, maxAge)
+	p.audit.signedIn(r, v, done)
+	return done.Entry, nil
+}
+
+func (p *Portal) authenticated(ctx context.Context, method login.PasswordMethod, v Visitor, c credentials, userAgent string) (session.SignedIn, error) {
+	if err := checkIdentifier(method, c); err != nil {
+		return session.SignedIn{}, err
+	}
+	identity, err := method.Authenticate(ctx, login.Credentials{
+		Identifier: c.identifier,
+		Password:   c.password,
+		ClientIP:   v.ClientIP,
+	})
+	if errors.Is(err, login.ErrBadCredentials) {
+		return session.SignedIn{}, wrong(c.identifier)
+	}
+	if err != nil {
+		return session.SignedIn{}, err
+	}
+	return p.manager.SignIn(ctx, v.Token, identity, session.Client{IP: v.ip(), UserAgent: userAgent})
+}
+
+// wrong is the answer to credentials that do not belong together. It does not say which is wrong.
+func wrong(id login.Identifier) *problem {
+	if id.Email != "" {
+		return errWrongEmail
+	}
+	return errWrongUsername
+}
+
+// checkIdentifier refuses what can be nobody's, in the words of the wire contract, before it costs
+// an attempt. What it says follows from the shape alone.
+func checkIdentifier(method login.PasswordMethod, c credentials) error {
+	if c.identifier.Email != "" {
+		if !looksLikeEmail(c.identifier.Email) {
+			return errInvalidEmail
+		}
+		return nil
+	}
+	name := c.identifier.UserName
+	if name == "" || c.password == "" {
+		return errWrongUsername
+	}
+	least, most := method.UserNameLength()
+	switch n := utf8.RuneCountInString(name); {
+	case n < least:
+		return errUsernameTooShort
+	case n > most:
+		return errUsernameTooLong
+	case strings.ContainsFunc(name, notInUserName):
+		return errInvalidUsername
+	}
+	return nil
+}
+
+// notInUserName knows the letters of the wire contract's user names, and the hyphen, which the
+// gateway's have besides.
+func notInUserName(c rune) bool {
+	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-", c))
+}
+
+// maxEmailBytes is what the paths of RFC 5321, section 4.5.3.1.3, have room for.
+const maxEmailBytes = 254
+
+// looksLikeEmail is laxer than what mail servers take: whether the address is somebody's, the login
+// method knows.
+func looksLikeEmail(text string) bool {
+	at := strings.LastIndexByte(text, '@')
+	return at > 0 && at < len(text)-1 && len(text) <= maxEmailBytes && !strings.ContainsFunc(text, notInEmail)
+}
+
+func notInEmail(c rune) bool {
+	return unicode.IsSpace(c) || unicode.IsControl(c) || c == utf8.RuneError
+}

@@ -1,0 +1,98 @@
+package portal
+
+import (
+	"time"
+
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// The shapes of the JSON API, as the stock Better Auth client reads them.
+type (
+	wireUser struct {
+		ID              string   `json:"id"`
+		Name            string   `json:"name"`
+		Email           string   `json:"email"`
+		EmailVerified   bool     `json:"emailVerified"`
+		Image           *string  `json:"image"`
+		CreatedAt       wireTime `json:"createdAt"`
+		UpdatedAt       wireTime `json:"updatedAt"`
+		Username        string   `json:"username,omitempty"`
+		DisplayUsername string   `json:"displayUsername,omitempty"`
+	}
+	wireSession struct {
+		ID        string   `json:"id"`
+		Token     string   `json:"token"`
+		UserID    string   `json:"userId"`
+		ExpiresAt wireTime `json:"expiresAt"`
+		CreatedAt wireTime `json:"createdAt"`
+		UpdatedAt wireTime `json:"updatedAt"`
+		IPAddress *string  `json:"ipAddress"`
+		UserAgent *string  `json:"userAgent"`
+	}
+	wireEntry struct {
+		Session wireSession `json:"session"`
+		User    wireUser    `json:"user"`
+	}
+	wireSignedIn struct {
+		Redirect bool     `json:"redirect"`
+		URL      string   `json:"url,omitempty"`
+		Token    string   `json:"token"`
+		User     wireUser `json:"user"`
+	}
+	wireSuccess struct {
+		Success bool `json:"success"`
+	}
+	wireStatus struct {
+		Status bool `json:"status"`
+	}
+)
+
+// wireTime is written with exactly three digits after the second: the client reads all digits there
+// are as milliseconds.
+type wireTime time.Time
+
+func (t wireTime) MarshalText() ([]byte, error) {
+	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z"), nil
+}
+
+func toWire(e session.Entry) wireEntry {
+	return wireEntry{
+		Session: wireSession{
+			ID:        e.ID,
+			Token:     e.Handle,
+			UserID:    e.Identity.Account.ID(),
+			ExpiresAt: wireTime(e.ExpiresAt),
+			CreatedAt: wireTime(e.CreatedAt),
+			UpdatedAt: wireTime(e.LastUsedAt),
+			IPAddress: orNull(e.IP),
+			UserAgent: orNull(e.UserAgent),
+		},
+		User: wireUser{
+			ID:              e.Identity.Account.ID(),
+			Name:            e.Identity.DisplayName(),
+			Email:           e.Identity.Email,
+			EmailVerified:   e.Identity.EmailVerified,
+			Image:           orNull(e.Identity.Picture),
+			CreatedAt:       firstKnown(e.Identity.CreatedAt, e.Recorded.CreatedAt),
+			UpdatedAt:       firstKnown(e.Identity.UpdatedAt, e.Recorded.UpdatedAt),
+			Username:        e.Identity.UserName,
+			DisplayUsername: e.Identity.UserName,
+		},
+	}
+}
+
+func orNull(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// firstKnown is what the login method says, or else what was recorded at sign-in, which always has
+// a time.
+func firstKnown(now, recorded time.Time) wireTime {
+	if now.IsZero() {
+		return wireTime(recorded)
+	}
+	return wireTime(now)
+}
