@@ -1,0 +1,361 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/portal"
+	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/upstream"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// appName is the app's module id and the name of the Caddyfile's global option.
+const appName = "multi_session"
+
+// DefaultPath is the portal's path prefix where none is configured.
+const DefaultPath = "/.auth"
+
+// The values of App.WhenFull.
+const (
+	WhenFullEvict  = "evict"
+	WhenFullReject = "reject"
+)
+
+// App is what all sites of a configuration share: the sessions and the ways to sign in. Sites use
+// it through the multi_session handler.
+type App struct {
+	// Store is where sessions are kept. The default is bbolt, in Caddy's data directory.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=multi_session.stores inline_key=module"`
+
+	// Logins are the ways to sign in, at least one.
+	LoginsRaw []json.RawMessage `json:"logins,omitempty" caddy:"namespace=multi_session.logins inline_key=module"`
+
+	// Path is the prefix of the paths that the gateway answers itself, on every site that uses it.
+	// Default: /.auth
+	Path string `json:"path,omitempty"`
+
+	// CookieDomain is a domain whose hosts share one jar of sessions in a browser. Default: each
+	// host has a jar of its own.
+	CookieDomain string `json:"cookie_domain,omitempty"`
+
+	// MaxSessions is how many accounts one browser can hold, 1 to 50. Default: 5
+	MaxSessions int `json:"max_sessions,omitempty"`
+
+	// WhenFull says what a sign-in beyond MaxSessions does: "evict" ends the least recently used
+	// session, "reject" refuses the sign-in. Default: evict
+	WhenFull string `json:"when_full,omitempty"`
+
+	// Lifetime is how long a session lasts at most. Default: 30d
+	Lifetime caddy.Duration `json:"lifetime,omitempty"`
+
+	// IdleTimeout is how long a session lasts without being used. Negative: only Lifetime ends it.
+	// Default: 7d
+	IdleTimeout caddy.Duration `json:"idle_timeout,omitempty"`
+
+	// TrustedOrigins are the origins of other web apps, as "https://spa.example.com", that may use
+	// the JSON API and that a sign-in may lead back to.
+	TrustedOrigins []string `json:"trusted_origins,omitempty"`
+
+	// InsecureHTTP allows sign-in over plain HTTP on hosts that are not loopback. Whoever is on the
+	// way can then read and take over sessions.
+	InsecureHTTP bool `json:"insecure_http,omitempty"`
+
+	ctx     caddy.Context
+	log     *zap.Logger
+	logins  *login.Methods
+	options session.Options
+	lease   *lease
+
+	mu       sync.Mutex
+	managed  []string                   // header names of the handlers, besides the presets'
+	cleaned  map[*caddyhttp.Server]bool // servers whose error routes begin with a CleanHandler
+	released bool                       // Cleanup ran
+	engine   atomic.Pointer[engine]     // set when the store is open
+}
+
+// engine is what serves requests once the store is open.
+type engine struct {
+	manager *session.Manager
+	portal  *portal.Portal
+	managed *upstream.Managed
+	cookies cookie.Options
+	log     *zap.Logger
+}
+
+// CaddyModule implements caddy.Module.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  appName,
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision sets the defaults, loads the modules inside, and takes a lease of the store. It opens
+// nothing: a configuration that is only validated, or that turns out to be refused, leaves the
+// store of the running one alone.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
+	a.log = ctx.Logger()
+	a.setDefaults()
+	if err := a.provisionLogins(ctx); err != nil {
+		return err
+	}
+	opener, err := a.loadStore(ctx)
+	if err != nil {
+		return err
+	}
+	a.lease = leaseOf(opener)
+	return a.subscribe(ctx)
+}
+
+func (a *App) setDefaults() {
+	if a.Path == "" {
+		a.Path = DefaultPath
+	}
+	if a.MaxSessions == 0 {
+		a.MaxSessions = session.DefaultMaxSessions
+	}
+	if a.WhenFull == "" {
+		a.WhenFull = WhenFullEvict
+	}
+	if a.Lifetime == 0 {
+		a.Lifetime = caddy.Duration(session.DefaultLifetime)
+	}
+	if a.IdleTimeout == 0 {
+		a.IdleTimeout = caddy.Duration(session.DefaultIdleTimeout)
+	}
+	a.options = session.Options{
+		MaxSessions: a.MaxSessions,
+		RejectAtMax: a.WhenFull == WhenFullReject,
+		Lifetime:    time.Duration(a.Lifetime),
+		IdleTimeout: time.Duration(a.IdleTimeout),
+	}
+}
+
+func (a *App) provisionLogins(ctx caddy.Context) error {
+	loaded, err := ctx.LoadModule(a, "LoginsRaw")
+	if err != nil {
+		return fmt.Errorf("load logins: %w", err)
+	}
+	var methods []login.Method
+	for _, module := range loaded.([]any) {
+		maker, ok := module.(Login)
+		if !ok {
+			return fmt.Errorf("login module %T is not a login", module)
+		}
+		method, err := maker.LoginMethod(attempts)
+		if err != nil {
+			return err
+		}
+		methods = append(methods, method)
+	}
+	a.logins, err = login.NewMethods(methods...)
+	return err
+}
+
+func (a *App) loadStore(ctx caddy.Context) (StoreOpener, error) {
+	if a.StoreRaw == nil {
+		a.StoreRaw = json.RawMessage(`{"module":"bbolt"}`)
+	}
+	module, err := ctx.LoadModule(a, "StoreRaw")
+	if err != nil {
+		return nil, fmt.Errorf("load store: %w", err)
+	}
+	opener, ok := module.(StoreOpener)
+	if !ok {
+		return nil, fmt.Errorf("store module %T is not a store", module)
+	}
+	return opener, nil
+}
+
+// Validate refuses a configuration that could not work, before anything is opened.
+func (a *App) Validate() error {
+	if len(a.logins.All()) == 0 {
+		return errors.New("no login is configured: at least one is needed")
+	}
+	if a.WhenFull != WhenFullEvict && a.WhenFull != WhenFullReject {
+		return fmt.Errorf("when_full %q: must be %s or %s", a.WhenFull, WhenFullEvict, WhenFullReject)
+	}
+	if err := a.options.Validate(); err != nil {
+		return err
+	}
+	if err := portal.ValidatePrefix(a.Path); err != nil {
+		return err
+	}
+	if err := validateCookieDomain(a.CookieDomain); err != nil {
+		return err
+	}
+	for _, origin := range a.TrustedOrigins {
+		if _, err := portal.ParseOrigin(origin); err != nil {
+			return fmt.Errorf("trusted_origins: %q: %w", origin, err)
+		}
+	}
+	return nil
+}
+
+// Start opens the store, if no request or configuration before this one did.
+func (a *App) Start() error {
+	if a.InsecureHTTP {
+		a.log.Warn("insecure_http is on: sessions can be read and taken over by whoever is between browser and gateway")
+	}
+	_, err := a.running()
+	return err
+}
+
+// Stop does nothing: requests that are under way when a configuration is replaced are served to
+// their end, and Cleanup does the rest.
+func (a *App) Stop() error { return nil }
+
+// Cleanup gives back what was taken, however far provisioning came.
+func (a *App) Cleanup() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.released {
+		return nil
+	}
+	a.released = true
+	if e := a.engine.Load(); e != nil {
+		e.manager.Close()
+	}
+	if a.lease == nil {
+		return nil
+	}
+	return a.lease.release()
+}
+
+// running returns what serves requests. Caddy starts its apps in no particular order, so a request
+// may come before Start; it then opens the store itself.
+func (a *App) running() (*engine, error) {
+	if e := a.engine.Load(); e != nil {
+		return e, nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if e := a.engine.Load(); e != nil {
+		return e, nil
+	}
+	if a.released {
+		return nil, errors.New("the configuration was replaced before the store was open")
+	}
+	e, err := a.start()
+	if err != nil {
+		return nil, err
+	}
+	a.engine.Store(e)
+	return e, nil
+}
+
+func (a *App) start() (*engine, error) {
+	jars, err := a.lease.open()
+	if err != nil {
+		return nil, err
+	}
+	manager := session.NewManager(jars, a.logins, a.options, time.Now)
+	p, err := portal.New(portal.Config{
+		Prefix:         a.Path,
+		Manager:        manager,
+		Logins:         a.logins,
+		TrustedOrigins: a.TrustedOrigins,
+		Log:            a.log,
+	})
+	if err != nil {
+		manager.Close()
+		return nil, err
+	}
+	return &engine{
+		manager: manager,
+		portal:  p,
+		managed: upstream.NewManaged(a.managed...),
+		cookies: cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
+		log:     a.log,
+	}, nil
+}
+
+// unavailable answers a request that came while the store could not be opened. Start fails for the
+// same reason, so this configuration is about to be refused.
+func (a *App) unavailable(w http.ResponseWriter, err error) {
+	a.log.Error("a request came before the store could be opened", zap.Error(err))
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, "sign-in is not available", http.StatusServiceUnavailable)
+}
+
+// manage adds header names that a handler sets, so that every handler deletes them from what
+// clients send. Handlers call it while they are provisioned, which is before anything is served.
+func (a *App) manage(names ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.managed = append(a.managed, names...)
+}
+
+// subscribe asks to be told when this configuration is the running one.
+func (a *App) subscribe(ctx caddy.Context) error {
+	app, err := ctx.App("events")
+	if err != nil {
+		return fmt.Errorf("load events app: %w", err)
+	}
+	return app.(*caddyevents.App).On("started", startedHandler{a})
+}
+
+type startedHandler struct{ app *App }
+
+// Handle ends the sessions of accounts that this configuration no longer knows. A refused
+// configuration never comes here, so it signs nobody out. It runs beside the requests: until it is
+// through, those sessions are refused one by one as they are used.
+func (h startedHandler) Handle(context.Context, caddy.Event) error {
+	e := h.app.engine.Load()
+	if e == nil {
+		return nil
+	}
+	go func() {
+		ended, err := e.manager.EndMissing(h.app.ctx, h.app.roster())
+		switch {
+		case errors.Is(err, context.Canceled):
+			// Replaced by a newer configuration, which does the same with its own accounts.
+		case err != nil:
+			h.app.log.Error("ending the sessions of removed accounts", zap.Error(err))
+		case ended > 0:
+			h.app.log.Info("ended the sessions of removed accounts", zap.Int("sessions", ended))
+		}
+	}()
+	return nil
+}
+
+// roster is which accounts there are, as far as the methods know.
+func (a *App) roster() session.Roster {
+	roster := make(session.Roster)
+	for _, method := range a.logins.All() {
+		var subjects []string
+		if lister, ok := method.(login.Lister); ok {
+			subjects = slices.Clone(lister.Subjects())
+		}
+		roster[method.ID()] = subjects
+	}
+	return roster
+}
+
+// Interface guards
+var (
+	_ caddy.App           = (*App)(nil)
+	_ caddy.Provisioner   = (*App)(nil)
+	_ caddy.Validator     = (*App)(nil)
+	_ caddy.CleanerUpper  = (*App)(nil)
+	_ caddyevents.Handler = startedHandler{}
+)

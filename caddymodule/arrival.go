@@ -1,0 +1,156 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/portal"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// arrival is what the gateway found out about a request when it first saw it. There is one for each
+// request, however many of the gateway's handlers it passes: the first that lets it through takes
+// from it what the later ones still need to know, the jar's cookie.
+type arrival struct {
+	portal.Visitor
+	err      error // why nothing is known of the jar; cookie.ErrInsecure or the store's
+	original *http.Request
+	passed   bool // a handler let it through: the cookies are gone, and a guard is in place
+	answered bool // the gateway answers itself: its own cookies pass the guard
+}
+
+// arrivalVar is the name of the arrival among the request's variables.
+const arrivalVar = "multi_session.arrival"
+
+// receive deletes the identity headers that the client sent, and finds the browser's jar. After the
+// first time it returns what it found then.
+func (e *engine) receive(r *http.Request) *arrival {
+	if arrived, ok := caddyhttp.GetVar(r.Context(), arrivalVar).(*arrival); ok {
+		return arrived
+	}
+	arrived := new(arrival)
+	arrived.Scheme, arrived.Host = site(r)
+	arrived.ClientIP = clientIP(r)
+	arrived.err = e.findJar(r, arrived)
+	e.managed.Strip(r)
+	caddyhttp.SetVar(r.Context(), arrivalVar, arrived)
+	return arrived
+}
+
+func (e *engine) findJar(r *http.Request, arrived *arrival) (err error) {
+	arrived.Cookie, err = e.cookies.For(arrived.Scheme == "https", hostname(arrived.Host))
+	if err != nil {
+		return err
+	}
+	arrived.Token = arrived.Cookie.Read(r.Header)
+	arrived.Visit, err = e.manager.Visit(r.Context(), arrived.Token)
+	if errors.Is(err, session.ErrUnreadable) {
+		e.log.Error("a stored jar is not readable; its browser is signed out", zap.Error(err))
+		return nil
+	}
+	return err
+}
+
+// request returns the request as the browser made it: rewrites of the site are for the upstream,
+// and would have the portal's paths mean something else.
+func (a *arrival) request(r *http.Request) *http.Request {
+	if a.original != nil {
+		return a.original
+	}
+	a.original = r
+	first, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if ok && (first.Method != r.Method || first.RequestURI != r.RequestURI || *first.URL != *r.URL) {
+		restored := *r
+		restored.Method, restored.RequestURI, restored.URL = first.Method, first.RequestURI, first.URL
+		a.original = &restored
+	}
+	return a.original
+}
+
+// servePortal answers a request for the portal.
+func (e *engine) servePortal(w http.ResponseWriter, r *http.Request, arrived *arrival) {
+	if arrived.err != nil {
+		e.explain(w, r, arrived)
+		return
+	}
+	e.portal.ServeHTTP(w, r, arrived.Visitor)
+}
+
+// explain answers a request of whose jar nothing is known.
+func (e *engine) explain(w http.ResponseWriter, r *http.Request, arrived *arrival) {
+	if errors.Is(arrived.err, cookie.ErrInsecure) {
+		e.portal.Insecure(w, r, arrived.Visitor)
+		return
+	}
+	e.portal.Unavailable(w, r, arrived.Visitor, arrived.err)
+}
+
+// site returns scheme and host as the browser sees them. What a proxy in front of Caddy says counts
+// where Caddy was told to trust it, and then in the same way as for reverse_proxy: the last value.
+func site(r *http.Request) (scheme, host string) {
+	scheme, host = "http", r.Host
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		if proto := last(r.Header["X-Forwarded-Proto"]); proto == "https" || proto == "http" {
+			scheme = proto
+		}
+		if forwarded := last(r.Header["X-Forwarded-Host"]); forwarded != "" {
+			host = forwarded
+		}
+	}
+	return scheme, strings.ToLower(host)
+}
+
+func last(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
+}
+
+// hostname returns a host without its port. Unlike url.URL's it never fails: what is no host is
+// within no domain and no loopback either.
+func hostname(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		return host[:i]
+	}
+	return host
+}
+
+// clientIP returns the client's address as Caddy trusts it.
+func clientIP(r *http.Request) netip.Addr {
+	text, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	ip, _ := netip.ParseAddr(text)
+	return ip.Unmap()
+}
+
+// setPlaceholders makes the account known to what comes after, the access log among it. The values
+// are set and not expanded, so a placeholder in somebody's name stays what it is.
+func setPlaceholders(r *http.Request, entry session.Entry) {
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	identity := entry.Identity
+	repl.Set("http.auth.user.id", identity.Account.ID())
+	repl.Set("http.auth.user.email", identity.Email)
+	repl.Set("http.auth.user.name", identity.DisplayName())
+	repl.Set("http.auth.user.groups", strings.Join(identity.Groups, ","))
+	repl.Set("http.auth.user.provider", identity.Account.Method)
+	repl.Set("http.auth.user.session", entry.ID)
+	if len(identity.Claims) > 0 {
+		repl.Map(func(key string) (any, bool) {
+			path, ok := strings.CutPrefix(key, "http.auth.user.claim.")
+			if !ok {
+				return nil, false
+			}
+			return identity.ClaimText(path)
+		})
+	}
+}

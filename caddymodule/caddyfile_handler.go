@@ -1,0 +1,118 @@
+package caddymodule
+
+import (
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+func init() {
+	httpcaddyfile.RegisterDirective(appName, parseHandler)
+	httpcaddyfile.RegisterDirectiveOrder(appName, httpcaddyfile.Before, "basic_auth")
+}
+
+// parseHandler makes a route of the directive. A matcher becomes the handler's own and not the
+// route's, so that the portal is reachable and forged headers are deleted on all of the site.
+func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	if !h.Next() {
+		return nil, h.ArgErr()
+	}
+	matcher, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, err
+	}
+	handler := new(Handler)
+	if matcher != nil {
+		handler.MatchRaw = caddyhttp.RawMatcherSets{matcher}
+	}
+	if err := handler.UnmarshalCaddyfile(h.Dispenser); err != nil {
+		return nil, err
+	}
+	return h.NewRoute(nil, handler), nil
+}
+
+// UnmarshalCaddyfile sets the handler up from the directive. Syntax:
+//
+//	multi_session [<matcher>] {
+//	    require group|user <value...>
+//	    require claim <path> <value...>
+//	    identity_headers <preset...>|off
+//	    header <name> <value>
+//	    optional
+//	}
+//
+// Of several require lines all must hold, of several values any. The block may be left out: any
+// signed-in account passes, and the upstream gets the headers of the preset remote.
+func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	b := &block{Dispenser: d}
+	b.Next() // the directive's name
+	if err := b.noMore(); err != nil {
+		return err
+	}
+	for nesting := b.Nesting(); b.NextBlock(nesting); {
+		var err error
+		switch b.Val() {
+		case "require":
+			err = h.unmarshalRequire(b)
+		case "identity_headers":
+			err = h.unmarshalIdentityHeaders(b)
+		case "header":
+			err = h.unmarshalHeader(b)
+		case "optional":
+			h.Optional = true
+			err = b.flag()
+		default:
+			err = b.unknown()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) unmarshalRequire(b *block) error {
+	args, err := b.arguments()
+	if err != nil {
+		return err
+	}
+	rule := session.Rule{Kind: session.Kind(args[0]), Values: args[1:]}
+	if rule.Kind == session.RequireClaim && len(rule.Values) > 0 {
+		rule.Claim, rule.Values = rule.Values[0], rule.Values[1:]
+	}
+	if err := (session.Policy{rule}).Validate(); err != nil {
+		return b.WrapErr(err)
+	}
+	h.Require = append(h.Require, rule)
+	return nil
+}
+
+func (h *Handler) unmarshalIdentityHeaders(b *block) error {
+	presets, err := b.values()
+	if err != nil {
+		return err
+	}
+	if len(presets) == 1 && presets[0] == off {
+		h.IdentityHeaders = []string{}
+		return nil
+	}
+	h.IdentityHeaders = presets
+	return nil
+}
+
+func (h *Handler) unmarshalHeader(b *block) error {
+	args, err := b.arguments()
+	if err != nil {
+		return err
+	}
+	if len(args) != 2 {
+		return b.Errf("header: takes a name and a value; quote a value that has spaces")
+	}
+	h.Headers = append(h.Headers, IdentityHeader{Name: args[0], Value: args[1]})
+	return nil
+}
+
+// Interface guards
+var _ caddyfile.Unmarshaler = (*Handler)(nil)

@@ -1,0 +1,12 @@
+// Package caddymodule makes the gateway a part of Caddy: the app that holds what all sites share,
+// the handler that stands in front of an upstream, the modules that are configured inside the app,
+// and their Caddyfile syntax. It is the only package that knows Caddy.
+//
+// The modules are
+//
+//	multi_session                       the app, a global option in a Caddyfile
+//	multi_session.stores.bbolt          where sessions are kept
+//	multi_session.logins.password       a way to sign in
+//	http.handlers.multi_session         the gate and the portal, a directive in a Caddyfile
+//	http.handlers.multi_session_clean   the gate's first step alone, put into error routes by itself
+package caddymodule

@@ -1,0 +1,79 @@
+package caddymodule
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+)
+
+// guard keeps an upstream's response from setting or clearing the gateway's cookies. It changes the
+// header just before it is sent, whichever way the upstream's handler comes to that, and hands all
+// else on untouched.
+type guard struct {
+	*caddyhttp.ResponseWriterWrapper
+	arrived *arrival
+	sent    bool
+}
+
+// pass readies a request and its response for what comes after the gateway: the gateway's cookies are
+// taken out of the one and kept out of the other.
+func (a *arrival) pass(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	if a.passed {
+		return w
+	}
+	a.passed = true
+	cookie.StripRequest(r.Header)
+	return &guard{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, arrived: a}
+}
+
+// answer says that the gateway itself answers, so that a guard further out lets its cookies pass.
+func (a *arrival) answer(w http.ResponseWriter) http.ResponseWriter {
+	a.answered = true
+	return w
+}
+
+func (g *guard) filter() {
+	if !g.sent && !g.arrived.answered {
+		cookie.FilterResponse(g.Header())
+	}
+}
+
+// WriteHeader implements http.ResponseWriter. Informational responses go before the final one and
+// carry a header of their own each.
+func (g *guard) WriteHeader(status int) {
+	g.filter()
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		g.sent = true
+	}
+	g.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (g *guard) Write(p []byte) (int, error) {
+	g.filter()
+	g.sent = true
+	return g.ResponseWriter.Write(p)
+}
+
+// ReadFrom implements io.ReaderFrom.
+func (g *guard) ReadFrom(r io.Reader) (int64, error) {
+	g.filter()
+	g.sent = true
+	return g.ResponseWriterWrapper.ReadFrom(r)
+}
+
+// FlushError is what http.ResponseController flushes with; it sends the header if nothing has yet.
+func (g *guard) FlushError() error {
+	g.filter()
+	g.sent = true
+	return http.NewResponseController(g.ResponseWriter).Flush()
+}
+
+// Interface guards
+var (
+	_ http.ResponseWriter = (*guard)(nil)
+	_ io.ReaderFrom       = (*guard)(nil)
+)

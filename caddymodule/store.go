@@ -1,0 +1,180 @@
+package caddymodule
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/storage"
+	"github.com/caddy-multi-session/gateway/storage/boltstore"
+)
+
+func init() {
+	caddy.RegisterModule(BBoltStore{})
+}
+
+// StoreOpener is a module of the namespace multi_session.stores.
+type StoreOpener interface {
+	// Resource names what is opened, and nothing of how. Two configurations that name the same
+	// resource share one open store.
+	Resource() string
+
+	// OpenStore opens the store. Closing it waits for the calls under way.
+	OpenStore(*zap.Logger) (Store, error)
+}
+
+// Store is a store that is open.
+type Store interface {
+	storage.Store
+	io.Closer
+
+	// Exclusive reports whether no other process can write to the same records while this store is
+	// open, so that what was read once can be kept.
+	Exclusive() bool
+}
+
+// BBoltStore keeps sessions in one file of this machine, which one process can have open.
+type BBoltStore struct {
+	// Path is the file. It is created, with directories, where it is missing. Default:
+	// multi_session.db in Caddy's data directory. Global placeholders are replaced.
+	Path string `json:"path,omitempty"`
+
+	path string
+}
+
+// CaddyModule implements caddy.Module.
+func (BBoltStore) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "multi_session.stores.bbolt",
+		New: func() caddy.Module { return new(BBoltStore) },
+	}
+}
+
+// Provision resolves the path.
+func (s *BBoltStore) Provision(caddy.Context) error {
+	path, err := caddy.NewReplacer().ReplaceOrErr(s.Path, true, true)
+	if err != nil {
+		return fmt.Errorf("store bbolt: path: %w", err)
+	}
+	if path == "" {
+		path = filepath.Join(caddy.AppDataDir(), "multi_session.db")
+	}
+	s.path, err = resolve(path)
+	if err != nil {
+		return fmt.Errorf("store bbolt: path: %w", err)
+	}
+	return nil
+}
+
+// resolve makes a path absolute and free of symbolic links, as far as it exists yet, so that a file
+// has one name however it is written.
+func resolve(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		return real, nil
+	}
+	parent := filepath.Dir(path)
+	if !os.IsNotExist(err) || parent == path {
+		return "", err
+	}
+	parent, err = resolve(parent)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(parent, filepath.Base(path)), nil
+}
+
+// Resource implements StoreOpener.
+func (s *BBoltStore) Resource() string { return "bbolt:" + s.path }
+
+// OpenStore implements StoreOpener.
+func (s *BBoltStore) OpenStore(log *zap.Logger) (Store, error) {
+	store, err := boltstore.Open(s.path, boltstore.Options{Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return exclusiveStore{store}, nil
+}
+
+// exclusiveStore is a bbolt store: the lock on its file keeps other processes out.
+type exclusiveStore struct{ *boltstore.Store }
+
+func (exclusiveStore) Exclusive() bool { return true }
+
+// resources are the stores in use, by resource. A configuration takes its lease before the one it
+// replaces gives its own back, so a reload keeps the store open.
+var resources = caddy.NewUsagePool()
+
+// lease is a configuration's share in a store. What it shares is opened once, by whoever first
+// needs it, and closed when the last lease is released.
+type lease struct {
+	resource string
+	shared   *sharedStore
+}
+
+// leaseOf takes a lease and opens nothing.
+func leaseOf(opener StoreOpener) *lease {
+	resource := opener.Resource()
+	value, _, _ := resources.LoadOrNew(resource, func() (caddy.Destructor, error) {
+		return &sharedStore{opener: opener}, nil
+	})
+	return &lease{resource, value.(*sharedStore)}
+}
+
+func (l *lease) open() (*session.Jars, error) { return l.shared.open() }
+
+func (l *lease) release() error {
+	_, err := resources.Delete(l.resource)
+	return err
+}
+
+// sharedStore is a store and the jars in it, once open.
+type sharedStore struct {
+	opener StoreOpener
+
+	mu    sync.Mutex
+	store Store
+	jars  *session.Jars
+}
+
+func (s *sharedStore) open() (*session.Jars, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.jars != nil {
+		return s.jars, nil
+	}
+	store, err := s.opener.OpenStore(currentLogger("multi_session.store"))
+	if err != nil {
+		return nil, err
+	}
+	s.store = store
+	s.jars = session.NewJars(store, store.Exclusive())
+	return s.jars, nil
+}
+
+// Destruct implements caddy.Destructor.
+func (s *sharedStore) Destruct() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Close()
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner = (*BBoltStore)(nil)
+	_ StoreOpener       = (*BBoltStore)(nil)
+	_ caddy.Destructor  = (*sharedStore)(nil)
+)
