@@ -1,0 +1,227 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/caddy-multi-session/gateway/storage"
+)
+
+// benchValue is the size of a record of a few sessions.
+const benchValue = 512
+
+func benchKey(i int) string {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func benchRecord(i int) storage.Record {
+	return storage.Record{
+		Key:    benchKey(i),
+		Value:  bytes.Repeat([]byte{byte(i)}, benchValue),
+		Expiry: time.Now().Add(24*time.Hour + time.Duration(i)*time.Millisecond),
+		Terms:  []string{fmt.Sprintf("account:%d", i/3), "kind:jar"},
+	}
+}
+
+// BenchmarkWrite measures creating records, by number of writers at a time.
+func BenchmarkWrite(b *testing.B) {
+	for _, writers := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			b.ReportAllocs()
+			s := newStore(b)
+			before := commits(b, s)
+			var next atomic.Int64
+			var wg sync.WaitGroup
+			b.ResetTimer()
+			for range writers {
+				wg.Go(func() {
+					for {
+						i := int(next.Add(1)) - 1
+						if i >= b.N {
+							return
+						}
+						r := benchRecord(i)
+						if _, err := s.CompareAndSwap(context.Background(), r.Key, 0, r); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			b.StopTimer()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "writes/s")
+			b.ReportMetric(float64(b.N)/float64(commits(b, s)-before), "writes/commit")
+		})
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	eachSize(b, func(b *testing.B, s *Store, d *benchData) {
+		for b.Loop() {
+			if _, _, err := s.Get(b.Context(), d.keys[rand.IntN(len(d.keys))]); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkGetParallel(b *testing.B) {
+	eachSize(b, func(b *testing.B, s *Store, d *benchData) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, _, err := s.Get(context.Background(), d.keys[rand.IntN(len(d.keys))]); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	})
+}
+
+// BenchmarkCompareAndSwap measures one writer who changes value and expiry of random records.
+func BenchmarkCompareAndSwap(b *testing.B) {
+	eachSize(b, func(b *testing.B, s *Store, d *benchData) {
+		for b.Loop() {
+			i := rand.IntN(len(d.keys))
+			rev, err := s.CompareAndSwap(b.Context(), d.keys[i], d.revisions[i], benchRecord(i))
+			if err != nil {
+				b.Fatal(err)
+			}
+			d.revisions[i] = rev
+		}
+	})
+}
+
+func BenchmarkFind(b *testing.B) {
+	eachSize(b, func(b *testing.B, s *Store, d *benchData) {
+		for b.Loop() {
+			term := fmt.Sprintf("account:%d", rand.IntN(len(d.keys))/3)
+			if keys, err := s.Find(b.Context(), term, "", 10); err != nil || len(keys) == 0 {
+				b.Fatal(keys, err)
+			}
+		}
+	})
+}
+
+func eachSize(b *testing.B, run func(b *testing.B, s *Store, d *benchData)) {
+	for _, d := range []*benchData{&smallData, &largeData} {
+		b.Run(fmt.Sprintf("records=%d", d.records), func(b *testing.B) {
+			d.build(b)
+			s := openStore(b, d.path, unswept)
+			b.ReportAllocs()
+			b.ResetTimer()
+			run(b, s, d)
+		})
+	}
+}
+
+// benchData is a database that the benchmarks of a process share: the large one takes a while.
+type benchData struct {
+	records   int
+	once      sync.Once
+	dir, path string
+	keys      []string
+	revisions []storage.Revision
+}
+
+var (
+	smallData = benchData{records: 1_000}
+	largeData = benchData{records: 1_000_000}
+)
+
+func removeBenchFiles() {
+	for _, d := range []*benchData{&smallData, &largeData} {
+		if d.dir != "" {
+			_ = os.RemoveAll(d.dir)
+		}
+	}
+}
+
+// build writes the database table by table in the order of the keys and without a sync, which
+// makes a million records a matter of seconds.
+func (d *benchData) build(b *testing.B) {
+	b.Helper()
+	d.once.Do(func() {
+		var err error
+		if d.dir, err = os.MkdirTemp("", "boltstore-bench-"); err != nil {
+			b.Fatal(err)
+		}
+		d.path = filepath.Join(d.dir, "bench.db")
+		if err := create(d.path); err != nil {
+			b.Fatal(err)
+		}
+		var terms, expiries [][]byte
+		order := make([]int, d.records)
+		for i := range d.records {
+			r := benchRecord(i)
+			order[i] = i
+			d.keys = append(d.keys, r.Key)
+			d.revisions = append(d.revisions, storage.Revision(i+1))
+			expiries = append(expiries, expiryEntry(r.Expiry.UnixMilli(), r.Key))
+			for _, term := range r.Terms {
+				terms = append(terms, termEntry(term, r.Key))
+			}
+		}
+		slices.SortFunc(order, func(i, j int) int { return bytes.Compare([]byte(d.keys[i]), []byte(d.keys[j])) })
+		slices.SortFunc(terms, bytes.Compare)
+		slices.SortFunc(expiries, bytes.Compare)
+
+		f, err := openBolt(d.path, &bbolt.Options{NoSync: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		inChunks(b, f.db, d.records, func(t *tables, n int) error {
+			i := order[n]
+			draft := newDraft(benchRecord(i))
+			draft.stamp(d.revisions[i])
+			return t.records.Put([]byte(d.keys[i]), draft.encoded)
+		})
+		inChunks(b, f.db, len(terms), func(t *tables, n int) error { return t.terms.Put(terms[n], noValue) })
+		inChunks(b, f.db, len(expiries), func(t *tables, n int) error { return t.expiries.Put(expiries[n], noValue) })
+		inChunks(b, f.db, 1, func(t *tables, _ int) error { return t.meta.SetSequence(uint64(d.records)) })
+		if err := f.db.Sync(); err != nil {
+			b.Fatal(err)
+		}
+		if err := f.close(); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+func inChunks(b *testing.B, db *bbolt.DB, n int, put func(t *tables, n int) error) {
+	b.Helper()
+	const chunk = 50_000
+	for start := 0; start < n; start += chunk {
+		err := db.Update(func(tx *bbolt.Tx) error {
+			t, err := tablesOf(tx)
+			if err != nil {
+				return err
+			}
+			for i := start; i < min(start+chunk, n); i++ {
+				if err := put(t, i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}

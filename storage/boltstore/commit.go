@@ -1,0 +1,201 @@
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/caddy-multi-session/gateway/storage"
+)
+
+// change is the work of one write inside a transaction that it shares with others. It may run
+// more than once; only what its last run did counts.
+type change func(*tables) (storage.Revision, error)
+
+// write is a change on its way through the queue.
+type write struct {
+	ctx    context.Context
+	change change
+
+	// claimed is set once: by the committer, which then owes a result, or by the caller, who
+	// then needs none.
+	claimed atomic.Bool
+
+	done     chan struct{} // closed when the result below is there
+	revision storage.Revision
+	err      error
+}
+
+// submit queues a change and waits until it is on disk. When ctx ends before the committer has
+// taken the change, nothing is written.
+func (s *Store) submit(ctx context.Context, c change) (storage.Revision, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	w := &write{ctx: ctx, change: c, done: make(chan struct{})}
+	if err := s.queue.push(w); err != nil {
+		return 0, err
+	}
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+		if w.claimed.CompareAndSwap(false, true) {
+			return 0, ctx.Err()
+		}
+		<-w.done
+	}
+	return w.revision, w.err
+}
+
+// queue is where writes wait for the committer.
+type queue struct {
+	mu       sync.Mutex
+	changed  *sync.Cond
+	waiting  []*write
+	shutWith error // why nothing more is taken in; nil while open
+}
+
+func newQueue() *queue {
+	q := &queue{}
+	q.changed = sync.NewCond(&q.mu)
+	return q
+}
+
+func (q *queue) push(w *write) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.shutWith != nil {
+		return q.shutWith
+	}
+	q.waiting = append(q.waiting, w)
+	q.changed.Signal()
+	return nil
+}
+
+// take waits for writes and returns all there are; none once the queue is shut and empty.
+func (q *queue) take() []*write {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) == 0 && q.shutWith == nil {
+		q.changed.Wait()
+	}
+	all := q.waiting
+	q.waiting = nil
+	return all
+}
+
+// shut makes push return err from now on, unless the queue was shut before.
+func (q *queue) shut(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.shutWith == nil {
+		q.shutWith = err
+	}
+	q.changed.Signal()
+}
+
+// commitQueued is the committer. While one commit is being synced, the writes for the next
+// gather in the queue: the busier the store, the more of them share a sync.
+func (s *Store) commitQueued() {
+	for {
+		batch := s.queue.take()
+		if batch == nil {
+			return
+		}
+		s.commit(batch)
+	}
+}
+
+// commit carries out a batch and hands every write its result.
+func (s *Store) commit(batch []*write) {
+	taken := batch[:0]
+	for _, w := range batch {
+		if !w.claimed.CompareAndSwap(false, true) {
+			continue
+		}
+		if err := w.ctx.Err(); err != nil {
+			w.err = err
+			close(w.done)
+			continue
+		}
+		taken = append(taken, w)
+	}
+	if len(taken) == 0 {
+		return
+	}
+
+	if spoilt := s.transact(taken); spoilt && len(taken) > 1 {
+		for i := range taken {
+			s.transact(taken[i : i+1])
+		}
+	}
+	for _, w := range taken {
+		close(w.done)
+	}
+}
+
+// transact runs the writes in one transaction, commits it and sets their results. A write that
+// fails before it has changed anything, as for a conflict, is no concern of its neighbours. One
+// that fails midway takes the whole transaction back: it is then spoilt, and no result holds
+// but that of a write that was alone in it.
+func (s *Store) transact(writes []*write) (spoilt bool) {
+	if s.broken != nil {
+		failAll(writes, s.broken)
+		return false
+	}
+	tx, err := s.file.db.Begin(true)
+	if err != nil {
+		failAll(writes, fmt.Errorf("begin transaction: %w", err))
+		return false
+	}
+
+	var t *tables
+	err = contain(func() (err error) { t, err = tablesOf(tx); return err })
+	if err != nil {
+		s.logPanic(err)
+		_ = tx.Rollback()
+		failAll(writes, err)
+		return false
+	}
+	changed := false
+	for _, w := range writes {
+		t.wrote = false
+		w.err = contain(func() (err error) { w.revision, err = w.change(t); return err })
+		if w.err != nil {
+			w.revision = 0
+			s.logPanic(w.err)
+			if t.wrote {
+				_ = tx.Rollback()
+				return true
+			}
+		}
+		changed = changed || t.wrote
+	}
+	if !changed {
+		_ = tx.Rollback() // what there is to commit would cost a sync and say nothing
+		return false
+	}
+
+	if err := contain(tx.Commit); err != nil {
+		if _, panicked := errors.AsType[*panicError](err); panicked {
+			// bbolt's locks and its list of free pages are as the panic left them. The file is
+			// as sound as it was, for a commit takes effect with its last page; to go on writing
+			// by that list could ruin it.
+			s.logPanic(err)
+			s.broken = fmt.Errorf("database takes no writes until it is opened again: %v", err)
+		}
+		failAll(writes, fmt.Errorf("commit: %w", err))
+	}
+	return false
+}
+
+// failAll makes err the result of every write that has no error of its own.
+func failAll(writes []*write, err error) {
+	for _, w := range writes {
+		if w.err == nil {
+			w.revision, w.err = 0, err
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+	"go.uber.org/zap"
+)
+
+const fileMode = 0o600
+
+// What the meta bucket says of the file. The format tells it from other programs' bbolt files;
+// the schema counts the layouts that this program has given it.
+var (
+	formatKey = []byte("format")
+	schemaKey = []byte("schema")
+)
+
+const (
+	format = "caddy-multi-session/boltstore"
+	schema = 1
+)
+
+// file is an open database file.
+type file struct {
+	db  *bbolt.DB
+	raw *os.File // what db reads and writes
+}
+
+// open opens the database at path, after it has made sure that it is one.
+func open(path string, lockTimeout time.Duration, log *zap.Logger) (file, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := create(path); err != nil {
+			return file{}, fmt.Errorf("create: %w", err)
+		}
+		info, err = os.Stat(path)
+	}
+	if err != nil {
+		return file{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return file{}, errors.New("is not a regular file")
+	}
+	if info.Size() == 0 {
+		// bbolt would take it for a new one. But a database does not become empty by itself, and
+		// sessions that silently start from nothing hide that something went wrong.
+		return file{}, errors.New("is empty; restore it, or remove it to start anew")
+	}
+
+	// Only reading can leave a file as it is: bbolt writes to some on opening them for more.
+	probe, err := openBolt(path, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
+	if err != nil {
+		return file{}, err
+	}
+	err = probe.check()
+	if err := errors.Join(err, probe.close()); err != nil {
+		return file{}, err
+	}
+
+	f, err := openBolt(path, &bbolt.Options{
+		Timeout:      lockTimeout,
+		FreelistType: bbolt.FreelistMapType, // the other one slows down in a large, fragmented file
+		NoStatistics: true,                  // they would cost every read a lock
+	})
+	if err != nil {
+		return file{}, err
+	}
+	// Between the two a process of a newer version may have had the file.
+	if err := f.check(); err != nil {
+		return file{}, errors.Join(err, f.close())
+	}
+	f.tighten(log)
+	return f, nil
+}
+
+// openBolt is bbolt.Open, which panics on some damaged files and then forgets to close them.
+func openBolt(path string, opts *bbolt.Options) (file, error) {
+	var f file
+	opts.OpenFile = func(name string, flag int, mode fs.FileMode) (*os.File, error) {
+		// Without O_CREATE, a file that was removed just now is not replaced by an empty one.
+		opened, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
+		f.raw = opened
+		return opened, err
+	}
+	err := contain(func() (err error) {
+		f.db, err = bbolt.Open(path, fileMode, opts)
+		return err
+	})
+	if err == nil {
+		return f, nil
+	}
+	if f.raw != nil {
+		_ = f.abandon() // no error, but for the file that bbolt did close
+	}
+	switch {
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return file{}, fmt.Errorf("is locked by another process (is another gateway running on it?): %w", err)
+	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum), errors.Is(err, bbolterrors.ErrVersionMismatch):
+		return file{}, fmt.Errorf("is not a bbolt database, or is damaged: %w", err)
+	}
+	return file{}, err
+}
+
+// check refuses a file that is truncated or not of this program and version.
+func (f file) check() error {
+	return f.db.View(func(tx *bbolt.Tx) error {
+		return contain(func() error {
+			info, err := f.raw.Stat()
+			if err != nil {
+				return err
+			}
+			// To read a page beyond the end of the file is a fault, not an error.
+			if info.Size() < tx.Size() {
+				return fmt.Errorf("is truncated: it has %d of %d bytes", info.Size(), tx.Size())
+			}
+			meta := tx.Bucket(metaBucket)
+			if meta == nil || string(meta.Get(formatKey)) != format {
+				return errors.New("is a bbolt database, but not of this program")
+			}
+			version := meta.Get(schemaKey)
+			if len(version) != 4 {
+				return errors.New("is damaged: its schema version is missing")
+			}
+			if v := binary.BigEndian.Uint32(version); v != schema {
+				return fmt.Errorf("has schema version %d, but this program knows version %d only; was it written by a newer one?", v, schema)
+			}
+			_, err = tablesOf(tx)
+			return err
+		})
+	})
+}
+
+// tighten takes from others what access they have to the file: it holds the sessions of everyone.
+func (f file) tighten(log *zap.Logger) {
+	if runtime.GOOS == "windows" {
+		return // access is not in the mode there
+	}
+	info, err := f.raw.Stat()
+	if err != nil || info.Mode().Perm()&^fileMode == 0 {
+		return
+	}
+	log = log.With(zap.String("path", f.raw.Name()), zap.Stringer("mode", info.Mode().Perm()))
+	if err := f.raw.Chmod(fileMode); err != nil {
+		log.Warn("others than the owner may access the database, and its mode cannot be changed", zap.Error(err))
+		return
+	}
+	log.Warn("others than the owner could access the database; its mode is 0600 now")
+}
+
+// close waits for the open transactions and releases the file.
+func (f file) close() error { return f.db.Close() }
+
+// abandon releases the file without a word to bbolt, for when a panic has left bbolt in no state
+// to listen. The memory map stays: nobody can tell who still reads it.
+func (f file) abandon() error { return errors.Join(unlock(f.raw), f.raw.Close()) }

@@ -1,0 +1,256 @@
+// Package boltstore keeps records in a single bbolt file, for a gateway that runs on one machine.
+//
+// An acknowledged write is on disk: it survives the end of the process and of the machine.
+// Writers that wait at the same time share one commit, so that throughput grows with
+// concurrency while a lone writer waits for nothing but its own. Readers see the last commit
+// and never wait for a writer's disk.
+//
+// The file belongs to one process at a time; a lock of the operating system sees to that. A file
+// that is damaged, of another program or of a newer version of this one is refused as it is,
+// never repaired, replaced or written to.
+package boltstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/storage"
+)
+
+// Defaults of Options.
+const (
+	DefaultLockTimeout   = time.Second
+	DefaultSweepInterval = time.Minute
+)
+
+// Options are the settings of a Store. The zero value is ready to use.
+type Options struct {
+	// Now is the clock that records expire by; nil means time.Now. It is called concurrently.
+	Now func() time.Time
+
+	// LockTimeout is how long Open waits for another process to release the file; zero means
+	// DefaultLockTimeout, a negative one that Open does not wait.
+	LockTimeout time.Duration
+
+	// SweepInterval is the time between two removals of the expired records, the first of which
+	// follows the opening; zero means DefaultSweepInterval. With a negative one there is none:
+	// expired records are absent to callers all the same, but keep their room in the file.
+	SweepInterval time.Duration
+
+	// Logger hears of what no caller is told: a failed sweep, a file mode that was tightened,
+	// where a panic came from. Nil means silence.
+	Logger *zap.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.LockTimeout == 0 {
+		o.LockTimeout = DefaultLockTimeout
+	}
+	if o.SweepInterval == 0 {
+		o.SweepInterval = DefaultSweepInterval
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	return o
+}
+
+// Store is a storage.Store in a bbolt file. All methods may be called concurrently.
+type Store struct {
+	file  file
+	now   func() time.Time
+	log   *zap.Logger
+	queue *queue
+
+	broken error // set and read by the committer, and after its end: why it writes no more
+
+	workers   sync.WaitGroup // the committer and the sweeper
+	stopSweep context.CancelFunc
+	closed    atomic.Bool
+	shutDown  func() error
+}
+
+var _ storage.Store = (*Store)(nil)
+
+// Open opens the database file at path, or creates it, and the directories above it, where
+// there is none. Whatever mode it had, the file is then its owner's alone to read and write.
+//
+// An existing file that is empty, truncated, damaged, another program's or written by a newer
+// version is refused and left as it is; so is one that another process has open, once
+// LockTimeout has passed. The error names the file. Damage deeper inside than Open looks is an
+// error of the call that meets it.
+func Open(path string, opts Options) (*Store, error) {
+	opts = opts.withDefaults()
+	f, err := open(path, opts.LockTimeout, opts.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("database %s: %w", path, err)
+	}
+
+	sweeping, stop := context.WithCancel(context.Background())
+	s := &Store{file: f, now: opts.Now, log: opts.Logger, queue: newQueue(), stopSweep: stop}
+	s.shutDown = sync.OnceValue(s.shutDownOnce)
+	s.workers.Go(s.commitQueued)
+	if opts.SweepInterval > 0 {
+		s.workers.Go(func() { s.sweepEvery(sweeping, opts.SweepInterval) })
+	}
+	return s, nil
+}
+
+// Close commits the writes that are queued, waits for the calls in flight and releases the
+// file. Later calls get storage.ErrClosed. To close again is no error: it waits for, and
+// returns the result of, the first Close.
+func (s *Store) Close() error { return s.shutDown() }
+
+func (s *Store) shutDownOnce() error {
+	s.closed.Store(true)
+	s.queue.shut(storage.ErrClosed)
+	s.stopSweep()
+	s.workers.Wait()
+	release := s.file.close
+	if s.broken != nil {
+		release = s.file.abandon
+	}
+	if err := release(); err != nil {
+		return fmt.Errorf("close database: %w", err)
+	}
+	return nil
+}
+
+// Get implements storage.Store.
+func (s *Store) Get(ctx context.Context, key string) (storage.Record, storage.Revision, error) {
+	var (
+		record   storage.Record
+		revision storage.Revision
+	)
+	if err := checkKey(key); err != nil {
+		return record, revision, err
+	}
+	err := s.view(ctx, func(tx *bbolt.Tx) error {
+		records, err := table(tx, recordsBucket)
+		if err != nil {
+			return err
+		}
+		e, found, err := lookup(records, key)
+		if err != nil {
+			return err
+		}
+		if !found || e.expired(s.now()) {
+			return storage.ErrNotFound
+		}
+		record, revision = e.record(key), e.revision
+		return nil
+	})
+	return record, revision, err
+}
+
+// Find implements storage.Store.
+func (s *Store) Find(ctx context.Context, term, after string, limit int) ([]string, error) {
+	if err := checkFind(term, after, limit); err != nil {
+		return nil, err
+	}
+	var keys []string
+	err := s.view(ctx, func(tx *bbolt.Tx) error {
+		terms, err := table(tx, termsBucket)
+		if err != nil {
+			return err
+		}
+		records, err := table(tx, recordsBucket)
+		if err != nil {
+			return err
+		}
+		now := s.now()
+		for key := range keysWith(terms, term, after) {
+			e, found, err := lookup(records, key)
+			if err != nil {
+				return err
+			}
+			if !found || e.expired(now) {
+				continue
+			}
+			if keys = append(keys, key); len(keys) == limit {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
+}
+
+// CompareAndSwap implements storage.Store.
+func (s *Store) CompareAndSwap(ctx context.Context, key string, rev storage.Revision, next storage.Record) (storage.Revision, error) {
+	if err := checkSwap(key, rev, next); err != nil {
+		return 0, err
+	}
+	// Encoded here, the committer neither does the work nor holds the caller's memory.
+	d := newDraft(next)
+	return s.submit(ctx, func(t *tables) (storage.Revision, error) {
+		now := s.now()
+		old, err := t.expect(key, rev, now)
+		if err != nil {
+			return 0, err
+		}
+		if next.Key == key {
+			return t.replace(key, old, d)
+		}
+		// The place that the record moves to is free, but for what may be left of an expired one.
+		displaced, err := t.expect(next.Key, 0, now)
+		if err != nil {
+			return 0, err
+		}
+		if err := t.remove(key, old); err != nil {
+			return 0, err
+		}
+		return t.replace(next.Key, displaced, d)
+	})
+}
+
+// Delete implements storage.Store.
+func (s *Store) Delete(ctx context.Context, key string, rev storage.Revision) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	_, err := s.submit(ctx, func(t *tables) (storage.Revision, error) {
+		if rev == 0 {
+			return 0, storage.ErrConflict
+		}
+		old, err := t.expect(key, rev, s.now())
+		if err != nil {
+			return 0, err
+		}
+		return 0, t.remove(key, old)
+	})
+	return err
+}
+
+// view runs fn on what was last committed. The memory that fn reads is the file's, and changes
+// or is gone once fn has returned: what it keeps, it copies.
+func (s *Store) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.closed.Load() {
+		return storage.ErrClosed
+	}
+	err := s.file.db.View(func(tx *bbolt.Tx) error {
+		return contain(func() error { return fn(tx) })
+	})
+	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
+		return storage.ErrClosed
+	}
+	s.logPanic(err)
+	return err
+}
