@@ -24,6 +24,7 @@ type arrival struct {
 	original *http.Request
 	passed   bool // a handler let it through: the cookies are gone, and a guard is in place
 	answered bool // the gateway answers itself: its own cookies pass the guard
+	guard    guard
 }
 
 // arrivalVar is the name of the arrival among the request's variables.
@@ -133,24 +134,33 @@ func clientIP(r *http.Request) netip.Addr {
 	return ip.Unmap()
 }
 
-// setPlaceholders makes the account known to what comes after, the access log among it. The values
-// are set and not expanded, so a placeholder in somebody's name stays what it is.
+// setPlaceholders makes the account known to what comes after, the access log among it. A user's own
+// text is a value and never expanded, so a placeholder in somebody's name stays what it is.
 func setPlaceholders(r *http.Request, entry session.Entry) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	identity := entry.Identity
-	repl.Set("http.auth.user.id", identity.Account.ID())
-	repl.Set("http.auth.user.email", identity.Email)
-	repl.Set("http.auth.user.name", identity.DisplayName())
-	repl.Set("http.auth.user.groups", strings.Join(identity.Groups, ","))
-	repl.Set("http.auth.user.provider", identity.Account.Method)
-	repl.Set("http.auth.user.session", entry.ID)
-	if len(identity.Claims) > 0 {
-		repl.Map(func(key string) (any, bool) {
-			path, ok := strings.CutPrefix(key, "http.auth.user.claim.")
-			if !ok {
-				return nil, false
-			}
+	// Set wins over what was there before; the access log must not show somebody else.
+	repl.Set("http.auth.user.id", entry.Identity.Account.ID())
+	repl.Map(func(key string) (any, bool) {
+		name, ok := strings.CutPrefix(key, "http.auth.user.")
+		if !ok {
+			return nil, false
+		}
+		identity := entry.Identity
+		switch name {
+		case "email":
+			return identity.Email, true
+		case "name":
+			return identity.DisplayName(), true
+		case "groups":
+			return strings.Join(identity.Groups, ","), true
+		case "provider":
+			return identity.Account.Method, true
+		case "session":
+			return entry.ID, true
+		}
+		if path, ok := strings.CutPrefix(name, "claim."); ok {
 			return identity.ClaimText(path)
-		})
-	}
+		}
+		return nil, false
+	})
 }

@@ -13,7 +13,7 @@ import (
 // header just before it is sent, whichever way the upstream's handler comes to that, and hands all
 // else on untouched.
 type guard struct {
-	*caddyhttp.ResponseWriterWrapper
+	caddyhttp.ResponseWriterWrapper
 	arrived *arrival
 	sent    bool
 }
@@ -26,7 +26,8 @@ func (a *arrival) pass(w http.ResponseWriter, r *http.Request) http.ResponseWrit
 	}
 	a.passed = true
 	cookie.StripRequest(r.Header)
-	return &guard{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, arrived: a}
+	a.guard = guard{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, arrived: a}
+	return &a.guard
 }
 
 // answer says that the gateway itself answers, so that a guard further out lets its cookies pass.

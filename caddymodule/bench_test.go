@@ -1,0 +1,217 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+const testHash = "$2a$04$AqTiFTywa04anej1aaKN4.VF5TWAsoaRFo0AdbWAkmIVMDmQwNKcK" // of alice-example
+
+// testApp returns an app on a store of its own, with alice as its user.
+func testApp(tb testing.TB) (*App, caddy.Context) {
+	tb.Helper()
+	store, err := json.Marshal(map[string]string{"module": "bbolt", "path": filepath.Join(tb.TempDir(), "test.db")})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	raw, err := json.Marshal(&App{
+		StoreRaw: store,
+		LoginsRaw: []json.RawMessage{json.RawMessage(`{"module":"password","users":[{"name":"alice","email":"alice@example.com",
+			"display_name":"Alice Example","groups":["admin","dev"],"hash":"` + testHash + `"}]}`)},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	config := &caddy.Config{AppsRaw: caddy.ModuleMap{appName: raw}, Admin: &caddy.AdminConfig{Disabled: true}}
+	ctx, err := caddy.ProvisionContext(config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	module, err := ctx.App(appName)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	app := module.(*App)
+	if err := app.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := app.Cleanup(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return app, ctx
+}
+
+// signedIn signs alice in and returns the value of a Cookie header that says so.
+func signedIn(tb testing.TB, app *App) string {
+	tb.Helper()
+	e, err := app.running()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	identity, ok := app.logins.Current(&session.Identity{Account: session.Account{Method: "password", Subject: "alice"}})
+	if !ok {
+		tb.Fatal("there is no alice")
+	}
+	done, err := e.manager.SignIn(tb.Context(), session.Token{}, identity, session.Client{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	jar, err := e.cookies.For(false, "localhost")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return "theme=dark; " + jar.Name + "=" + done.Token.Reveal() + "; lang=en"
+}
+
+// browserHeader is what a browser sends with a request for a page's parts.
+func browserHeader(cookie string) http.Header {
+	h := make(http.Header)
+	for _, line := range strings.Split(strings.TrimSpace(`
+Accept: */*
+Accept-Encoding: gzip, deflate, br, zstd
+Accept-Language: en-GB,en;q=0.9
+Cache-Control: no-cache
+Connection: keep-alive
+Referer: http://localhost/dashboard
+Sec-Ch-Ua: "Chromium";v="140"
+Sec-Ch-Ua-Mobile: ?0
+Sec-Ch-Ua-Platform: "Linux"
+Sec-Fetch-Dest: empty
+Sec-Fetch-Mode: cors
+Sec-Fetch-Site: same-origin
+User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36`), "\n") {
+		name, value, _ := strings.Cut(line, ": ")
+		h.Set(name, value)
+	}
+	if cookie != "" {
+		h.Set("Cookie", cookie)
+	}
+	return h
+}
+
+// discard is a response that nobody reads.
+type discard struct{ header http.Header }
+
+func (d discard) Header() http.Header         { return d.header }
+func (d discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d discard) WriteHeader(int)             {}
+
+// prepared returns a request as Caddy's server hands it to the handlers.
+func prepared(header http.Header) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "http://localhost/api/items?page=2", http.NoBody)
+	r.Header = header
+	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), discard{}, nil)
+}
+
+// handlerFor provisions a handler of an app.
+func handlerFor(tb testing.TB, ctx caddy.Context, h *Handler) *Handler {
+	tb.Helper()
+	if err := h.Provision(ctx); err != nil {
+		tb.Fatal(err)
+	}
+	if err := h.Validate(); err != nil {
+		tb.Fatal(err)
+	}
+	return h
+}
+
+var upstreamStub = caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+	w.WriteHeader(http.StatusOK)
+	return nil
+})
+
+// BenchmarkGate is the gate's share of a request. Whatever prepares a request is the same in each,
+// and is what "without" has alone: the difference is the gate's.
+func BenchmarkGate(b *testing.B) {
+	app, ctx := testApp(b)
+	cookie := signedIn(b, app)
+	engine, err := app.running()
+	if err != nil {
+		b.Fatal(err)
+	}
+	gate := handlerFor(b, ctx, &Handler{})
+	admins := handlerFor(b, ctx, &Handler{Require: session.Policy{{Kind: session.RequireGroup, Values: []string{"staff", "admin"}}}})
+	custom := handlerFor(b, ctx, &Handler{Headers: []IdentityHeader{{Name: "X-User", Value: "{http.auth.user.id}"}}})
+	optional := handlerFor(b, ctx, &Handler{Optional: true})
+
+	run := func(name, cookie string, serve func(http.ResponseWriter, *http.Request) error) {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			header := browserHeader(cookie)
+			w := discard{make(http.Header)}
+			for b.Loop() {
+				if err := serve(w, prepared(header.Clone())); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	run("without", cookie, func(w http.ResponseWriter, r *http.Request) error { return upstreamStub(w, r) })
+	run("receive", cookie, func(_ http.ResponseWriter, r *http.Request) error { engine.receive(r); return nil })
+	run("receive and pass", cookie, func(w http.ResponseWriter, r *http.Request) error {
+		return upstreamStub(engine.receive(r).pass(w, r), r)
+	})
+	for _, h := range []struct {
+		name, cookie string
+		*Handler
+	}{
+		{"signed in", cookie, gate},
+		{"signed in, with a rule", cookie, admins},
+		{"signed in, with a header of its own", cookie, custom},
+		{"anonymous", "", optional},
+		{"refused", "", gate},
+	} {
+		run("whole, "+h.name, h.cookie, func(w http.ResponseWriter, r *http.Request) error { return h.ServeHTTP(w, r, upstreamStub) })
+	}
+}
+
+// TestGateLetsThroughWhoIsSignedIn keeps the benchmark honest: what it measures does happen.
+func TestGateLetsThroughWhoIsSignedIn(t *testing.T) {
+	app, ctx := testApp(t)
+	gate := handlerFor(t, ctx, &Handler{Headers: []IdentityHeader{{Name: "X-User", Value: "{http.auth.user.id} {http.auth.user.session}"}}})
+	var seen http.Header
+	next := caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error { seen = r.Header.Clone(); return nil })
+
+	header := browserHeader(signedIn(t, app))
+	header["remote_user"] = []string{"mallory"}
+	header.Set("Remote-User", "mallory")
+	if err := gate.ServeHTTP(httptest.NewRecorder(), prepared(header), next); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"Remote-User":   "alice",
+		"Remote-Name":   "Alice Example",
+		"Remote-Email":  "alice@example.com",
+		"Remote-Groups": "admin,dev",
+		"remote_user":   "",
+		"Cookie":        "theme=dark; lang=en",
+	} {
+		if got := strings.Join(seen[name], "|"); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got := seen.Get("X-User"); !strings.HasPrefix(got, "password:alice ") {
+		t.Errorf("X-User: %q", got)
+	}
+
+	seen = nil
+	w := httptest.NewRecorder()
+	if err := gate.ServeHTTP(w, prepared(browserHeader("")), next); err != nil {
+		t.Fatal(err)
+	}
+	if w.Code != http.StatusUnauthorized || seen != nil || !bytes.Contains(w.Body.Bytes(), []byte("UNAUTHORIZED")) {
+		t.Errorf("signed out: %d %s, upstream saw %v", w.Code, w.Body, seen)
+	}
+}
