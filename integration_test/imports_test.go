@@ -1,0 +1,86 @@
+package integration
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/caddy-multi-session/gateway"
+
+// mayImport is which packages of this module and which libraries each room may import, beside the
+// standard library. An entry that ends with a slash stands for what is below it too.
+var mayImport = map[string][]string{
+	"":                        {"caddymodule"},
+	"cmd/caddy":               {"caddymodule", "github.com/caddyserver/caddy/v2/"},
+	"caddymodule":             {"internal/", "storage/", "github.com/caddyserver/caddy/v2/", "go.uber.org/zap/", "golang.org/x/net/publicsuffix"},
+	"internal/session":        {"storage"},
+	"internal/cookie":         {"internal/session"},
+	"internal/upstream":       {"internal/session", "golang.org/x/net/http/httpguts"},
+	"internal/login":          {"internal/session", "github.com/hashicorp/golang-lru/v2/simplelru"},
+	"internal/login/password": {"internal/login", "internal/session", "golang.org/x/crypto/", "golang.org/x/sync/semaphore"},
+	"internal/portal":         {"internal/session", "internal/login", "internal/cookie", "internal/portal/page", "go.uber.org/zap/"},
+	"internal/portal/page":    {},
+	"storage":                 {},
+	"storage/boltstore":       {"storage", "go.etcd.io/bbolt/", "go.uber.org/zap/", "golang.org/x/sys/"},
+	"storage/storagetest":     {"storage"},
+}
+
+// TestImports holds the rooms apart: what is not in the table above is not imported.
+func TestImports(t *testing.T) {
+	list := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	list.Dir = ".."
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var pkg struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := decoder.Decode(&pkg); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		room := strings.TrimPrefix(strings.TrimPrefix(pkg.ImportPath, module), "/")
+		allowed, known := mayImport[room]
+		if !known {
+			t.Errorf("%s: is not in the table of rooms", room)
+			continue
+		}
+		seen++
+		for _, path := range pkg.Imports {
+			ours, inModule := strings.CutPrefix(path, module+"/")
+			if !inModule && !strings.Contains(strings.SplitN(path, "/", 2)[0], ".") {
+				if path == "net/http" && !knowsHTTP(room) {
+					t.Errorf("%s: must not know HTTP", room)
+				}
+				continue
+			}
+			if !slices.ContainsFunc(allowed, func(entry string) bool { return covers(entry, ours) }) {
+				t.Errorf("%s: must not import %s", room, path)
+			}
+		}
+	}
+	if seen != len(mayImport) {
+		t.Errorf("%d of %d rooms of the table exist", seen, len(mayImport))
+	}
+}
+
+// knowsHTTP reports whether a room is one of those that deal with requests.
+func knowsHTTP(room string) bool {
+	return !strings.HasPrefix(room, "storage") && !strings.HasPrefix(room, "internal/session") && !strings.HasPrefix(room, "internal/login")
+}
+
+// covers reports whether an entry of the table stands for a path.
+func covers(entry, path string) bool {
+	tree, ok := strings.CutSuffix(entry, "/")
+	return path == tree || ok && strings.HasPrefix(path, entry)
+}
