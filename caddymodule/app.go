@@ -269,6 +269,9 @@ func (a *App) start() (*engine, error) {
 		return nil, err
 	}
 	manager := session.NewManager(jars, a.logins, a.options, time.Now)
+	// What the configurations before have left must be done before this one serves anybody: it may
+	// have an account again whose sessions they were to end.
+	a.endNoted(manager)
 	p, err := portal.New(portal.Config{
 		Prefix:         a.Path,
 		Manager:        manager,
@@ -316,26 +319,35 @@ func (a *App) subscribe(ctx caddy.Context) error {
 
 type startedHandler struct{ app *App }
 
-// Handle ends the sessions of accounts that this configuration no longer knows. A refused
-// configuration never comes here, so it signs nobody out. It runs beside the requests: until it is
-// through, those sessions are refused one by one as they are used.
+// Handle notes which accounts there are now, and has the sessions of those that are gone ended. A
+// refused configuration never comes here, so it signs nobody out. What is noted is done sooner or
+// later, even if this configuration is replaced by one that has the accounts again, or the process
+// ends. It is done beside the requests: until it is through, those sessions are refused one by one as
+// they are used.
 func (h startedHandler) Handle(context.Context, caddy.Event) error {
 	e := h.app.engine.Load()
 	if e == nil {
 		return nil
 	}
-	go func() {
-		ended, err := e.manager.EndMissing(h.app.ctx, h.app.roster())
-		switch {
-		case errors.Is(err, context.Canceled):
-			// Replaced by a newer configuration, which does the same with its own accounts.
-		case err != nil:
-			h.app.log.Error("ending the sessions of removed accounts", zap.Error(err))
-		case ended > 0:
-			h.app.log.Info("ended the sessions of removed accounts", zap.Int("sessions", ended))
-		}
-	}()
+	if err := e.manager.NoteRoster(h.app.ctx, h.app.roster()); err != nil {
+		h.app.log.Error("noting which accounts there are", zap.Error(err))
+		return nil
+	}
+	go h.app.endNoted(e.manager)
 	return nil
+}
+
+// endNoted ends the sessions of accounts that are gone.
+func (a *App) endNoted(manager *session.Manager) {
+	ended, err := manager.EndNoted(a.ctx)
+	switch {
+	case errors.Is(err, context.Canceled):
+		// Replaced by a newer configuration, which did what was left before it began to serve.
+	case err != nil:
+		a.log.Error("ending the sessions of removed accounts", zap.Error(err))
+	case ended > 0:
+		a.log.Info("ended the sessions of removed accounts", zap.Int("sessions", ended))
+	}
 }
 
 // roster is which accounts there are, as far as the methods know.

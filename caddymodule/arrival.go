@@ -148,7 +148,7 @@ func setPlaceholders(r *http.Request, entry session.Entry) {
 		identity := entry.Identity
 		switch name {
 		case "email":
-			return identity.Email, true
+			return identity.VerifiedEmail(), true
 		case "name":
 			return identity.DisplayName(), true
 		case "groups":

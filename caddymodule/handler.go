@@ -162,11 +162,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return next.ServeHTTP(arrived.pass(w, r), r)
 }
 
-// applies reports whether the gate is for this request.
+// applies reports whether the gate is for this request. Without matchers it is for all.
 func (h *Handler) applies(r *http.Request) (bool, error) {
-	if h.MatchRaw == nil {
-		return true, nil
-	}
 	return h.match.AnyMatchWithError(r)
 }
 

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -79,23 +80,22 @@ func FilterResponse(h http.Header) {
 }
 
 func filterSetCookie(h http.Header, lines []string) {
-	kept := lines[:0:0]
-	for _, line := range lines {
-		pair, _, _ := strings.Cut(line, ";")
-		name, value := split(pair)
-		if reserved(name) || name == "" && startsReserved(value) || strings.ContainsFunc(line, control) {
-			continue
-		}
-		kept = append(kept, line)
-	}
-	if len(kept) == len(lines) {
+	if !slices.ContainsFunc(lines, setsReserved) {
 		return
 	}
+	kept := slices.DeleteFunc(slices.Clone(lines), setsReserved)
 	if len(kept) == 0 {
 		delete(h, "Set-Cookie")
 		return
 	}
 	h["Set-Cookie"] = kept
+}
+
+// setsReserved reports whether a browser could take a Set-Cookie field for one of the gateway's.
+func setsReserved(line string) bool {
+	pair, _, _ := strings.Cut(line, ";")
+	name, value := split(pair)
+	return reserved(name) || name == "" && startsReserved(value) || strings.ContainsFunc(line, control)
 }
 
 // control selects the characters for which browsers ignore a Set-Cookie field as a whole (RFC

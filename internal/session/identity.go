@@ -47,6 +47,15 @@ func (id *Identity) DisplayName() string {
 	return id.UserName
 }
 
+// VerifiedEmail is the e-mail address if it is verified, else empty. It is all that upstreams are
+// told: they find people by it, and an address that nobody verified can be somebody else's.
+func (id *Identity) VerifiedEmail() string {
+	if !id.EmailVerified {
+		return ""
+	}
+	return id.Email
+}
+
 // Validate refuses what could not be told to an upstream unchanged. Upstreams read identity from
 // header fields, where white space at the ends is dropped, control characters end the field and a
 // comma separates groups (RFC 9110, sections 5.5 and 5.6.1); a value that changes on the way could

@@ -95,7 +95,7 @@ func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 
 // keep puts a jar into memory. The caller holds the lock.
 func (s *jarShard) keep(key Key, jar storedJar) {
-	if len(s.kept) >= jarsByShard {
+	if _, again := s.kept[key]; !again && len(s.kept) >= jarsByShard {
 		for other := range s.kept {
 			delete(s.kept, other)
 			break

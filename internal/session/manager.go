@@ -434,10 +434,19 @@ func (m *Manager) endWhere(ctx context.Context, term string, gone func(*Session)
 	for again := true; again; {
 		again, unreadable = false, nil
 		err := m.jars.find(ctx, term, func(key Key) error {
-			var ended int
-			err := m.changeKey(ctx, key, func(jar *Jar, _ time.Time) (bool, error) {
-				ended = len(jar.remove(gone))
-				return ended > 0, nil
+			var removed, ended int
+			err := m.changeKey(ctx, key, func(jar *Jar, at time.Time) (bool, error) {
+				// Not pruned before: sessions whose account is gone are dead already, and must be
+				// taken out all the same, or they live again with the account.
+				removed, ended = 0, 0
+				for _, s := range jar.remove(gone) {
+					removed++
+					if at.Before(m.options.expiry(&s)) {
+						ended++
+					}
+				}
+				m.prune(jar, at)
+				return removed > 0, nil
 			})
 			switch {
 			case errors.Is(err, errNoJar):
@@ -448,7 +457,7 @@ func (m *Manager) endWhere(ctx context.Context, term string, gone func(*Session)
 			case err != nil:
 				return err
 			default:
-				again = again || ended > 0
+				again = again || removed > 0
 				total += ended
 			}
 			return nil
@@ -462,7 +471,8 @@ func (m *Manager) endWhere(ctx context.Context, term string, gone func(*Session)
 
 // recordUse writes down that a session was used. The jar or the session may be gone by now.
 func (m *Manager) recordUse(ctx context.Context, u use) error {
-	err := m.changeKey(ctx, u.key, func(jar *Jar, _ time.Time) (bool, error) {
+	err := m.changeKey(ctx, u.key, func(jar *Jar, at time.Time) (bool, error) {
+		m.prune(jar, at)
 		i := jar.find(u.handle)
 		if i < 0 || !jar.Sessions[i].LastUsedAt.Before(u.at) {
 			return false, nil
@@ -476,21 +486,26 @@ func (m *Manager) recordUse(ctx context.Context, u use) error {
 	return err
 }
 
-// change is changeKey for a browser. A jar that cannot be read is none to it, as it is to Visit.
+// change is changeKey for a browser: edit sees no dead sessions, and a jar that cannot be read is
+// none, as it is to Visit.
 func (m *Manager) change(ctx context.Context, token Token, edit func(*Jar, time.Time) (bool, error)) error {
 	if token.IsZero() {
 		return errNoJar
 	}
-	err := m.changeKey(ctx, token.Key(), edit)
+	err := m.changeKey(ctx, token.Key(), func(jar *Jar, at time.Time) (bool, error) {
+		m.prune(jar, at)
+		return edit(jar, at)
+	})
 	if errors.Is(err, ErrUnreadable) {
 		return errNoJar
 	}
 	return err
 }
 
-// changeKey applies edit to a clone of the jar under key without its dead sessions, and stores it
-// if edit says that it changed it; a jar without sessions is deleted. After a conflict it begins
-// again with what is stored then, so edit may run several times and must start from nothing each.
+// changeKey applies edit to a clone of the jar under key, and stores it if edit says that it changed
+// it; edit leaves no dead sessions in what it changes, and a jar without sessions is deleted. After
+// a conflict it begins again with what is stored then, so edit may run several times and must start
+// from nothing each.
 func (m *Manager) changeKey(ctx context.Context, key Key, edit func(*Jar, time.Time) (changed bool, err error)) error {
 	for {
 		old, err := m.jars.load(ctx, key)
@@ -499,7 +514,6 @@ func (m *Manager) changeKey(ctx context.Context, key Key, edit func(*Jar, time.T
 		}
 		at := m.now()
 		jar := old.clone()
-		m.prune(jar, at)
 		changed, err := edit(jar, at)
 		if err != nil || !changed {
 			return err

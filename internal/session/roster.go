@@ -21,91 +21,130 @@ type Roster map[string][]string
 // never had it.
 const rosterKey = "roster"
 
-// rosterRecord is its stored form.
+// rosterRecord is its stored form, with the sessions that are still to be ended.
 type rosterRecord struct {
-	Version int    `json:"v"`
-	Methods Roster `json:"methods"`
+	Version int      `json:"v"`
+	Methods Roster   `json:"methods"`
+	Ending  []ending `json:"ending,omitempty"`
+}
+
+// ending is sessions that are to end: those of a method's accounts, as far as they were made before
+// a time.
+type ending struct {
+	Method   string    `json:"method"`
+	Subjects []string  `json:"subjects,omitempty"` // none stands for all
+	Before   time.Time `json:"before"`
+}
+
+func (e ending) equal(other ending) bool {
+	return e.Method == other.Method && slices.Equal(e.Subjects, other.Subjects) && e.Before.Equal(other.Before)
 }
 
 // noExpiry is the expiry of records that are to stay.
 var noExpiry = time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// EndMissing ends the sessions of the accounts that were in the roster last time and are not in
-// this one, with all of a method that is gone as a whole, and returns how many. Such sessions are
-// refused anyway for as long as their account is missing; to end them is to keep them from coming
-// back to life with an account of the same name. For the same reason it ends what there is of an
-// account or a method that was not in the roster last time and is in this one: the last requests of
-// the configuration before may have left sessions that were not there to be ended yet.
+// NoteRoster stores the roster that is in force from now on, and with it what EndNoted has to do:
+// end the sessions of the accounts that were in the roster last time and are not in this one, with
+// all of a method that is gone as a whole. Such sessions are refused anyway for as long as their
+// account is missing; to end them is to keep them from coming back to life with an account of the
+// same name. For the same reason it notes what there is of an account or a method that was not in the
+// roster last time and is in this one: the last requests of the configuration before may have left
+// sessions that were not there to be ended yet.
+//
+// It is one write at most. To end sessions takes one each, and in the meantime a roster that has the
+// accounts again may come into force, or the process may end.
+func (m *Manager) NoteRoster(ctx context.Context, now Roster) error {
+	at := m.now()
+	return m.changeRoster(ctx, func(record *rosterRecord, known bool) bool {
+		var changed []ending
+		if known {
+			changed = endings(record.Methods, now, at)
+			if changed == nil && maps.EqualFunc(record.Methods, now, sameSubjects) {
+				return false
+			}
+		}
+		record.Methods = now
+		record.Ending = append(record.Ending, changed...)
+		return true
+	})
+}
+
+// EndNoted ends the sessions that were noted to be ended and were not yet, and returns how many. It
+// is called before a configuration serves anybody, for what the ones before have left, and again
+// once its own roster is noted.
 //
 // If it fails, the next call does what is left. Jars that are ErrUnreadable are no reason to fail:
 // that is the error after all is done.
-func (m *Manager) EndMissing(ctx context.Context, now Roster) (int, error) {
-	at := m.now()
-	for total := 0; ; {
-		ended, err := m.endMissing(ctx, now, at)
-		total += ended
-		if !errors.Is(err, storage.ErrConflict) {
-			return total, err
-		}
-		// Another process stored its roster meanwhile.
-	}
-}
-
-func (m *Manager) endMissing(ctx context.Context, now Roster, at time.Time) (int, error) {
-	last, revision, err := m.loadRoster(ctx)
-	if err != nil {
+func (m *Manager) EndNoted(ctx context.Context) (int, error) {
+	record, _, err := m.loadRoster(ctx)
+	if err != nil || len(record.Ending) == 0 {
 		return 0, err
 	}
-	if revision == 0 {
-		return 0, m.storeRoster(ctx, now, revision)
-	}
 	total := 0
 	var unreadable error
-	for _, method := range methods(last, now) {
-		ended, err := m.endChanged(ctx, method, last, now, at)
+	for _, e := range record.Ending {
+		ended, err := m.end(ctx, e)
 		total += ended
 		if err != nil {
-			err = fmt.Errorf("end sessions of login %s: %w", method, err)
+			err = fmt.Errorf("end sessions of login %s: %w", e.Method, err)
 			if !errors.Is(err, ErrUnreadable) {
 				return total, err
 			}
 			unreadable = err
 		}
 	}
-	if !maps.EqualFunc(last, now, sameSubjects) {
-		if err := m.storeRoster(ctx, now, revision); err != nil {
-			return total, err
+	err = m.changeRoster(ctx, func(now *rosterRecord, _ bool) bool {
+		before := len(now.Ending)
+		now.Ending = slices.DeleteFunc(now.Ending, func(e ending) bool {
+			return slices.ContainsFunc(record.Ending, e.equal)
+		})
+		return len(now.Ending) != before
+	})
+	if err != nil {
+		return total, err
+	}
+	return total, unreadable
+}
+
+func (m *Manager) end(ctx context.Context, e ending) (int, error) {
+	if e.Subjects == nil {
+		return m.endWhere(ctx, methodTerm(e.Method), func(s *Session) bool {
+			return s.Recorded.Account.Method == e.Method && s.CreatedAt.Before(e.Before)
+		})
+	}
+	total := 0
+	var unreadable error
+	for _, subject := range e.Subjects {
+		ended, err := m.EndAccount(ctx, Account{Method: e.Method, Subject: subject}, e.Before)
+		total += ended
+		if err != nil {
+			if !errors.Is(err, ErrUnreadable) {
+				return total, err
+			}
+			unreadable = err
 		}
 	}
 	return total, unreadable
 }
 
-// endChanged ends the sessions, made before the given time, of one method's accounts that are in
-// only one of two rosters.
-func (m *Manager) endChanged(ctx context.Context, method string, last, now Roster, at time.Time) (int, error) {
-	was, before := last[method]
-	is, after := now[method]
-	if before != after {
-		return m.endWhere(ctx, methodTerm(method), func(s *Session) bool {
-			return s.Recorded.Account.Method == method && s.CreatedAt.Before(at)
-		})
-	}
-	if was == nil || is == nil {
-		return 0, nil
-	}
-	total := 0
-	var unreadable error
-	for _, subject := range slices.Concat(missing(was, is), missing(is, was)) {
-		ended, err := m.EndAccount(ctx, Account{Method: method, Subject: subject}, at)
-		total += ended
-		if err != nil {
-			if !errors.Is(err, ErrUnreadable) {
-				return total, err
+// endings returns what is in only one of two rosters.
+func endings(last, now Roster, at time.Time) []ending {
+	var all []ending
+	for _, method := range methods(last, now) {
+		was, before := last[method]
+		is, after := now[method]
+		switch {
+		case before != after:
+			all = append(all, ending{Method: method, Before: at})
+		case was == nil || is == nil:
+			// One of them does not say which accounts there are.
+		default:
+			if changed := slices.Concat(missing(was, is), missing(is, was)); len(changed) > 0 {
+				all = append(all, ending{Method: method, Subjects: changed, Before: at})
 			}
-			unreadable = err
 		}
 	}
-	return total, unreadable
+	return all
 }
 
 // methods returns the methods of two rosters, each once.
@@ -127,32 +166,48 @@ func missing(in, from []string) []string {
 // sameSubjects tells nil, which is all that a method does not know, from none.
 func sameSubjects(a, b []string) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }
 
-func (m *Manager) loadRoster(ctx context.Context) (Roster, storage.Revision, error) {
-	record, revision, err := m.jars.store.Get(ctx, rosterKey)
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, 0, nil
+// changeRoster stores what edit makes of the roster's record, unless edit says that it changed
+// nothing. Known is false where there was no record yet. After another process stored its own in the
+// meantime it begins again.
+func (m *Manager) changeRoster(ctx context.Context, edit func(record *rosterRecord, known bool) (changed bool)) error {
+	for {
+		record, revision, err := m.loadRoster(ctx)
+		if err != nil {
+			return err
+		}
+		if !edit(&record, revision != 0) {
+			return nil
+		}
+		value, err := json.Marshal(record)
+		if err != nil {
+			return fmt.Errorf("store roster: %w", err)
+		}
+		next := storage.Record{Key: rosterKey, Value: value, Expiry: noExpiry}
+		_, err = m.jars.store.CompareAndSwap(ctx, rosterKey, revision, next)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, storage.ErrConflict) {
+			return fmt.Errorf("store roster: %w", err)
+		}
 	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("load roster: %w", err)
-	}
-	var stored rosterRecord
-	if err := json.Unmarshal(record.Value, &stored); err != nil {
-		return nil, 0, fmt.Errorf("load roster: %w", err)
-	}
-	if stored.Version != recordVersion {
-		return nil, 0, fmt.Errorf("load roster: version %d, want %d", stored.Version, recordVersion)
-	}
-	return stored.Methods, revision, nil
 }
 
-func (m *Manager) storeRoster(ctx context.Context, now Roster, revision storage.Revision) error {
-	value, err := json.Marshal(rosterRecord{recordVersion, now})
+// loadRoster returns the roster's record and its revision, which is zero where there is none.
+func (m *Manager) loadRoster(ctx context.Context) (rosterRecord, storage.Revision, error) {
+	stored := rosterRecord{Version: recordVersion}
+	record, revision, err := m.jars.store.Get(ctx, rosterKey)
+	if errors.Is(err, storage.ErrNotFound) {
+		return stored, 0, nil
+	}
 	if err != nil {
-		return fmt.Errorf("store roster: %w", err)
+		return rosterRecord{}, 0, fmt.Errorf("load roster: %w", err)
 	}
-	record := storage.Record{Key: rosterKey, Value: value, Expiry: noExpiry}
-	if _, err := m.jars.store.CompareAndSwap(ctx, rosterKey, revision, record); err != nil {
-		return fmt.Errorf("store roster: %w", err)
+	if err := json.Unmarshal(record.Value, &stored); err != nil {
+		return rosterRecord{}, 0, fmt.Errorf("load roster: %w", err)
 	}
-	return nil
+	if stored.Version != recordVersion {
+		return rosterRecord{}, 0, fmt.Errorf("load roster: version %d, want %d", stored.Version, recordVersion)
+	}
+	return stored, revision, nil
 }

@@ -43,14 +43,7 @@ func userName(id *session.Identity) string    { return id.UserName }
 func displayName(id *session.Identity) string { return id.DisplayName() }
 func groups(id *session.Identity) string      { return strings.Join(id.Groups, ",") }
 
-// email is a verified address only: upstreams find people by it, and one that nobody verified can
-// be somebody else's.
-func email(id *session.Identity) string {
-	if !id.EmailVerified {
-		return ""
-	}
-	return id.Email
-}
+func email(id *session.Identity) string { return id.VerifiedEmail() }
 
 // Preset returns the fields of a preset.
 func Preset(name string) ([]Field, error) {

@@ -1,0 +1,268 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-multi-session/gateway/storage"
+)
+
+func fullJar() *Jar {
+	at := epoch.Add(123 * time.Millisecond)
+	return &Jar{
+		ID:        "jar-1",
+		CreatedAt: at,
+		Active:    "handle-2",
+		Sessions: []Session{
+			{
+				ID: "id-1", Handle: "handle-1",
+				Recorded: &Identity{
+					Account:  Account{"google", "10769150350006150715113082367"},
+					UserName: "ålice \u2028<admin>&", Name: "Alice \U0001f600", Email: "alice@example.com", EmailVerified: true,
+					Picture: "https://example.com/a.png?x=1&y=2", Groups: []string{"admin", "dev"},
+					Claims: map[string]any{
+						"id":     json.Number("9007199254740993"),
+						"nested": map[string]any{"list": []any{"a", true, nil, json.Number("1.50")}},
+					},
+					CreatedAt: at, UpdatedAt: at,
+				},
+				CreatedAt: at, LastUsedAt: at.Add(time.Millisecond), ExpiresAt: at.Add(time.Hour),
+				IP: "2001:db8::1", UserAgent: "Mozilla/5.0 (\"X\")",
+			},
+			{
+				ID: "id-2", Handle: "handle-2",
+				Recorded:  &Identity{Account: Account{"password", "a:b"}, UserName: "bob"},
+				CreatedAt: at, LastUsedAt: at, ExpiresAt: at.Add(time.Hour),
+			},
+		},
+	}
+}
+
+func TestJarRoundTrip(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		jar  *Jar
+	}{
+		{"full", fullJar()},
+		{"empty", &Jar{ID: "x", CreatedAt: epoch, Sessions: []Session{}}},
+		{"active names nothing", &Jar{ID: "x", CreatedAt: epoch, Active: "gone", Sessions: []Session{}}},
+	} {
+		data, err := encodeJar(c.jar)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if got, err := decodeJar(data); err != nil || !reflect.DeepEqual(got, c.jar) {
+			t.Errorf("%s: decoded %+v, %v\nwant %+v", c.name, got, err, c.jar)
+		}
+	}
+}
+
+// Two numbers that a float64 cannot tell apart would be two people with one claim.
+func TestLongNumbersOfClaimsSurviveTheStore(t *testing.T) {
+	w := newWorld(t, defaults())
+	id := person("alice")
+	id.Claims = map[string]any{"employee": json.Number("9007199254740993")}
+	done, err := w.SignIn(context.Background(), Token{}, id, Client{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.restart(defaults(), true)
+	entry, ok := w.visit(done.Token).Active()
+	if !ok {
+		t.Fatal("nobody is signed in")
+	}
+	policy := Policy{{Kind: RequireClaim, Claim: "employee", Values: []string{"9007199254740992"}}}
+	if _, unmet := policy.Unmet(entry.Identity); !unmet {
+		t.Error("employee 9007199254740993 was taken for 9007199254740992")
+	}
+	policy[0].Values = []string{"9007199254740993"}
+	if _, unmet := policy.Unmet(entry.Identity); unmet {
+		t.Error("employee 9007199254740993 was not known any more")
+	}
+}
+
+func TestDamagedRecordsAreUnreadable(t *testing.T) {
+	good, err := encodeJar(fullJar())
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(old, replacement string) string {
+		if !strings.Contains(string(good), old) {
+			t.Fatalf("the record has no %q", old)
+		}
+		return strings.Replace(string(good), old, replacement, 1)
+	}
+	for _, c := range []struct{ name, data string }{
+		{"empty", ""},
+		{"null", "null"},
+		{"not JSON", "\x00\x01garbage"},
+		{"an array", "[]"},
+		{"cut off", string(good[:len(good)/2])},
+		{"one byte short", string(good[:len(good)-1])},
+		{"data after it", string(good) + "{}"},
+		{"no version", change(`"v":1,`, "")},
+		{"version 0", change(`"v":1,`, `"v":0,`)},
+		{"version of a later release", change(`"v":1,`, `"v":2,`)},
+		{"version is text", change(`"v":1,`, `"v":"1",`)},
+		{"member of a later release", change(`"v":1,`, `"v":1,"new":true,`)},
+		{"session member of a later release", change(`"handle":"handle-1"`, `"handle":"handle-1","new":true`)},
+		{"no jar id", change(`"id":"jar-1"`, `"id":""`)},
+		{"no session id", change(`"id":"id-1"`, `"id":""`)},
+		{"no handle", change(`"handle":"handle-1"`, `"handle":""`)},
+		{"two of one handle", change(`"handle":"handle-1"`, `"handle":"handle-2"`)},
+		{"two of one id", change(`"id":"id-1"`, `"id":"id-2"`)},
+		{"two of one account", change(`{"method":"google","subject":"10769150350006150715113082367"}`, `{"method":"password","subject":"a:b"}`)},
+		{"no identity", `{"v":1,"id":"x","sessions":[{"id":"a","handle":"b","identity":null}]}`},
+		{"no account", change(`"method":"google"`, `"method":""`)},
+		{"method with a colon", change(`"method":"google"`, `"method":"goo:gle"`)},
+		{"user name that breaks a header", change(`"user_name":"bob"`, `"user_name":"bob\r\nRemote-User: admin"`)},
+		{"group that is two", change(`"admin"`, `"a,b"`)},
+		{"time that is none", change(`"created_at":"2026`, `"created_at":"x`)},
+		{"sessions are no list", `{"v":1,"id":"x","sessions":{}}`},
+	} {
+		if jar, err := decodeJar([]byte(c.data)); !errors.Is(err, ErrUnreadable) || jar != nil {
+			t.Errorf("%s: decoded %v, %v; want ErrUnreadable", c.name, jar, err)
+		}
+	}
+}
+
+// A record that this release cannot read, as after a downgrade, signs its browser out and stays.
+func TestUnreadableJarIsLeftAlone(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t, defaults())
+	token, handles := w.browser("alice", "bob")
+	key := token.Key().storeKey()
+	record, revision, err := w.store.Get(ctx, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record.Value = bytes.Replace(record.Value, []byte(`"v":1`), []byte(`"v":2`), 1)
+	if _, err := w.store.CompareAndSwap(ctx, key, revision, record); err != nil {
+		t.Fatal(err)
+	}
+	w.restart(defaults(), true)
+	writes := w.mem.count("swap", "delete")
+
+	if v, err := w.Visit(ctx, token); !errors.Is(err, ErrUnreadable) || v.JarID() != "" || len(v.Entries()) != 0 {
+		t.Errorf("Visit = %+v, %v; want the zero Visit and ErrUnreadable", v, err)
+	}
+	if _, err := w.SetActive(ctx, token, handles["alice"]); !errors.Is(err, ErrUnknownHandle) {
+		t.Errorf("SetActive: %v, want ErrUnknownHandle", err)
+	}
+	if _, err := w.Revoke(ctx, token, handles["alice"]); !errors.Is(err, ErrUnknownHandle) {
+		t.Errorf("Revoke: %v, want ErrUnknownHandle", err)
+	}
+	if ended, err := w.SignOut(ctx, token); err != nil || len(ended) != 0 {
+		t.Errorf("SignOut = %v, %v; want nothing", ended, err)
+	}
+	if err := w.recordUse(ctx, use{token.Key(), handles["alice"], w.clock.now().Add(time.Hour)}); err != nil {
+		t.Errorf("recordUse: %v", err)
+	}
+	// Whoever asked for the account to be ended must hear that a jar was not.
+	other := w.signIn(Token{}, "alice")
+	w.clock.advance(time.Second)
+	if n, err := w.EndAccount(ctx, person("alice").Account, w.clock.now()); n != 1 || !errors.Is(err, ErrUnreadable) {
+		t.Errorf("EndAccount = %d, %v; want the one readable session, and ErrUnreadable", n, err)
+	}
+	w.want(other.Token, "")
+	if got := w.mem.count("swap", "delete") - writes; got != 2 {
+		t.Errorf("%d writes, want the sign-in of the other browser and the end of its session", got)
+	}
+
+	done := w.signIn(token, "carol")
+	w.want(done.Token, "carol*")
+	after, _, err := w.store.Get(ctx, key)
+	if err != nil || !bytes.Equal(after.Value, record.Value) {
+		t.Errorf("the unreadable record was touched: %v", err)
+	}
+}
+
+// However large the identities are that sign-in admits, a full jar is within a store's limits.
+func TestFullJarFitsTheStore(t *testing.T) {
+	options := defaults()
+	options.MaxSessions = MaxSessionsLimit
+	w := newWorld(t, options)
+	var token Token
+	for i := range MaxSessionsLimit {
+		id := person(fmt.Sprintf("user-%d", i))
+		id.Account.Method = fmt.Sprintf("method-%d", i)
+		id.Groups = []string{strings.Repeat("g", maxTextBytes)}
+		blank, err := json.Marshal(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id.Claims = map[string]any{"x": strings.Repeat("x", maxIdentityBytes-len(blank)-len(`,"claims":{"x":""}`))}
+		done, err := w.SignIn(context.Background(), token, id, Client{
+			IP:        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%zone",
+			UserAgent: strings.Repeat("<", 5000), // six bytes each in JSON
+		})
+		if err != nil {
+			t.Fatalf("sign-in %d: %v", i, err)
+		}
+		token = done.Token
+	}
+	record, _, err := w.store.Get(context.Background(), token.Key().storeKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes, %d terms", len(record.Value), len(record.Terms))
+
+	big := person("big")
+	big.Claims = map[string]any{"x": strings.Repeat("x", maxIdentityBytes)}
+	was := w.stored(token)
+	if _, err := w.SignIn(context.Background(), token, big, Client{}); err == nil || errors.Is(err, storage.ErrInvalid) {
+		t.Errorf("sign-in of an identity that is too large: %v, want a refusal of the identity", err)
+	}
+	big.Claims = map[string]any{"x": func() {}}
+	if _, err := w.SignIn(context.Background(), token, big, Client{}); err == nil {
+		t.Error("an identity that cannot be stored was signed in")
+	}
+	w.unchanged(token, was)
+}
+
+func FuzzDecodeJar(f *testing.F) {
+	good, err := encodeJar(fullJar())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"v":1,"id":"x","sessions":null}`))
+	f.Add([]byte(`{"v":1,"id":"x","created_at":"0000-01-01T00:00:00+23:59","sessions":[{"id":"a","handle":"b","identity":{"account":{"method":"m","subject":"s"},"user_name":"u","claims":{"n":1e400}}}]}`))
+	f.Add([]byte(`{"v":2}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		jar, err := decodeJar(data)
+		if err != nil {
+			if !errors.Is(err, ErrUnreadable) {
+				t.Fatalf("refused with %v", err)
+			}
+			return
+		}
+		first, err := encodeJar(jar)
+		if err != nil {
+			t.Fatalf("decoded, but cannot be encoded: %v", err)
+		}
+		again, err := decodeJar(first)
+		if err != nil {
+			t.Fatalf("encoded to %q, which cannot be decoded: %v", first, err)
+		}
+		second, err := encodeJar(again)
+		if err != nil || !bytes.Equal(first, second) {
+			t.Fatalf("decoded to another jar: %v\n%s\n%s", err, first, second)
+		}
+		terms := make(map[string]bool)
+		for _, term := range indexTerms(jar) {
+			if terms[term] {
+				t.Fatalf("term %q twice: the jar could never be written again", term)
+			}
+			terms[term] = true
+		}
+	})
+}

@@ -1,0 +1,318 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The model is the rules in their plainest form: lists, no tokens, no store, no memory.
+type (
+	model struct {
+		options  Options
+		now      time.Time
+		gone     map[string]bool
+		browsers []*modelJar
+	}
+	modelJar struct {
+		sessions []*modelSession
+		active   *modelSession
+	}
+	modelSession struct {
+		user, handle        string
+		created, used, ends time.Time
+	}
+)
+
+func (m *model) alive(s *modelSession) bool {
+	idle := m.options.IdleTimeout <= 0 || m.now.Before(s.used.Add(m.options.IdleTimeout))
+	return !m.gone[s.user] && m.now.Before(s.ends) && m.now.Before(s.created.Add(m.options.Lifetime)) && idle
+}
+
+func (m *model) drop(j *modelJar, gone func(*modelSession) bool) {
+	j.sessions = slices.DeleteFunc(j.sessions, gone)
+	if !slices.Contains(j.sessions, j.active) {
+		j.active = nil
+	}
+}
+
+// begin is what every change of a jar begins with: the dead are taken out, for good.
+func (m *model) begin(j *modelJar) {
+	m.drop(j, func(s *modelSession) bool { return !m.alive(s) })
+}
+
+func (m *model) find(j *modelJar, handle string) *modelSession {
+	for _, s := range j.sessions {
+		if s.handle == handle && m.alive(s) {
+			return s
+		}
+	}
+	return nil
+}
+
+// names says what a browser should see, in the words of names(Visit).
+func (m *model) names(j *modelJar) string {
+	var list []string
+	for _, s := range j.sessions {
+		if !m.alive(s) {
+			continue
+		}
+		name := s.user
+		if s == j.active {
+			name += "*"
+		}
+		list = append(list, name)
+	}
+	return strings.Join(list, " ")
+}
+
+// full reports whether a sign-in is to be refused.
+func (m *model) full(j *modelJar, user string) bool {
+	others := 0
+	for _, s := range j.sessions {
+		if m.alive(s) && s.user != user {
+			others++
+		}
+	}
+	return m.options.RejectAtMax && others >= m.options.MaxSessions
+}
+
+func (m *model) signIn(j *modelJar, user, handle string) {
+	m.begin(j)
+	m.drop(j, func(s *modelSession) bool { return s.user == user })
+	for len(j.sessions) >= m.options.MaxSessions {
+		oldest := j.sessions[0]
+		for _, s := range j.sessions {
+			if s.used.Before(oldest.used) {
+				oldest = s
+			}
+		}
+		m.drop(j, func(s *modelSession) bool { return s == oldest })
+	}
+	s := &modelSession{user, handle, m.now, m.now, m.now.Add(m.options.Lifetime)}
+	j.sessions = append(j.sessions, s)
+	j.active = s
+}
+
+func (m *model) revoke(j *modelJar, s *modelSession) {
+	m.begin(j)
+	was := j.active == s
+	m.drop(j, func(other *modelSession) bool { return other == s })
+	if !was {
+		return
+	}
+	for _, s := range j.sessions {
+		if j.active == nil || !s.used.Before(j.active.used) {
+			j.active = s
+		}
+	}
+}
+
+func (m *model) setActive(j *modelJar, s *modelSession) {
+	if j.active != s {
+		m.begin(j)
+		j.active, s.used = s, m.now
+	}
+}
+
+func (m *model) use(j *modelJar) {
+	s := j.active
+	if s != nil && m.alive(s) && m.now.Sub(s.used) >= m.options.touchInterval() {
+		m.begin(j)
+		s.used = m.now
+	}
+}
+
+func (m *model) endAccount(user string, before time.Time) int {
+	ended := 0
+	for _, j := range m.browsers {
+		of := func(s *modelSession) bool { return s.user == user && s.created.Before(before) }
+		if !slices.ContainsFunc(j.sessions, of) {
+			continue
+		}
+		for _, s := range j.sessions {
+			if of(s) && m.aliveButGone(s) {
+				ended++
+			}
+		}
+		m.drop(j, of)
+		m.begin(j)
+	}
+	return ended
+}
+
+// aliveButGone is alive, but for who is gone: such sessions are worth being ended too.
+func (m *model) aliveButGone(s *modelSession) bool {
+	was := m.gone
+	m.gone = nil
+	defer func() { m.gone = was }()
+	return m.alive(s)
+}
+
+// TestManagerAgainstModel does the same at random to browsers of a gateway and of the model, and
+// compares what every browser sees after each step.
+func TestManagerAgainstModel(t *testing.T) {
+	s := seed(t)
+	rng := rand.New(rand.NewPCG(s, 1))
+	runs := 50
+	if testing.Short() {
+		runs = 15
+	}
+	for run := range runs {
+		synctest.Test(t, func(t *testing.T) { modelRun(t, run, rng) })
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func modelRun(t *testing.T, run int, rng *rand.Rand) {
+	pick := func(n int) int { return rng.IntN(n) }
+	m := &model{
+		options: Options{
+			MaxSessions: 1 + pick(4),
+			RejectAtMax: pick(3) == 0,
+			Lifetime:    time.Duration(1+pick(20)) * time.Hour,
+			IdleTimeout: time.Duration(pick(5)) * time.Hour,
+		},
+		now:  epoch,
+		gone: make(map[string]bool),
+	}
+	w := newWorld(t, m.options)
+	exclusive := pick(4) > 0
+	w.restart(m.options, exclusive)
+	users := []string{"ann", "ben", "cat", "dan", "eve", "fay"}
+	tokens := make([]Token, 3)
+	var dead []Token
+	handles := []string{"", "nobody"}
+	for range tokens {
+		m.browsers = append(m.browsers, new(modelJar))
+	}
+
+	var trace []string
+	log := func(format string, args ...any) { trace = append(trace, fmt.Sprintf(format, args...)) }
+	fail := func(format string, args ...any) {
+		t.Helper()
+		t.Fatalf("run %d, %+v, exclusive %t: %s\n%s", run, m.options, exclusive, fmt.Sprintf(format, args...), strings.Join(trace, "\n"))
+	}
+	for range 120 {
+		b := pick(len(tokens))
+		jar, token, handle, user := m.browsers[b], tokens[b], handles[pick(len(handles))], users[pick(len(users))]
+		switch pick(12) {
+		case 0, 1, 2:
+			log("%d signs in %s", b, user)
+			full := m.full(jar, user)
+			done, err := w.SignIn(ctx, token, person(user), Client{})
+			if full != errors.Is(err, ErrFull) || err != nil && !full {
+				fail("sign-in: %v, want ErrFull: %t", err, full)
+			}
+			if err != nil {
+				break
+			}
+			if !token.IsZero() {
+				dead = append(dead, token)
+			}
+			tokens[b] = done.Token
+			handles = append(handles, done.Entry.Handle)
+			m.signIn(jar, user, done.Entry.Handle)
+		case 3, 4:
+			log("%d switches to %.4s", b, handle)
+			s := m.find(jar, handle)
+			e, err := w.SetActive(ctx, token, handle)
+			switch {
+			case s == nil && !errors.Is(err, ErrUnknownHandle), s != nil && err != nil:
+				fail("switch: %v, want the session: %t", err, s != nil)
+			case s != nil:
+				m.setActive(jar, s)
+				if e.Handle != handle || !e.LastUsedAt.Equal(s.used) {
+					fail("switched to %q, last used at %s", e.Handle, e.LastUsedAt)
+				}
+			}
+		case 5:
+			log("%d revokes %.4s", b, handle)
+			s := m.find(jar, handle)
+			done, err := w.Revoke(ctx, token, handle)
+			switch {
+			case s == nil && !errors.Is(err, ErrUnknownHandle), s != nil && err != nil:
+				fail("revoke: %v, want the session: %t", err, s != nil)
+			case s != nil:
+				was := jar.active
+				m.revoke(jar, s)
+				promoted := ""
+				if done.Promoted != nil {
+					promoted = done.Promoted.Handle
+				}
+				want := ""
+				if jar.active != nil && was == s {
+					want = jar.active.handle
+				}
+				if promoted != want || done.Empty != (len(jar.sessions) == 0) {
+					fail("promoted %q, want %q; empty %t", promoted, want, done.Empty)
+				}
+			}
+		case 6:
+			if pick(4) > 0 {
+				break
+			}
+			log("%d signs out", b)
+			m.begin(jar)
+			ended, err := w.SignOut(ctx, token)
+			if err != nil || len(ended) != len(jar.sessions) {
+				fail("signed out %d, %v; want %d", len(ended), err, len(jar.sessions))
+			}
+			jar.sessions, jar.active = nil, nil
+		case 7:
+			d := []time.Duration{time.Millisecond, time.Minute, 20 * time.Minute, time.Hour, 3 * time.Hour}[pick(5)]
+			log("%s pass", d)
+			w.clock.advance(d)
+			m.now = m.now.Add(d)
+		case 8, 9:
+			log("%d makes a request", b)
+			v := w.visit(token)
+			e, ok := v.Active()
+			if ok {
+				v.Used(e)
+				synctest.Wait()
+			}
+			m.use(jar)
+		case 10:
+			if pick(2) == 0 {
+				gone := !m.gone[user]
+				log("%s is gone: %t", user, gone)
+				m.gone[user] = gone
+				w.people.setGone(gone, person(user).Account)
+				break
+			}
+			log("%s is ended", user)
+			want := m.endAccount(user, m.now)
+			if n, err := w.EndAccount(ctx, person(user).Account, m.now); n != want || err != nil {
+				fail("ended %d, %v; want %d", n, err, want)
+			}
+		case 11:
+			if pick(2) == 0 {
+				log("restart")
+				w.Close()
+				w.restart(m.options, exclusive)
+			}
+		}
+		for b, token := range tokens {
+			if got, want := names(w.visit(token)), m.names(m.browsers[b]); got != want {
+				fail("browser %d sees %q, want %q", b, got, want)
+			}
+		}
+		if len(dead) > 0 {
+			if got := names(w.visit(dead[pick(len(dead))])); got != "" {
+				fail("a replaced token is worth %q", got)
+			}
+		}
+		for _, jar := range w.mem.snapshot(t) {
+			w.invariants(jar.Jar)
+		}
+	}
+	w.Close()
+}
