@@ -40,8 +40,8 @@ func password(user string) string { return user + "-example" }
 // gateway is a running process of the binary, with directories and an admin endpoint of its own.
 type gateway struct {
 	t     testing.TB
-	dir   string // working directory, home and Caddy's data directory are below it
-	admin string // host:port
+	dir   string  // working directory, home and Caddy's data directory are below it
+	admin string  // host:port
 	log   *buffer // of the latest process
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the process has ended
@@ -88,7 +88,7 @@ func (g *gateway) command(args ...string) *exec.Cmd {
 		"HOME="+g.dir,
 		"XDG_DATA_HOME="+filepath.Join(g.dir, "data"),
 		"XDG_CONFIG_HOME="+filepath.Join(g.dir, "config"),
-		"GORACE=halt_on_error=0",
+		"GORACE=halt_on_error=0 atexit_sleep_ms=0", // a race is reported when it happens, not at the end
 	)
 	return cmd
 }
