@@ -22,7 +22,7 @@ type arrival struct {
 	portal.Visitor
 	err      error // why nothing is known of the jar; cookie.ErrInsecure or the store's
 	original *http.Request
-	passed   bool // a handler let it through: the cookies are gone, and a guard is in place
+	passing  bool // a handler is letting it through: the cookies are gone, and a guard is in place
 	answered bool // the gateway answers itself: its own cookies pass the guard
 	guard    guard
 }

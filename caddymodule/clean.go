@@ -2,7 +2,9 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -43,28 +45,38 @@ func (h *CleanHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 		h.app.unavailable(w, err)
 		return nil
 	}
-	return next.ServeHTTP(engine.receive(r).pass(w, r), r)
+	return engine.receive(r).pass(w, r, next)
 }
 
 // cleanErrorRoutes puts a CleanHandler in front of the server's error routes. A gate calls it while
 // it is provisioned: Caddy provisions a server's routes first and its error routes after them. The
 // routes are changed where they are, because a gate inside an error route comes too late for the
 // routes before it, and must not disturb those.
-func (a *App) cleanErrorRoutes(server *caddyhttp.Server) {
+//
+// Named routes come last of all. It is an error if the only gates are there: the error routes would
+// be left as they are.
+func (a *App) cleanErrorRoutes(server *caddyhttp.Server) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.cleaned[server] || server.Errors == nil {
-		return
+		return nil
+	}
+	routes := server.Errors.Routes
+	// A route that is provisioned has handlers and has given up their JSON.
+	done := slices.ContainsFunc(routes, func(r caddyhttp.Route) bool { return r.Handlers != nil })
+	toDo := slices.ContainsFunc(routes, func(r caddyhttp.Route) bool { return r.HandlersRaw != nil })
+	if done && !toDo {
+		return errors.New("multi_session is in a named route, and the server has error routes (handle_errors), which identity headers that clients forge could not be kept out of: import the gate as a snippet instead of invoking it")
 	}
 	if a.cleaned == nil {
 		a.cleaned = make(map[*caddyhttp.Server]bool)
 	}
 	a.cleaned[server] = true
 	clean := caddyconfig.JSONModuleObject(CleanHandler{}, "handler", "multi_session_clean", nil)
-	for i := range server.Errors.Routes {
-		route := &server.Errors.Routes[i]
-		route.HandlersRaw = append([]json.RawMessage{clean}, route.HandlersRaw...)
+	for i := range routes {
+		routes[i].HandlersRaw = append([]json.RawMessage{clean}, routes[i].HandlersRaw...)
 	}
+	return nil
 }
 
 // Interface guards

@@ -18,16 +18,20 @@ type guard struct {
 	sent    bool
 }
 
-// pass readies a request and its response for what comes after the gateway: the gateway's cookies are
-// taken out of the one and kept out of the other.
-func (a *arrival) pass(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
-	if a.passed {
-		return w
+// pass hands a request on to what comes after the gateway: the gateway's cookies are taken out of the
+// request and kept out of the response. Within it there is one guard, the outermost. An error runs the
+// site's error routes with the response writer that Caddy began with, so they need a guard of their own.
+func (a *arrival) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if a.passing {
+		return next.ServeHTTP(w, r)
 	}
-	a.passed = true
 	cookie.StripRequest(r.Header)
 	a.guard = guard{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, arrived: a}
-	return &a.guard
+	a.passing = true
+	err := next.ServeHTTP(&a.guard, r)
+	a.passing = false
+	a.guard.end()
+	return err
 }
 
 // answer says that the gateway itself answers, so that a guard further out lets its cookies pass.
@@ -38,6 +42,14 @@ func (a *arrival) answer(w http.ResponseWriter) http.ResponseWriter {
 
 func (g *guard) filter() {
 	if !g.sent && !g.arrived.answered {
+		cookie.FilterResponse(g.Header())
+	}
+}
+
+// end takes out what was added behind the header. That is meant for trailers; a handler further out
+// that holds the response back would send it as header fields.
+func (g *guard) end() {
+	if !g.arrived.answered {
 		cookie.FilterResponse(g.Header())
 	}
 }

@@ -72,7 +72,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.app = app
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
-		app.cleanErrorRoutes(server)
+		if err := app.cleanErrorRoutes(server); err != nil {
+			return err
+		}
 	}
 	if h.MatchRaw != nil {
 		loaded, err := ctx.LoadModule(h, "MatchRaw")
@@ -148,7 +150,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if applies, err := h.applies(r); err != nil {
 		return err
 	} else if !applies {
-		return next.ServeHTTP(arrived.pass(w, r), r)
+		return arrived.pass(w, r, next)
 	}
 	entry, let := h.admit(engine, arrived, w, r)
 	if !let {
@@ -159,7 +161,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		arrived.Visit.Used(entry)
 		h.identify(r, entry.Identity)
 	}
-	return next.ServeHTTP(arrived.pass(w, r), r)
+	return arrived.pass(w, r, next)
 }
 
 // applies reports whether the gate is for this request. Without matchers it is for all.

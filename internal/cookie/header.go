@@ -69,8 +69,12 @@ func without(line string) string {
 
 // FilterResponse takes out of an upstream's response header what would set or clear the gateway's
 // cookies: Set-Cookie fields of its names, and the "cookies" of Clear-Site-Data, by which a
-// browser drops every cookie of the domain (Clear Site Data, section 3.1).
+// browser drops every cookie of the domain (Clear Site Data, section 3.1). In trailers, which net/http
+// has in the same map, neither has a meaning (RFC 9110, section 6.5.1), and there they go altogether:
+// somebody further on may merge trailers into the header all the same.
 func FilterResponse(h http.Header) {
+	delete(h, http.TrailerPrefix+"Set-Cookie")
+	delete(h, http.TrailerPrefix+"Clear-Site-Data")
 	if lines, ok := h["Set-Cookie"]; ok {
 		filterSetCookie(h, lines)
 	}

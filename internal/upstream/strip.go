@@ -68,12 +68,12 @@ func (m *Managed) Has(name string) bool {
 // Strip deletes every managed field from the request: from its header, from the trailers it
 // announces and those that arrive after its body, and from the names in Connection, by which a
 // client could have a proxy after this one delete what the gateway sets (RFC 9110, section 7.6.1).
-// It must run before the body is read.
+// It takes out of Upgrade what would let the client send further requests past the gateway. It must
+// run before the body is read.
 func (m *Managed) Strip(r *http.Request) {
 	m.delete(r.Header)
-	if lines, ok := r.Header["Connection"]; ok {
-		m.filterConnection(r.Header, lines)
-	}
+	filterList(r.Header, "Connection", m.Has)
+	filterList(r.Header, "Upgrade", carriesRequests)
 	m.delete(r.Trailer)
 	if r.Body != nil && r.Body != http.NoBody && (r.Trailer != nil || r.ContentLength < 0) {
 		r.Body = &trailerFilter{ReadCloser: r.Body, request: r, managed: m}
@@ -88,33 +88,43 @@ func (m *Managed) delete(h http.Header) {
 	}
 }
 
-func (m *Managed) filterConnection(h http.Header, lines []string) {
-	if !slices.ContainsFunc(lines, m.named) {
+// filterList takes the elements that gone selects out of a field that is a list.
+func filterList(h http.Header, name string, gone func(string) bool) {
+	lines, ok := h[name]
+	if !ok || !slices.ContainsFunc(lines, func(line string) bool { return hasElement(line, gone) }) {
 		return
 	}
 	var kept []string
 	for _, line := range lines {
-		for name := range strings.SplitSeq(line, ",") {
-			if name = textproto.TrimString(name); name != "" && !m.Has(name) {
-				kept = append(kept, name)
+		for element := range strings.SplitSeq(line, ",") {
+			if element = textproto.TrimString(element); element != "" && !gone(element) {
+				kept = append(kept, element)
 			}
 		}
 	}
 	if len(kept) == 0 {
-		delete(h, "Connection")
+		delete(h, name)
 		return
 	}
-	h["Connection"] = []string{strings.Join(kept, ", ")}
+	h[name] = []string{strings.Join(kept, ", ")}
 }
 
-// named reports whether a line of Connection names a managed field.
-func (m *Managed) named(line string) bool {
-	for name := range strings.SplitSeq(line, ",") {
-		if m.Has(textproto.TrimString(name)) {
+func hasElement(line string, is func(string) bool) bool {
+	for element := range strings.SplitSeq(line, ",") {
+		if is(textproto.TrimString(element)) {
 			return true
 		}
 	}
 	return false
+}
+
+// carriesRequests reports whether a protocol that a connection could be switched to is HTTP again, or
+// TLS with HTTP in it. An upstream that agreed would take requests from the client with any identity
+// in them, for a proxy hands on a switched connection unread. A request to switch may be ignored (RFC
+// 9110, section 7.8), and clients that ask for HTTP/2 this way go on without it.
+func carriesRequests(protocol string) bool {
+	name, _, _ := strings.Cut(strings.ToLower(protocol), "/")
+	return name == "http" || name == "tls" || strings.HasPrefix(name, "h2") || strings.HasPrefix(name, "h3")
 }
 
 // trailerFilter is a body whose trailers have no managed field by the time that its reader, having
