@@ -77,7 +77,7 @@ func (a *arrival) request(r *http.Request) *http.Request {
 
 // servePortal answers a request for the portal.
 func (e *engine) servePortal(w http.ResponseWriter, r *http.Request, arrived *arrival) {
-	if arrived.err != nil {
+	if arrived.err != nil && !e.portal.Static(r.URL.Path) {
 		e.explain(w, r, arrived)
 		return
 	}

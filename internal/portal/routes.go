@@ -17,6 +17,7 @@ type handler func(w http.ResponseWriter, r *http.Request, v Visitor) error
 type route struct {
 	get, post handler
 	page      bool // errors are pages too
+	static    bool // the same for everybody
 	signsIn   bool // its POST is a sign-in, which is worth forging even without cookies
 }
 
@@ -27,8 +28,8 @@ func (p *Portal) table() map[string]route {
 		"/":          {get: p.home},
 		"/sign-in":   {get: p.signInPage, post: p.signInForm, page: true, signsIn: true},
 		"/accounts":  {get: p.accountsPage, post: p.accountsForm, page: true},
-		"/style.css": {get: asset(page.Style())},
-		"/icon.svg":  {get: asset(page.Icon())},
+		"/style.css": {get: asset(page.Style()), static: true},
+		"/icon.svg":  {get: asset(page.Icon()), static: true},
 
 		"/get-session":                        {get: p.getSession},
 		"/sign-in/email":                      {post: p.signInEmail, signsIn: true},
@@ -44,6 +45,12 @@ func (p *Portal) table() map[string]route {
 func (p *Portal) Owns(path string) bool {
 	rest, ok := strings.CutPrefix(path, p.prefix)
 	return ok && (rest == "" || rest[0] == '/')
+}
+
+// Static reports whether what is at a path that the portal owns is the same for everybody. It can be
+// served to a browser of which nothing is known; the pages that say so look like the others by it.
+func (p *Portal) Static(path string) bool {
+	return p.routes[strings.TrimPrefix(path, p.prefix)].static
 }
 
 // ServeHTTP answers a request for a path that the portal owns. It answers every such request; what

@@ -78,5 +78,6 @@ func firstLetter(word string) string {
 // Hue is an account's avatar colour: the same for the same account, on every node and after every
 // restart.
 func Hue(accountID string) int {
-	return int(sha256.Sum256([]byte(accountID))[0] % Hues)
+	// Any byte would do. With this one the accounts of Caddyfile.example differ.
+	return int(sha256.Sum256([]byte(accountID))[3] % Hues)
 }
