@@ -34,6 +34,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the gateway:", err)
 		return 1
 	}
+	defer endChromium()
 	return m.Run()
 }
 
