@@ -20,10 +20,10 @@ import (
 // from it what the later ones still need to know, the jar's cookie.
 type arrival struct {
 	portal.Visitor
-	err      error // why nothing is known of the jar; cookie.ErrInsecure or the store's
-	original *http.Request
-	passing  bool // a handler is letting it through: the cookies are gone, and a guard is in place
-	answered bool // the gateway answers itself: its own cookies pass the guard
+	err      error         // why nothing is known of the jar; cookie.ErrInsecure or the store's
+	original *http.Request // as the browser made it, once the site has rewritten it
+	passing  bool          // a handler is letting it through: the cookies are gone, and a guard is in place
+	answered bool          // the gateway answers itself: its own cookies pass the guard
 	guard    guard
 }
 
@@ -65,13 +65,13 @@ func (a *arrival) request(r *http.Request) *http.Request {
 	if a.original != nil {
 		return a.original
 	}
-	a.original = r
 	first, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-	if ok && (first.Method != r.Method || first.RequestURI != r.RequestURI || *first.URL != *r.URL) {
-		restored := *r
-		restored.Method, restored.RequestURI, restored.URL = first.Method, first.RequestURI, first.URL
-		a.original = &restored
+	if !ok || first.Method == r.Method && first.RequestURI == r.RequestURI && *first.URL == *r.URL {
+		return r // not kept: before the next gate it may be rewritten in place
 	}
+	restored := *r
+	restored.Method, restored.RequestURI, restored.URL = first.Method, first.RequestURI, first.URL
+	a.original = &restored
 	return a.original
 }
 

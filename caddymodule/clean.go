@@ -64,8 +64,8 @@ func (a *App) cleanErrorRoutes(server *caddyhttp.Server) error {
 	routes := server.Errors.Routes
 	// A route that is provisioned has handlers and has given up their JSON.
 	done := slices.ContainsFunc(routes, func(r caddyhttp.Route) bool { return r.Handlers != nil })
-	toDo := slices.ContainsFunc(routes, func(r caddyhttp.Route) bool { return r.HandlersRaw != nil })
-	if done && !toDo {
+	left := slices.ContainsFunc(routes, func(r caddyhttp.Route) bool { return r.HandlersRaw != nil })
+	if done && !left {
 		return errors.New("multi_session is in a named route, and the server has error routes (handle_errors), which identity headers that clients forge could not be kept out of: import the gate as a snippet instead of invoking it")
 	}
 	if a.cleaned == nil {

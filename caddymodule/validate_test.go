@@ -141,3 +141,29 @@ func TestValidateAccepts(t *testing.T) {
 		})
 	}
 }
+
+// TestValidateNamedRoutes has gates that are invoked. Caddy provisions them after the error routes, so
+// these can be cleaned of forged headers only by another gate of the server.
+func TestValidateNamedRoutes(t *testing.T) {
+	const errorRoutes = "handle_errors {\n\t\trespond oops\n\t}"
+	for name, test := range map[string]struct {
+		site  string
+		valid bool
+	}{
+		"no error routes":                {"invoke gated", true},
+		"error routes":                   {"invoke gated\n\t" + errorRoutes, false},
+		"error routes and another gate":  {"multi_session /none\n\tinvoke gated\n\t" + errorRoutes, true},
+		"in the error routes themselves": {"handle_errors 404 {\n\t\trespond no\n\t}\n\thandle_errors {\n\t\tmulti_session\n\t}", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := validate(t, gatedSite("", user("alice", "alice@example.com"), "")+
+				"&(gated) {\n\tmulti_session\n}\nhttp://localhost:1 {\n\t"+test.site+"\n}\n")
+			if test.valid && err != nil {
+				t.Error(err)
+			}
+			if !test.valid && (err == nil || !strings.Contains(err.Error(), "named route")) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

@@ -4,38 +4,11 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 )
-
-// hostileReturnTo are the return addresses that no site may lead to.
-func hostileReturnTo(t *testing.T) []string {
-	t.Helper()
-	content, err := os.ReadFile("../internal/portal/testdata/hostile_return_to.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var values []string
-	for line := range strings.Lines(string(content)) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		value, err := strconv.Unquote(line)
-		if err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
-		values = append(values, value)
-	}
-	if len(values) < 100 {
-		t.Fatalf("only %d hostile return addresses", len(values))
-	}
-	return values
-}
 
 // TestChromiumHostileReturnTo hands Chromium every hostile return address by each way there is, and
 // goes on as far as the pages let it. It never leaves the gateway's origin and does not try to. The
@@ -87,7 +60,7 @@ func TestChromiumHostileReturnTo(t *testing.T) {
 	b.follow("link", "Continue as Alice Example Active alice@example.com")
 	b.at(frontOrigin + good)
 
-	for _, returnTo := range hostileReturnTo(t) {
+	for _, returnTo := range hostileReturns(t) {
 		query := "?" + url.Values{"return_to": {returnTo}}.Encode()
 		if b.arriveAnyhow(visit(frontOrigin+"/.auth/sign-in"+query)) == http.StatusOK {
 			b.fill(identifierField, "alice")

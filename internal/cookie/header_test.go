@@ -296,3 +296,16 @@ func BenchmarkFilterResponse(b *testing.B) {
 		FilterResponse(h)
 	}
 }
+
+// What net/http sends as trailers is in the same map, under names of its own.
+func TestFilterTrailers(t *testing.T) {
+	h := http.Header{
+		http.TrailerPrefix + "Set-Cookie":      {"multi_session=planted", "app=1"},
+		http.TrailerPrefix + "Clear-Site-Data": {`"*"`},
+		http.TrailerPrefix + "X-Checksum":      {"1"},
+	}
+	FilterResponse(h)
+	if len(h) != 1 || h[http.TrailerPrefix+"X-Checksum"] == nil {
+		t.Errorf("left: %v", h)
+	}
+}

@@ -138,6 +138,39 @@ func TestStripConnection(t *testing.T) {
 	}
 }
 
+// Whoever switches the connection to another HTTP is past this gateway, with any identity.
+func TestStripUpgrade(t *testing.T) {
+	m := NewManaged()
+	for _, test := range []struct {
+		name       string
+		lines      []string
+		want       []string
+		connection string
+	}{
+		{"WebSocket", []string{"websocket"}, []string{"websocket"}, "Upgrade"},
+		{"others", []string{"tcp", "SPDY/3.1 , DERP"}, []string{"tcp", "SPDY/3.1 , DERP"}, "Upgrade"},
+		{"HTTP/2 in the clear", []string{"h2c"}, nil, "Upgrade, HTTP2-Settings"},
+		{"case", []string{"H2C"}, nil, "Upgrade"},
+		{"drafts", []string{"h2c-14", "h2-16", "h2", "h3"}, nil, "Upgrade"},
+		{"HTTP by its name", []string{"HTTP/2.0, http/1.1", "HTTP"}, nil, "Upgrade"},
+		{"TLS with HTTP in it", []string{"TLS/1.0, HTTP/1.1"}, nil, "Upgrade"},
+		{"beside WebSocket", []string{" h2c,websocket", "\th2c\t"}, []string{"websocket"}, "Upgrade"},
+		{"names that begin alike", []string{"httpx, tlsx"}, []string{"httpx, tlsx"}, "Upgrade"},
+		{"none", nil, nil, "Upgrade"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := http.Header{"Connection": {test.connection}}
+			if test.lines != nil {
+				h["Upgrade"] = test.lines
+			}
+			m.Strip(&http.Request{Header: h})
+			if got := h["Upgrade"]; !slices.Equal(got, test.want) {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 // Requests without a body, and with one whose end is known, keep the body that they have: transports
 // look at it.
 func TestStripWrapsBodiesOnlyWhereTrailersCanFollow(t *testing.T) {
