@@ -124,6 +124,9 @@ func check(t *testing.T, got wireRequest, want map[string]string) {
 func checkAll(t *testing.T, up *wiretap) {
 	t.Helper()
 	for _, r := range up.received() {
+		if strings.Contains(r.Line, "/smuggled") {
+			t.Errorf("received %q %q", r.Line, r.Fields)
+		}
 		for name, values := range r.environment() {
 			if len(values) > 1 || strings.Contains(values[0], forged) {
 				t.Errorf("%s received %s %q", r.Line, name, values)
@@ -226,22 +229,25 @@ var forgeries = map[string]string{
 	"HTTP/1.0":                      "GET {path} HTTP/1.0\r\nHost: {host}\r\n{cookie}" + eachName("%s: forged\r\n") + "\r\n",
 	"HTTP/1.0 kept alive":           "GET {path} HTTP/1.0\r\nHost: {host}\r\n{cookie}Connection: keep-alive, Remote-User\r\nRemote-User: forged\r\n\r\n{next}",
 
-	"smuggled by length":             "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Content-Length: 46\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
-	"smuggled by two lengths":        "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Content-Length: 0\r\nContent-Length: 41\r\n\r\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
-	"smuggled by a list of lengths":  "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Content-Length: 0, 41\r\n\r\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
-	"smuggled by a signed length":    "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Content-Length: +0\r\n\r\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
-	"smuggled by odd encoding":       "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
-	"smuggled by two encodings":      "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
-	"smuggled by encoding, HTTP/1.0": "POST {path} HTTP/1.0\r\nHost: {host}\r\n{cookie}Connection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
-	"smuggled in a chunk's size":     "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Transfer-Encoding: chunked\r\n\r\n0x2\r\nhi\r\n0\r\n\r\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
-	"smuggled in a chunk's comment":  "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Transfer-Encoding: chunked\r\n\r\n2;x=\"\r\nhi\r\n0;\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
-	"smuggled behind a GET":          "GET {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Content-Length: 41\r\n\r\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
-	"smuggled by hop-by-hop length":  "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Connection: Content-Length, Transfer-Encoding\r\nContent-Length: 41\r\n\r\nGET {path} HTTP/1.1\r\nRemote-User: forged\r\n\r\n{next}",
+	"smuggled by length":             "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Content-Length: {5 and smuggled}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}{next}",
+	"smuggled by two lengths":        "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Content-Length: 0\r\nContent-Length: {length of smuggled}\r\n\r\n{smuggled}{next}",
+	"smuggled by a list of lengths":  "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Content-Length: 0, {length of smuggled}\r\n\r\n{smuggled}{next}",
+	"smuggled by a signed length":    "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Content-Length: +0\r\n\r\n{smuggled}{next}",
+	"smuggled by odd encoding":       "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{smuggled}{next}",
+	"smuggled by two encodings":      "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{smuggled}{next}",
+	"smuggled by encoding, HTTP/1.0": "POST {path} HTTP/1.0\r\nHost: {host}\r\n{cookie}Connection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n{smuggled}{next}",
+	"smuggled in a chunk's size":     "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Transfer-Encoding: chunked\r\n\r\n0x2\r\nhi\r\n0\r\n\r\n{smuggled}{next}",
+	"smuggled in a chunk's comment":  "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Transfer-Encoding: chunked\r\n\r\n2;x=\"\r\nhi\r\n0;\n{smuggled}{next}",
+	"smuggled behind a GET":          "GET {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Content-Length: {length of smuggled}\r\n\r\n{smuggled}{next}",
+	"smuggled by hop-by-hop length":  "POST {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Connection: Content-Length, Transfer-Encoding\r\nContent-Length: {length of smuggled}\r\n\r\n{smuggled}{next}",
 	"pipelined":                      "GET {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}\r\nGET {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Remote_User: forged\r\nRemote-User: forged\r\n\r\n{next}",
 	"upgrade refused, then more":     "GET {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 777\r\nSec-WebSocket-Key: x\r\nRemote-User: forged\r\n\r\nGET {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Remote-User: forged\r\n\r\n{next}",
 	"upgrade to h2c":                 "GET {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Connection: Upgrade, HTTP2-Settings, Remote-User\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nRemote-User: forged\r\n\r\n{next}",
 	"TRACE":                          "TRACE {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}Remote-User: forged\r\n{close}\r\n",
 }
+
+// smuggled is a request that is to come to an upstream behind the back of the gateway.
+const smuggled = "GET /smuggled HTTP/1.1\r\nRemote-User: forged\r\n\r\n"
 
 // fill makes an attack a request at a door.
 func fill(attack, host, path, cookie string) string {
@@ -250,6 +256,9 @@ func fill(attack, host, path, cookie string) string {
 	}
 	filled := strings.NewReplacer(
 		"{next}", "GET {path} HTTP/1.1\r\nHost: {host}\r\n{cookie}{close}\r\n",
+		"{smuggled}", smuggled,
+		"{length of smuggled}", strconv.Itoa(len(smuggled)),
+		"{5 and smuggled}", strconv.Itoa(5+len(smuggled)),
 	).Replace(attack)
 	return strings.NewReplacer("{path}", path, "{host}", host, "{cookie}", cookie, "{close}", "Connection: close\r\n").Replace(filled)
 }
@@ -279,21 +288,15 @@ func TestForgedIdentity(t *testing.T) {
 				}
 				for attack, raw := range forgeries {
 					t.Run(attack, func(t *testing.T) {
-						before := up.requests.Load()
-						passed := int64(0)
 						for _, answer := range send(t, d.plain, fill(raw, d.plain, d.path, asked.cookie)) {
 							got, ok := answer.wire()
 							if !ok {
 								continue
 							}
-							passed++
 							if asked.want == nil {
 								t.Fatalf("%s", answer.body)
 							}
 							check(t, got, asked.want)
-						}
-						if got := up.requests.Load() - before; got != passed {
-							t.Errorf("the upstream received %d requests, and the client had answers to %d of them", got, passed)
 						}
 					})
 				}
@@ -366,7 +369,7 @@ func TestForgedIdentityHTTP2(t *testing.T) {
 		{name: "Proxy-Connection", fields: []field{{"proxy-connection", "remote-user"}}},
 		{name: "TE", fields: []field{{"te", "trailers, remote-user"}}},
 		{name: "Keep-Alive", fields: []field{{"keep-alive", "remote-user"}}},
-		{name: "Transfer-Encoding", method: "POST", fields: []field{{"transfer-encoding", "chunked"}}, body: "0\r\n\r\nGET / HTTP/1.1\r\nRemote-User: forged\r\n\r\n"},
+		{name: "Transfer-Encoding", method: "POST", fields: []field{{"transfer-encoding", "chunked"}}, body: "0\r\n\r\n" + smuggled},
 		{name: "line break in a value", fields: []field{{"x-other", "x\r\nRemote-User: forged"}}},
 		{name: "line feed in a value", fields: []field{{"x-other", "x\nRemote-User: forged"}}},
 		{name: "carriage return in a value", fields: []field{{"x-other", "x\rRemote-User: forged"}}},
@@ -392,7 +395,7 @@ func TestForgedIdentityHTTP2(t *testing.T) {
 		{name: "trailers and a length", method: "POST", fields: []field{{"trailer", "remote-user"}, {"content-length", "2"}}, body: "hi", trailers: []field{{"remote-user", forged}}},
 		{name: "trailers in upper case", method: "POST", body: "hi", trailers: []field{{"Remote-User", forged}}},
 		{name: "trailers with a pseudo-header", method: "POST", body: "hi", trailers: []field{{":path", "/y"}, {"remote-user", forged}}},
-		{name: "a body longer than its length", method: "POST", fields: []field{{"content-length", "0"}}, body: "GET / HTTP/1.1\r\nRemote-User: forged\r\n\r\n"},
+		{name: "a body longer than its length", method: "POST", fields: []field{{"content-length", "0"}}, body: smuggled},
 		{name: "two lengths", method: "POST", fields: []field{{"content-length", "2"}, {"content-length", "0"}}, body: "hi"},
 	}
 	for _, d := range all {
