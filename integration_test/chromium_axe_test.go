@@ -59,6 +59,8 @@ func TestChromiumAccessibility(t *testing.T) {
 		name "`+rtlName+`"
 	}
 `, 1)
+	insecure := "http://wiki.example.test:" + port(address)
+	config += insecure + " {\n\tmulti_session\n\treverse_proxy " + up + "\n}\n"
 	g := startGateway(t, config)
 	origin := "http://" + address
 	portal := origin + "/.auth"
@@ -135,10 +137,6 @@ func TestChromiumAccessibility(t *testing.T) {
 	inspect("chooser with none active")
 
 	// A name that is not loopback's, over plain HTTP.
-	insecure := "http://wiki.example.test:" + port(address)
-	if err := g.reload(config + insecure + " {\n\tmulti_session\n\treverse_proxy " + up + "\n}\n"); err != nil {
-		t.Fatal(err)
-	}
 	b.openAs(http.StatusForbidden, insecure+"/.auth/sign-in")
 	b.says("HTTPS")
 	inspect("insecure")
