@@ -59,6 +59,10 @@ type Identifier struct {
 	Email    string
 }
 
+// MaxEmailBytes is how long an e-mail address can be: what the paths of RFC 5321, section 4.5.3.1.3,
+// have room for.
+const MaxEmailBytes = 254
+
 var (
 	// ErrBadCredentials says that user name and password do not belong together, and not why.
 	ErrBadCredentials = errors.New("bad credentials")

@@ -97,14 +97,11 @@ func notInUserName(c rune) bool {
 	return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-", c))
 }
 
-// maxEmailBytes is what the paths of RFC 5321, section 4.5.3.1.3, have room for.
-const maxEmailBytes = 254
-
 // looksLikeEmail is laxer than what mail servers take: whether the address is somebody's, the login
 // method knows.
 func looksLikeEmail(text string) bool {
 	at := strings.LastIndexByte(text, '@')
-	return at > 0 && at < len(text)-1 && len(text) <= maxEmailBytes && !strings.ContainsFunc(text, notInEmail)
+	return at > 0 && at < len(text)-1 && len(text) <= login.MaxEmailBytes && !strings.ContainsFunc(text, notInEmail)
 }
 
 func notInEmail(c rune) bool {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -34,12 +35,7 @@ type User struct {
 	Claims      map[string]any
 }
 
-const (
-	maxNameChars = 64
-
-	// maxEmailBytes is what the paths of RFC 5321, section 4.5.3.1.3, have room for.
-	maxEmailBytes = 254
-)
+const maxNameChars = 64
 
 // identity returns who the user is, or what is wrong with the user.
 func (u *User) identity(method string) (*session.Identity, error) {
@@ -90,8 +86,8 @@ func validEmail(email string) error {
 	if email == "" {
 		return nil
 	}
-	if len(email) > maxEmailBytes {
-		return fmt.Errorf("longer than %d bytes", maxEmailBytes)
+	if len(email) > login.MaxEmailBytes {
+		return fmt.Errorf("longer than %d bytes", login.MaxEmailBytes)
 	}
 	if strings.ContainsFunc(email, func(c rune) bool { return c > '~' }) {
 		return errors.New("only ASCII can be in it; a domain of other letters has a form in ASCII that begins with xn--")
