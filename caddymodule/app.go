@@ -18,9 +18,11 @@ import (
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/portal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/upstream"
+	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
 func init() {
@@ -93,6 +95,8 @@ type App struct {
 
 // engine is what serves requests once the store is open.
 type engine struct {
+	*database
+	logins  *login.Methods
 	manager *session.Manager
 	portal  *portal.Portal
 	managed *upstream.Managed
@@ -264,18 +268,22 @@ func (a *App) running() (*engine, error) {
 }
 
 func (a *App) start() (*engine, error) {
-	jars, err := a.lease.open()
+	db, err := a.lease.open()
 	if err != nil {
 		return nil, err
 	}
-	manager := session.NewManager(jars, a.logins, a.options, time.Now)
+	logins, err := a.loginsWith(db.users)
+	if err != nil {
+		return nil, err
+	}
+	manager := session.NewManager(db.jars, logins, a.options, time.Now)
 	// What the configurations before have left must be done before this one serves anybody: it may
 	// have an account again whose sessions they were to end.
 	a.endNoted(manager)
 	p, err := portal.New(portal.Config{
 		Prefix:         a.Path,
 		Manager:        manager,
-		Logins:         a.logins,
+		Logins:         logins,
 		TrustedOrigins: a.TrustedOrigins,
 		Log:            a.log,
 	})
@@ -284,12 +292,32 @@ func (a *App) start() (*engine, error) {
 		return nil, err
 	}
 	return &engine{
-		manager: manager,
-		portal:  p,
-		managed: upstream.NewManaged(a.managed...),
-		cookies: cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
-		log:     a.log,
+		database: db,
+		logins:   logins,
+		manager:  manager,
+		portal:   p,
+		managed:  upstream.NewManaged(a.managed...),
+		cookies:  cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
+		log:      a.log,
 	}, nil
+}
+
+// loginsWith returns the logins with the users that the gateway keeps itself.
+func (a *App) loginsWith(users *user.Users) (*login.Methods, error) {
+	methods := slices.Clone(a.logins.All())
+	for i, method := range methods {
+		configured, ok := method.(*password.Method)
+		if !ok {
+			continue
+		}
+		with := configured.With(users)
+		for _, u := range with.Shadowed() {
+			a.log.Warn("a stored user cannot sign in: a user of the configuration has the name or e-mail address",
+				zap.String("login", with.ID()), zap.String("user", u.Name), zap.String("id", u.ID))
+		}
+		methods[i] = with
+	}
+	return login.NewMethods(methods...)
 }
 
 // unavailable answers a request that came while the store could not be opened. Start fails for the
@@ -329,7 +357,7 @@ func (h startedHandler) Handle(context.Context, caddy.Event) error {
 	if e == nil {
 		return nil
 	}
-	if err := e.manager.NoteRoster(h.app.ctx, h.app.roster()); err != nil {
+	if err := e.manager.NoteRoster(h.app.ctx, e.roster()); err != nil {
 		h.app.log.Error("noting which accounts there are", zap.Error(err))
 		return nil
 	}
@@ -351,9 +379,9 @@ func (a *App) endNoted(manager *session.Manager) {
 }
 
 // roster is which accounts there are, as far as the methods know.
-func (a *App) roster() session.Roster {
+func (e *engine) roster() session.Roster {
 	roster := make(session.Roster)
-	for _, method := range a.logins.All() {
+	for _, method := range e.logins.All() {
 		var subjects []string
 		if lister, ok := method.(login.Lister); ok {
 			subjects = slices.Clone(lister.Subjects())

@@ -93,4 +93,8 @@ type Store interface {
 	// result shorter than limit is the end. Limit must be positive. A page shows records as they
 	// were at one instant; records written between two pages may or may not be seen.
 	Find(ctx context.Context, term, after string, limit int) ([]string, error)
+
+	// Walk calls visit with every live record whose key begins with prefix, in ascending byte order
+	// of the keys, all as they were at one instant. An error of visit ends it and is returned.
+	Walk(ctx context.Context, prefix string, visit func(Record) error) error
 }

@@ -67,7 +67,7 @@ func (p *Portal) signInView(v Visitor, to destination, identifier string) page.S
 // fillIn is text that the identifier's field may be filled with: what could be an identifier.
 func fillIn(text string) string {
 	text = strings.TrimSpace(text)
-	if len(text) > login.MaxEmailBytes || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+	if len(text) > session.MaxEmailBytes || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 		return ""
 	}
 	return text
