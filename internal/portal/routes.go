@@ -31,6 +31,7 @@ func (p *Portal) table() map[string]route {
 		"/style.css": {get: asset(page.Style()), static: true},
 		"/icon.svg":  {get: asset(page.Icon()), static: true},
 
+		"/openapi.json":                       p.description(),
 		"/get-session":                        {get: p.getSession},
 		"/sign-in/email":                      {post: p.signInEmail, signsIn: true},
 		"/sign-in/username":                   {post: p.signInUsername, signsIn: true},
