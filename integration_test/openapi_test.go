@@ -230,9 +230,14 @@ func (r reply) mediaType() string {
 }
 
 // conforms fails the test if an answer of the JSON API is not what its description says. Every answer
-// that a browser of these tests gets goes through it.
+// that a browser of these tests gets goes through it. What Caddy has from an upstream, which it tells
+// by Via, is not the gateway's: some tests take the gate away, or its prefix elsewhere. Those that ask
+// who answers count the upstream's requests.
 func conforms(t testing.TB, request *http.Request, answer reply) {
 	t.Helper()
+	if answer.Header.Get("Via") != "" {
+		return
+	}
 	d, err := describedAPI()
 	if err != nil {
 		t.Errorf("the API's description: %v", err)
