@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"internal/upstream":       {"internal/session", "golang.org/x/net/http/httpguts"},
 	"internal/login":          {"internal/session", "github.com/hashicorp/golang-lru/v2/simplelru"},
 	"internal/login/password": {"internal/login", "internal/session", "golang.org/x/crypto/", "golang.org/x/sync/semaphore"},
-	"internal/portal":         {"internal/session", "internal/login", "internal/cookie", "internal/portal/page", "go.uber.org/zap/"},
+	"internal/portal":         {"internal/session", "internal/login", "internal/cookie", "internal/portal/page", "github.com/medama-io/go-useragent/", "go.uber.org/zap/"},
 	"internal/portal/page":    {},
 	"storage":                 {},
 	"storage/boltstore":       {"storage", "go.etcd.io/bbolt/", "go.uber.org/zap/", "golang.org/x/sys/"},
