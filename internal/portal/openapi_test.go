@@ -175,6 +175,7 @@ func declaredCodes(t *testing.T) []string {
 
 // otherCodes are those that no route of the API answers with.
 var otherCodes = []string{
+	"ACCOUNT_CHANGED",   // of the pages
 	"FORBIDDEN",         // of the gate
 	"INVALID_RETURN_TO", // of the pages
 }
