@@ -48,6 +48,7 @@ func TestProfile(t *testing.T) {
 		"Sign out everywhere else":           {"/.auth/account#sessions", url.Values{"action": {"end-others"}, "return_to": {"/a b"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			want.values.Set("account", alice.Handle) // whose page it is
 			if action, got := press(t, named(document, name)); action != want.action || got.Encode() != want.values.Encode() {
 				t.Errorf("posts %v to %q", got, action)
 			}

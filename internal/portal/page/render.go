@@ -105,7 +105,7 @@ func (v Accounts) AnyActive() bool {
 }
 
 // WriteProfile answers with the page of an account. Its forms post action and, unless empty,
-// return_to to <prefix>/account. By action they post besides:
+// return_to to <prefix>/account, with account, the Handle of Account. By action they post besides:
 //
 //   - "profile": name, username and picture;
 //   - "password": current_password, new_password, and end_others, which is "1" or absent;
