@@ -23,11 +23,16 @@ func TestStockClient(t *testing.T) {
 // gateway is what the client is used to.
 func TestStockClientReference(t *testing.T) {
 	nodePackages(t)
-	runScenarios(t, startReference(t), deviceScenarios...)
+	origin := startReference(t)
+	runScenarios(t, origin, deviceScenarios...)
+	runScenarios(t, origin, accountScenarios...)
 }
 
-// deviceScenarios are the files of scenarios about accounts that are there already.
-var deviceScenarios = []string{"devices.mjs", "watching.mjs"}
+// The files of scenarios: about accounts that are there already, and about those that people make.
+var (
+	deviceScenarios  = []string{"devices.mjs", "watching.mjs"}
+	accountScenarios = []string{"accounts.mjs"}
+)
 
 // startReference runs a server of Better Auth until the test ends, and returns its origin.
 func startReference(t *testing.T) (origin string) {
