@@ -86,7 +86,7 @@ func TestChromiumAccount(t *testing.T) {
 	b.open(portal + "/account" + back)
 	button := evaluate[string](b, `[...document.querySelectorAll(".device button")].at(-1).textContent.replaceAll(/\s+/g, " ").trim()`)
 	b.follow("button", button)
-	b.says("Done.")
+	b.says("The session has ended.")
 	other.open(origin + "/documents")
 	other.at(portal + "/sign-in" + back)
 	b.follow("button", "Sign out of this browser")

@@ -473,31 +473,31 @@ func TestAccountPage(t *testing.T) {
 		t.Helper()
 		return b.submit("/.auth/account", append([]string{"account", handle, "return_to", "/documents"}, fields...)...)
 	}
-	done := func(w *httptest.ResponseRecorder, section, says string) {
+	done := func(w *httptest.ResponseRecorder, done, section, says string) {
 		t.Helper()
-		wantRedirect(t, w, "/.auth/account?done="+section+"&return_to=%2Fdocuments#"+section)
+		wantRedirect(t, w, "/.auth/account?done="+done+"&return_to=%2Fdocuments#"+section)
 		location, _, _ := strings.Cut(w.Header().Get("Location"), "#")
 		wantPage(t, b.get(location), http.StatusOK, says)
 	}
-	done(act("action", "profile", "name", " Carol C. ", "username", "caz", "picture", ""), "profile", "Your profile is saved.")
+	done(act("action", "profile", "name", " Carol C. ", "username", "caz", "picture", ""), "profile", "profile", "Your profile is saved.")
 	if u, ok := b.users.ByName("caz"); !ok || u.DisplayName != "Carol C." {
 		t.Errorf("the user became %+v", u)
 	}
 	wantPage(t, act("action", "profile", "name", "Carol", "username", "root", "picture", ""), http.StatusBadRequest, "That user name is taken.", `value="root"`)
 	wantPage(t, act("action", "password", "current_password", "wrong", "new_password", "another of carol"), http.StatusBadRequest, "That is not your current password.")
 	wantPage(t, act("action", "password", "current_password", "password of carol", "new_password", "short"), http.StatusBadRequest, "The password is too short.")
-	done(act("action", "password", "current_password", "password of carol", "new_password", "another of carol"), "password", "Your password is changed.")
+	done(act("action", "password", "current_password", "password of carol", "new_password", "another of carol"), "password", "password", "Your password is changed.")
 	if other.names() != "*caz" {
 		t.Errorf("the box was not ticked, and elsewhere is left %q", other.names())
 	}
 	list := decode[[]sessionIn](t, b.get("/.auth/list-sessions"))
-	done(act("action", "end", "session", list[1].ID), "sessions", "Done.")
+	done(act("action", "end", "session", list[1].ID), "end", "sessions", "The session has ended.")
 	if other.names() != "" || b.names() != "*caz" {
 		t.Errorf("left are %q and %q", other.names(), b.names())
 	}
-	done(act("action", "end-others"), "sessions", "Done.")
+	done(act("action", "end-others"), "end-others", "sessions", "You are signed out everywhere else.")
 	w = act("action", "password", "current_password", "another of carol", "new_password", "a third of carol", "end_others", "1")
-	done(w, "password", "Your password is changed.")
+	done(w, "password", "password", "Your password is changed.")
 	handle = decode[[]sessionIn](t, b.get("/.auth/list-sessions"))[0].Token
 	wantPage(t, act("action", "dance"), http.StatusBadRequest)
 	list = decode[[]sessionIn](t, b.get("/.auth/list-sessions"))

@@ -14,7 +14,7 @@ import (
 // Parameters of the addresses and forms of the pages here.
 const (
 	paramInvitation = "invitation"
-	paramDone       = "done" // what was done just now: a section of the account page. What is said is never taken from an address
+	paramDone       = "done" // what was done just now, a key of notices. What is said is never taken from an address
 )
 
 func (p *Portal) signUpPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
@@ -108,6 +108,21 @@ func fieldOf(err error, told *problem) string {
 	return ""
 }
 
+// notices are what the account page says after something was done, and where.
+var notices = map[string]struct{ section, says string }{
+	doneProfile:  {page.SectionProfile, "Your profile is saved."},
+	donePassword: {page.SectionPassword, "Your password is changed."},
+	doneEnd:      {page.SectionSessions, "The session has ended."},
+	doneOthers:   {page.SectionSessions, "You are signed out everywhere else."},
+}
+
+const (
+	doneProfile  = "profile"
+	donePassword = "password"
+	doneEnd      = "end"
+	doneOthers   = "end-others"
+)
+
 // accountPage shows the active account to its owner.
 func (p *Portal) accountPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	active, ok := v.Visit.Active()
@@ -125,16 +140,8 @@ func (p *Portal) accountPage(w http.ResponseWriter, r *http.Request, v Visitor) 
 	if err != nil {
 		return err
 	}
-	switch view.Section = query.Get(paramDone); view.Section {
-	case page.SectionProfile:
-		view.Notice = "Your profile is saved."
-	case page.SectionPassword:
-		view.Notice = "Your password is changed."
-	case page.SectionSessions:
-		view.Notice = "Done."
-	default:
-		view.Section = ""
-	}
+	done := notices[query.Get(paramDone)]
+	view.Section, view.Notice = done.section, done.says
 	page.WriteProfile(w, http.StatusOK, view)
 	return nil
 }
@@ -200,15 +207,15 @@ func (p *Portal) accountForm(w http.ResponseWriter, r *http.Request, v Visitor) 
 		if err := p.endOthers(r, v, active); err != nil {
 			return err
 		}
-		redirect(w, p.accountDone(page.SectionSessions, to))
+		redirect(w, p.accountDone(doneOthers, to))
 		return nil
 	}
 	return errBadForm
 }
 
 // accountDone is the address of the account page after something was done.
-func (p *Portal) accountDone(section string, to destination) string {
-	return p.address("/account", to, url.Values{paramDone: {section}}) + "#" + section
+func (p *Portal) accountDone(done string, to destination) string {
+	return p.address("/account", to, url.Values{paramDone: {done}}) + "#" + notices[done].section
 }
 
 func (p *Portal) profileForm(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, form url.Values, to destination) error {
@@ -219,7 +226,7 @@ func (p *Portal) profileForm(w http.ResponseWriter, r *http.Request, v Visitor, 
 	profile := login.Profile{Name: given("name"), UserName: given("username"), Picture: given("picture")}
 	_, err := p.updateProfile(r, v, active, profile)
 	if err == nil {
-		redirect(w, p.accountDone(page.SectionProfile, to))
+		redirect(w, p.accountDone(doneProfile, to))
 		return nil
 	}
 	view, viewErr := p.accountView(r, v, active, to)
@@ -237,7 +244,7 @@ func (p *Portal) passwordForm(w http.ResponseWriter, r *http.Request, v Visitor,
 	endOthers := form.Get("end_others") == "1"
 	_, err := p.changePassword(w, r, v, active, form.Get("current_password"), form.Get("new_password"), endOthers)
 	if err == nil {
-		redirect(w, p.accountDone(page.SectionPassword, to))
+		redirect(w, p.accountDone(donePassword, to))
 		return nil
 	}
 	view, viewErr := p.accountView(r, v, active, to)
@@ -268,6 +275,6 @@ func (p *Portal) endForm(w http.ResponseWriter, r *http.Request, v Visitor, acti
 	if err := p.endSession(w, r, v, active, id); err != nil {
 		return err
 	}
-	redirect(w, p.accountDone(page.SectionSessions, to))
+	redirect(w, p.accountDone(doneEnd, to))
 	return nil
 }
