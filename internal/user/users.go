@@ -27,6 +27,14 @@ var (
 	ErrEmailTaken = errors.New("e-mail address is taken")
 )
 
+// InvalidError says what is wrong with a user or an invitation that was to be stored.
+type InvalidError struct{ Err error }
+
+func (e *InvalidError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *InvalidError) Unwrap() error { return e.Err }
+
 // Users is all users of one store. Its methods may be called concurrently; those that only read
 // answer from memory.
 type Users struct {
@@ -231,7 +239,7 @@ func (u *Users) NameLengths() (shortest, longest int) {
 // Create stores a new user with what is given, beside ID, Epoch, FormerNames and the times, which
 // are set here. Reuse gives the user a name that somebody else had before, which is for an
 // administrator to decide; a name that somebody has is ErrNameTaken in any case. Other errors are
-// ErrEmailTaken, what is wrong with the user, or the store's.
+// ErrEmailTaken, *InvalidError, or the store's.
 func (u *Users) Create(ctx context.Context, given User, reuse bool) (*User, error) {
 	u.writing.Lock()
 	defer u.writing.Unlock()
@@ -245,7 +253,7 @@ func (u *Users) create(ctx context.Context, given User, reuse bool) (*User, erro
 	created.CreatedAt = u.now()
 	created.UpdatedAt = created.CreatedAt
 	if err := created.Validate(); err != nil {
-		return nil, err
+		return nil, &InvalidError{err}
 	}
 	if err := u.available(created, reuse); err != nil {
 		return nil, err
@@ -276,7 +284,7 @@ func (u *Users) Change(ctx context.Context, id string, reuse bool, edit func(*Us
 		changed.UpdatedAt = u.now()
 	}
 	if err := changed.Validate(); err != nil {
-		return nil, err
+		return nil, &InvalidError{err}
 	}
 	if err := u.available(changed, reuse); err != nil {
 		return nil, err
