@@ -115,6 +115,16 @@ func (s *server) answer(route route) http.Handler {
 func (s *server) routes() []route {
 	return []route{
 		{http.MethodGet, "/users", []string{"search", "after", "limit"}, s.listUsers},
+		{http.MethodPost, "/users", nil, s.createUser},
 		{http.MethodGet, "/users/{user}", nil, s.getUser},
+		{http.MethodPatch, "/users/{user}", nil, s.updateUser},
+		{http.MethodDelete, "/users/{user}", nil, s.deleteUser},
+		{http.MethodPut, "/users/{user}/password", nil, s.setPassword},
+		{http.MethodGet, "/sessions", []string{"user", "jar", "method", "session", "limit"}, s.listSessions},
+		{http.MethodDelete, "/sessions", []string{"user", "jar", "method", "session", "everybody"}, s.endSessions},
+		{http.MethodDelete, "/sessions/{id}", nil, s.endSession},
+		{http.MethodGet, "/invitations", nil, s.listInvitations},
+		{http.MethodPost, "/invitations", nil, s.invite},
+		{http.MethodDelete, "/invitations/{id}", nil, s.withdraw},
 	}
 }
