@@ -59,6 +59,7 @@ func (r reply) code() string {
 	return e.Code
 }
 
+// do sends a request and reads the answer. One of the JSON API must be as its description says.
 func (b *browser) do(request *http.Request) (reply, error) {
 	response, err := b.client.Do(request)
 	if err != nil {
@@ -66,7 +67,11 @@ func (b *browser) do(request *http.Request) (reply, error) {
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	return reply{response, string(body)}, err
+	answer := reply{response, string(body)}
+	if err == nil {
+		conforms(b.t, request, answer)
+	}
+	return answer, err
 }
 
 func (b *browser) must(request *http.Request) reply {

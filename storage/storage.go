@@ -9,6 +9,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 )
 
@@ -95,6 +96,29 @@ type Store interface {
 	Find(ctx context.Context, term, after string, limit int) ([]string, error)
 
 	// Walk calls visit with every live record whose key begins with prefix, in ascending byte order
-	// of the keys, all as they were at one instant. An error of visit ends it and is returned.
+	// of the keys, all as they were at one instant. An empty prefix is every key's. Value and Terms
+	// are the caller's own. An error of visit ends the walk and is returned, as is ctx's when it ends.
+	//
+	// The store may have to keep what has changed since for as long as the walk lasts, and visit must
+	// not write to the store: a write may have to wait for the walk to end.
 	Walk(ctx context.Context, prefix string, visit func(Record) error) error
+}
+
+// Replacer is a Store whose content can be exchanged as a whole.
+type Replacer interface {
+	// Replace replaces everything in the store by the records, in one atomic step: readers see all of
+	// the old ones or all of the new. Every record gets a revision that no record had before. Those
+	// that have expired are dropped.
+	//
+	// The records are taken in before anything is written, so that a source that is slow holds nobody
+	// up. An error that comes from them, one outside the limits (ErrInvalid), and a key that comes
+	// twice (ErrInvalid) leave the store as it was.
+	Replace(ctx context.Context, records iter.Seq2[Record, error]) error
+}
+
+// Checker is a Store that can look for damage.
+type Checker interface {
+	// Check returns an error for each thing that is wrong with what is stored, joined, or nil. It
+	// writes nothing. No error quotes a key or a value. Many may be left out.
+	Check(ctx context.Context) error
 }

@@ -5,9 +5,11 @@
 //
 //	routes.go               which path and method is whose
 //	crossorigin.go          who may change state: the page that a request comes from
+//	cors.go                 who may read the API's answers: pages of trusted origins
 //	body.go                 what a request brings along, bounded and read once
 //	pages.go                the door of the pages: forms in, pages and redirects out
 //	api.go, wire.go         the door of the API: JSON in, JSON out
+//	openapi.go              what the API promises, for programs
 //	signin.go, accounts.go  what both doors do
 //	gate.go, navigation.go  requests to an upstream that are not let through
 //	returnto.go, origin.go  where a browser may be sent afterwards

@@ -45,6 +45,8 @@ func Run(t *testing.T, open Open) {
 		{"Expiry", expiryTests},
 		{"Moves", moveTests},
 		{"Find", findTests},
+		{"Walk", walkTests},
+		{"Replace", replaceTests},
 		{"Limits", limitTests},
 		{"Lifecycle", lifecycleTests},
 		{"Concurrency", concurrencyTests},

@@ -221,6 +221,9 @@ func nameOf(email string) string {
 		return -1
 	}, local)
 	name = strings.TrimLeft(name, ".-")
+	if name == "" {
+		name = "user" // reserved, so that something is added to it
+	}
 	return name[:min(len(name), login.MaxUserName-suffixChars)]
 }
 
