@@ -126,5 +126,8 @@ func (s *server) routes() []route {
 		{http.MethodGet, "/invitations", nil, s.listInvitations},
 		{http.MethodPost, "/invitations", nil, s.invite},
 		{http.MethodDelete, "/invitations/{id}", nil, s.withdraw},
+		{http.MethodGet, "/backup", nil, s.backup},
+		{http.MethodPost, "/restore", nil, s.restore},
+		{http.MethodGet, "/check", nil, s.check},
 	}
 }

@@ -92,8 +92,12 @@ func kindOf(into any) string {
 	switch into.(type) {
 	case **bool, *bool:
 		return "true or false"
-	case **int:
+	case **int, *int:
 		return "a whole number"
+	case *Time:
+		return "a time as 2026-11-23T11:38:47.288Z"
+	case *[]byte:
+		return "base64"
 	case **[]string, *[]string:
 		return "a list of texts"
 	}

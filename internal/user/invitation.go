@@ -38,6 +38,8 @@ var ErrInvitation = errors.New("invitation code is not valid")
 // the entropy of the hash, and who reads the store cannot sign up with what it says.
 const invitationPrefix = "invitation:"
 
+const codeHashBytes = sha256.Size
+
 type invitationRecord struct {
 	Version   int       `json:"v"`
 	ID        string    `json:"id"`

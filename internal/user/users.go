@@ -75,13 +75,12 @@ func Load(ctx context.Context, store storage.Store, now func() time.Time) (*User
 func (u *Users) Reload(ctx context.Context) error {
 	u.writing.Lock()
 	defer u.writing.Unlock()
-	fresh := Users{
-		byID:    make(map[string]stored),
-		byName:  make(map[string]string),
-		byEmail: make(map[string]string),
-		retired: make(map[string]string),
-		schemes: make(map[string]int),
-	}
+	return u.reload(ctx)
+}
+
+func (u *Users) reload(ctx context.Context) error {
+	var fresh Users
+	fresh.clear()
 	secret, err := loadSecret(ctx, u.store)
 	if err != nil {
 		return fmt.Errorf("load users: %w", err)
@@ -109,6 +108,16 @@ func (u *Users) Reload(ctx context.Context) error {
 	u.byID, u.byName, u.byEmail, u.retired, u.schemes, u.secret = fresh.byID, fresh.byName, fresh.byEmail, fresh.retired, fresh.schemes, secret
 	u.lengths = fresh.lengths
 	return nil
+}
+
+// clear makes the index that of nobody.
+func (u *Users) clear() {
+	u.byID = make(map[string]stored)
+	u.byName = make(map[string]string)
+	u.byEmail = make(map[string]string)
+	u.retired = make(map[string]string)
+	u.schemes = make(map[string]int)
+	u.lengths = nameLengths{}
 }
 
 const secretBytes = 32
@@ -286,7 +295,9 @@ func (u *Users) Change(ctx context.Context, id string, reuse bool, edit func(*Us
 	if err := changed.Validate(); err != nil {
 		return nil, &InvalidError{err}
 	}
-	if err := u.available(changed, reuse); err != nil {
+	// Somebody may have been given a name that was another's, and keeps it.
+	keeps := Fold(changed.Name) == Fold(old.Name)
+	if err := u.available(changed, reuse || keeps); err != nil {
 		return nil, err
 	}
 	return changed, u.write(ctx, old, changed, false)
@@ -308,8 +319,8 @@ func (u *Users) Delete(ctx context.Context, id string) (*User, error) {
 	if !ok {
 		return nil, ErrNotFound
 	}
-	left := &User{ID: old.ID, CreatedAt: old.CreatedAt, UpdatedAt: u.now()}
-	left.FormerNames = append(slices.Clone(old.FormerNames), Fold(old.Name))
+	left := old.tombstone()
+	left.UpdatedAt = u.now()
 	return old.User, u.write(ctx, old, left, true)
 }
 
