@@ -137,7 +137,7 @@ func (g *game) step() string {
 	id := g.anybody()
 	u, there := g.model.users[id]
 	b := g.IntN(len(g.tokens))
-	switch move := g.IntN(14); move {
+	switch move := g.IntN(18); move {
 	case 0:
 		// No more than a browser has room for, so that none gives way.
 		if len(g.model.users) >= session.DefaultMaxSessions-1 {
@@ -160,17 +160,17 @@ func (g *game) step() string {
 		identity := g.identity(id)
 		g.signInAs(b, identity, u.life)
 		return "sign in " + u.name
-	case 4:
+	case 4, 14:
 		if there {
 			identity := g.identity(id)
 			g.stale, g.lives[identity] = append(g.stale, identity), u.life
 		}
 		return "begin to sign in"
-	case 5:
+	case 5, 15, 16, 17:
 		if len(g.stale) == 0 {
 			return "nothing"
 		}
-		identity := g.stale[g.IntN(len(g.stale))]
+		identity := g.stale[max(0, len(g.stale)-1-g.IntN(4))] // one of those that were begun last
 		// A browser whose live accounts are as many as it holds would have to drop one.
 		if len(g.model.live(g.browsers[b])) < session.DefaultMaxSessions {
 			g.signInAs(b, identity, g.lives[identity])
@@ -284,7 +284,7 @@ func TestModel(t *testing.T) {
 				g.browsers = append(g.browsers, make(modelBrowser))
 			}
 			var moves []string
-			for range 80 {
+			for range 120 {
 				moves = append(moves, g.step())
 				listed := 0
 				for i, token := range g.tokens {

@@ -418,6 +418,7 @@ func TestBackupIsOfOneInstant(t *testing.T) {
 	})
 	done := make(chan struct{})
 	go func() { writing.Wait(); close(done) }()
+	defer writing.Wait()
 	for taken := 0; ; taken++ {
 		backup := w.backup()
 		users, invitations := strings.Count(backup, `"key":"user:`), strings.Count(backup, `"key":"invitation:`)

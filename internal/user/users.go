@@ -48,7 +48,7 @@ type Users struct {
 	byID    map[string]stored
 	byName  map[string]string // names that users have, lower case, to ids
 	byEmail map[string]string
-	retired map[string]string // names that users had, and those of deleted users
+	retired map[string]string // names that users had, and those of deleted users, to the one id or none
 	schemes map[string]int    // how many hashes there are of each scheme
 	lengths nameLengths
 	secret  []byte
@@ -431,6 +431,10 @@ func (u *Users) take(old *User) {
 // retire keeps the names that a user had from others. The caller holds the lock.
 func (u *Users) retire(user *User) {
 	for _, name := range user.FormerNames {
+		if id, ok := u.retired[name]; ok && id != user.ID {
+			u.retired[name] = "" // of several, no one is owed it
+			continue
+		}
 		u.retired[name] = user.ID
 	}
 }
