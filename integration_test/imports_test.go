@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"":                        {"caddymodule"},
 	"cmd/caddy":               {"caddymodule", "github.com/caddyserver/caddy/v2/"},
 	"caddymodule":             {"internal/", "storage/", "github.com/caddyserver/caddy/v2/", "go.uber.org/zap/", "golang.org/x/net/publicsuffix"},
+	"internal/admin":          {"internal/login", "internal/login/password", "internal/session", "internal/user", "storage", "go.uber.org/zap/"},
 	"internal/session":        {"storage"},
 	"internal/cookie":         {"internal/session"},
 	"internal/upstream":       {"internal/session", "golang.org/x/net/http/httpguts"},

@@ -61,11 +61,11 @@ type Found struct {
 	JarID string // public
 }
 
-// Sessions returns the live sessions that are meant, those signed in last first. Where a jar is
-// ErrUnreadable, that is the error, with all others returned.
-func (m *Manager) Sessions(ctx context.Context, sel Selection) ([]Found, error) {
-	found := make(map[string]Found) // by session id: a jar that moves may be met twice
-	err := m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
+// EachSession calls visit with every live session that is meant, in no order. It may do so twice with
+// one whose jar moves meanwhile. Where a jar is ErrUnreadable, that is the error after all others are
+// visited.
+func (m *Manager) EachSession(ctx context.Context, sel Selection, visit func(Found)) error {
+	return m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
 		err = m.jarsOf(ctx, sel, func(key Key) error {
 			jar, err := m.jars.load(ctx, key)
 			switch {
@@ -78,25 +78,29 @@ func (m *Manager) Sessions(ctx context.Context, sel Selection) ([]Found, error) 
 			case err != nil:
 				return err
 			}
-			visit := Visit{manager: m, key: key, jar: jar.Jar, at: m.now()}
-			for _, e := range visit.Entries() {
+			v := Visit{manager: m, key: key, jar: jar.Jar, at: m.now()}
+			for _, e := range v.Entries() {
 				if sel.has(jar.Jar, e.Session) {
-					found[e.ID] = Found{e, jar.ID}
+					visit(Found{e, jar.ID})
 				}
 			}
 			return nil
 		})
 		return false, unreadable, err
 	})
+}
+
+// Sessions returns the live sessions that are meant, those signed in last first. Where a jar is
+// ErrUnreadable, that is the error, with all others returned.
+func (m *Manager) Sessions(ctx context.Context, sel Selection) ([]Found, error) {
+	found := make(map[string]Found) // by session id
+	err := m.EachSession(ctx, sel, func(f Found) { found[f.ID] = f })
 	list := make([]Found, 0, len(found))
 	for _, f := range found {
 		list = append(list, f)
 	}
 	slices.SortFunc(list, func(a, b Found) int {
-		if c := b.CreatedAt.Compare(a.CreatedAt); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.ID, b.ID)
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
 	return list, err
 }

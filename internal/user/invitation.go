@@ -38,6 +38,8 @@ var ErrInvitation = errors.New("invitation code is not valid")
 // the entropy of the hash, and who reads the store cannot sign up with what it says.
 const invitationPrefix = "invitation:"
 
+const codeHashBytes = sha256.Size
+
 type invitationRecord struct {
 	Version   int       `json:"v"`
 	ID        string    `json:"id"`
@@ -74,14 +76,15 @@ func decodeInvitation(record storage.Record) (*Invitation, error) {
 }
 
 // Invite stores an invitation with what is given, beside ID and CreatedAt, and returns it with its
-// code. The code is told this once: the store does not know it.
+// code. The code is told this once: the store does not know it. Errors are *InvalidError or the
+// store's.
 func (u *Users) Invite(ctx context.Context, given Invitation) (invitation *Invitation, code string, err error) {
 	i := given
 	i.ID = randomText()
 	i.CreatedAt = u.now()
 	i.ExpiresAt = i.ExpiresAt.UTC().Truncate(time.Millisecond)
 	if err := i.validate(); err != nil {
-		return nil, "", err
+		return nil, "", &InvalidError{err}
 	}
 	code = randomText()
 	record, err := encodeInvitation(invitationKey(code), &i)

@@ -31,7 +31,7 @@ var noExpiry = time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)
 var ErrUnreadable = errors.New("stored user is not readable")
 
 // userRecord is the stored form of a user. Of a deleted one there is left what keeps the names from
-// being given to somebody else.
+// being given to somebody else, and the epoch.
 type userRecord struct {
 	Version       int       `json:"v"`
 	ID            string    `json:"id"`

@@ -111,3 +111,11 @@ func (u *User) keepFormerName(before string) {
 	u.FormerNames = slices.DeleteFunc(u.FormerNames, func(name string) bool { return name == is || name == was })
 	u.FormerNames = append(u.FormerNames, was)
 }
+
+// tombstone is what stays of a user who is deleted: whose the names were, and the epoch, which is
+// never to be that of an earlier session again, even where a backup brings the user back.
+func (u *User) tombstone() *User {
+	left := &User{ID: u.ID, Epoch: u.Epoch, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
+	left.FormerNames = append(slices.Clone(u.FormerNames), Fold(u.Name))
+	return left
+}

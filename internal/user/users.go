@@ -27,6 +27,14 @@ var (
 	ErrEmailTaken = errors.New("e-mail address is taken")
 )
 
+// InvalidError says what is wrong with a user or an invitation that was to be stored.
+type InvalidError struct{ Err error }
+
+func (e *InvalidError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *InvalidError) Unwrap() error { return e.Err }
+
 // Users is all users of one store. Its methods may be called concurrently; those that only read
 // answer from memory.
 type Users struct {
@@ -40,7 +48,7 @@ type Users struct {
 	byID    map[string]stored
 	byName  map[string]string // names that users have, lower case, to ids
 	byEmail map[string]string
-	retired map[string]string // names that users had, and those of deleted users
+	retired map[string]string // names that users had, and those of deleted users, to the one id or none
 	schemes map[string]int    // how many hashes there are of each scheme
 	lengths nameLengths
 	secret  []byte
@@ -67,13 +75,12 @@ func Load(ctx context.Context, store storage.Store, now func() time.Time) (*User
 func (u *Users) Reload(ctx context.Context) error {
 	u.writing.Lock()
 	defer u.writing.Unlock()
-	fresh := Users{
-		byID:    make(map[string]stored),
-		byName:  make(map[string]string),
-		byEmail: make(map[string]string),
-		retired: make(map[string]string),
-		schemes: make(map[string]int),
-	}
+	return u.reload(ctx)
+}
+
+func (u *Users) reload(ctx context.Context) error {
+	var fresh Users
+	fresh.clear()
 	secret, err := loadSecret(ctx, u.store)
 	if err != nil {
 		return fmt.Errorf("load users: %w", err)
@@ -101,6 +108,16 @@ func (u *Users) Reload(ctx context.Context) error {
 	u.byID, u.byName, u.byEmail, u.retired, u.schemes, u.secret = fresh.byID, fresh.byName, fresh.byEmail, fresh.retired, fresh.schemes, secret
 	u.lengths = fresh.lengths
 	return nil
+}
+
+// clear makes the index that of nobody.
+func (u *Users) clear() {
+	u.byID = make(map[string]stored)
+	u.byName = make(map[string]string)
+	u.byEmail = make(map[string]string)
+	u.retired = make(map[string]string)
+	u.schemes = make(map[string]int)
+	u.lengths = nameLengths{}
 }
 
 const secretBytes = 32
@@ -231,7 +248,7 @@ func (u *Users) NameLengths() (shortest, longest int) {
 // Create stores a new user with what is given, beside ID, Epoch, FormerNames and the times, which
 // are set here. Reuse gives the user a name that somebody else had before, which is for an
 // administrator to decide; a name that somebody has is ErrNameTaken in any case. Other errors are
-// ErrEmailTaken, what is wrong with the user, or the store's.
+// ErrEmailTaken, *InvalidError, or the store's.
 func (u *Users) Create(ctx context.Context, given User, reuse bool) (*User, error) {
 	u.writing.Lock()
 	defer u.writing.Unlock()
@@ -245,7 +262,7 @@ func (u *Users) create(ctx context.Context, given User, reuse bool) (*User, erro
 	created.CreatedAt = u.now()
 	created.UpdatedAt = created.CreatedAt
 	if err := created.Validate(); err != nil {
-		return nil, err
+		return nil, &InvalidError{err}
 	}
 	if err := u.available(created, reuse); err != nil {
 		return nil, err
@@ -276,9 +293,11 @@ func (u *Users) Change(ctx context.Context, id string, reuse bool, edit func(*Us
 		changed.UpdatedAt = u.now()
 	}
 	if err := changed.Validate(); err != nil {
-		return nil, err
+		return nil, &InvalidError{err}
 	}
-	if err := u.available(changed, reuse); err != nil {
+	// Somebody may have been given a name that was another's, and keeps it.
+	keeps := Fold(changed.Name) == Fold(old.Name)
+	if err := u.available(changed, reuse || keeps); err != nil {
 		return nil, err
 	}
 	return changed, u.write(ctx, old, changed, false)
@@ -300,8 +319,8 @@ func (u *Users) Delete(ctx context.Context, id string) (*User, error) {
 	if !ok {
 		return nil, ErrNotFound
 	}
-	left := &User{ID: old.ID, CreatedAt: old.CreatedAt, UpdatedAt: u.now()}
-	left.FormerNames = append(slices.Clone(old.FormerNames), Fold(old.Name))
+	left := old.tombstone()
+	left.UpdatedAt = u.now()
 	return old.User, u.write(ctx, old, left, true)
 }
 
@@ -412,6 +431,10 @@ func (u *Users) take(old *User) {
 // retire keeps the names that a user had from others. The caller holds the lock.
 func (u *Users) retire(user *User) {
 	for _, name := range user.FormerNames {
+		if id, ok := u.retired[name]; ok && id != user.ID {
+			u.retired[name] = "" // of several, no one is owed it
+			continue
+		}
 		u.retired[name] = user.ID
 	}
 }

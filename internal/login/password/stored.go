@@ -19,6 +19,15 @@ func (m *Method) With(users *user.Users) *Method {
 	return &with
 }
 
+// Configured returns the users of the configuration, in its order.
+func (m *Method) Configured() []*session.Identity {
+	all := make([]*session.Identity, len(m.subjects))
+	for i, subject := range m.subjects {
+		all[i] = m.identities[subject]
+	}
+	return all
+}
+
 // Shadowed returns the stored users who have a name or an e-mail address of a user of the
 // configuration. That user is who is meant by it, so they cannot sign in, and they have no sessions.
 func (m *Method) Shadowed() []*user.User {
