@@ -88,6 +88,7 @@ type App struct {
 
 	mu       sync.Mutex
 	managed  []string                   // header names of the handlers, besides the presets'
+	rights   []string                   // user names that the handlers' rules let in
 	cleaned  map[*caddyhttp.Server]bool // servers whose error routes begin with a CleanHandler
 	released bool                       // Cleanup ran
 	engine   atomic.Pointer[engine]     // set when the store is open
@@ -310,7 +311,7 @@ func (a *App) loginsWith(users *user.Users) (*login.Methods, error) {
 		if !ok {
 			continue
 		}
-		with := configured.With(users)
+		with := configured.With(users, a.rights...)
 		for _, u := range with.Shadowed() {
 			a.log.Warn("a stored user cannot sign in: a user of the configuration has the name or e-mail address",
 				zap.String("login", with.ID()), zap.String("user", u.Name), zap.String("id", u.ID))
@@ -334,6 +335,18 @@ func (a *App) manage(names ...string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.managed = append(a.managed, names...)
+}
+
+// reserve keeps the user names that a policy lets in from people who choose a name: whoever it is
+// meant for may not have an account yet. Handlers call it as they call manage.
+func (a *App) reserve(policy session.Policy) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, rule := range policy {
+		if rule.Kind == session.RequireUser {
+			a.rights = append(a.rights, rule.Values...)
+		}
+	}
 }
 
 // subscribe asks to be told when this configuration is the running one.

@@ -126,7 +126,7 @@ func (m *Method) mayTake(name string, u *user.User) error {
 	if err := validChosenName(name); err != nil {
 		return err
 	}
-	if m.Reserves(name, "") || reservedName(name) || len(u.FormerNames) >= user.MaxFormerNames {
+	if !m.choosable(name) || len(u.FormerNames) >= user.MaxFormerNames {
 		return login.ErrNameTaken
 	}
 	return nil

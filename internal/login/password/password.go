@@ -73,8 +73,9 @@ type Method struct {
 // stored is the users that the gateway keeps itself, and what was made of them for this method.
 type stored struct {
 	users      *user.Users
-	identities sync.Map // user id to shown
-	decoys     sync.Map // scheme to hash
+	reserved   map[string]bool // names that nobody can choose, lower case
+	identities sync.Map        // user id to shown
+	decoys     sync.Map        // scheme to hash
 }
 
 var (

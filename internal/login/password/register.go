@@ -172,7 +172,7 @@ func (m *Method) unclaimed(u *user.User) error {
 	if u.Name == "" {
 		return nil
 	}
-	if _, known := m.stored.users.ByName(u.Name); known || m.Reserves(u.Name, "") || reservedName(u.Name) {
+	if _, known := m.stored.users.ByName(u.Name); known || !m.choosable(u.Name) {
 		return login.ErrNameTaken
 	}
 	return nil
@@ -196,7 +196,7 @@ func (m *Method) create(ctx context.Context, u user.User, invited bool, code str
 		if tries > 0 || len(base) < login.MinUserName {
 			u.Name += randomSuffix()
 		}
-		if m.Reserves(u.Name, "") || reservedName(u.Name) {
+		if !m.choosable(u.Name) {
 			continue
 		}
 		created, err := store()
@@ -235,10 +235,8 @@ func randomSuffix() string {
 	return fmt.Sprintf("-%0*d", suffixChars-1, binary.BigEndian.Uint64(b[:])%100_000)
 }
 
-// reservedName reports whether a name is one that apps know somebody with rights by, or that stands
-// for nobody (RFC 2142 lists those of mail). Nobody can take it; an administrator can give it.
-func reservedName(name string) bool { return slices.Contains(reservedNames, user.Fold(name)) }
-
+// reservedNames are those that apps know somebody with rights by, or that stand for nobody (RFC 2142
+// lists those of mail).
 var reservedNames = []string{
 	"abuse", "admin", "administrator", "anonymous", "api", "auth", "billing", "caddy", "daemon", "everybody", "everyone",
 	"ftp", "gitea_admin", "grafana", "guest", "help", "hostmaster", "info", "localhost", "login", "mail", "manager",

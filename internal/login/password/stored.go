@@ -12,11 +12,20 @@ import (
 
 // With returns the method with the users that the gateway keeps itself beside those of the
 // configuration. They are not asked for before that, because a configuration that is only validated
-// opens no store.
-func (m *Method) With(users *user.Users) *Method {
+// opens no store. Rights are names that somebody is let in by: nobody can choose one, and an
+// administrator can give it.
+func (m *Method) With(users *user.Users, rights ...string) *Method {
 	with := *m
-	with.stored = &stored{users: users}
+	with.stored = &stored{users: users, reserved: make(map[string]bool)}
+	for _, name := range slices.Concat(reservedNames, rights) {
+		with.stored.reserved[user.Fold(name)] = true
+	}
 	return &with
+}
+
+// choosable reports whether a name is nobody's in the configuration, and stands for no rights.
+func (m *Method) choosable(name string) bool {
+	return !m.Reserves(name, "") && !m.stored.reserved[user.Fold(name)]
 }
 
 // Configured returns the users of the configuration, in its order.

@@ -671,7 +671,7 @@ func TestRegisterMakesNames(t *testing.T) {
 			continue
 		}
 		name := identity.UserName
-		if seen[name] || m.Reserves(name, "") || reservedName(name) || validChosenName(name) != nil {
+		if seen[name] || !m.choosable(name) || validChosenName(name) != nil {
 			t.Errorf("%s is called %q", email, name)
 		}
 		seen[name] = true
@@ -724,5 +724,28 @@ func BenchmarkCurrentStored(b *testing.B) {
 		if _, ok := m.Current(recorded); !ok {
 			b.Fatal("nobody")
 		}
+	}
+}
+
+// A rule that lets in somebody who has no account yet must not let in whoever takes the name first.
+func TestAttackChooseTheNameOfARule(t *testing.T) {
+	users := newUsers(t)
+	m := mustMethod(t, Config{SignUp: &SignUp{}}).With(users, "Boss", "password:carol")
+	_, err := m.Register(t.Context(), login.Registration{UserName: "boss", Email: "mallory@example.com", Password: "password of mallory"})
+	if !errors.Is(err, login.ErrNameTaken) {
+		t.Errorf("sign-up: %v", err)
+	}
+	identity, err := m.Register(t.Context(), login.Registration{Email: "boss@example.com", Password: "password of mallory"})
+	if err != nil || user.Fold(identity.UserName) == "boss" {
+		t.Fatalf("sign-up by the address: %v, %v", identity, err)
+	}
+	name := "BOSS"
+	if _, err := m.UpdateProfile(t.Context(), identity.Account, login.Profile{UserName: &name}); !errors.Is(err, login.ErrNameTaken) {
+		t.Errorf("change of the name: %v", err)
+	}
+	// An administrator may.
+	boss := add(t, users, "boss", "", "password of boss")
+	if _, err := m.Authenticate(t.Context(), byName(boss.Name, "password of boss")); err != nil {
+		t.Errorf("the boss: %v", err)
 	}
 }
