@@ -295,3 +295,11 @@ func errorSays(t testing.TB, err error, parts ...string) {
 		}
 	}
 }
+
+// tellsNoSecret checks that an error quotes nothing with the word secret in it.
+func tellsNoSecret(t testing.TB, err error) {
+	t.Helper()
+	if err != nil && strings.Contains(err.Error(), "secret") {
+		t.Errorf("the error tells a secret: %v", err)
+	}
+}
