@@ -303,3 +303,13 @@ func tellsNoSecret(t testing.TB, err error) {
 		t.Errorf("the error tells a secret: %v", err)
 	}
 }
+
+// pagesOf returns how many pages the database reaches to.
+func pagesOf(t testing.TB, s *Store) (n int) {
+	t.Helper()
+	err := s.file.db.View(func(tx *bbolt.Tx) error { n = int(tx.Size()) / s.file.db.Info().PageSize; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
