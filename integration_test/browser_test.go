@@ -18,7 +18,11 @@ type browser struct {
 	t      testing.TB
 	base   string // origin, without a slash at its end
 	client *http.Client
+	portal string // prefix of the portal there, whose API is held against its description; "" for none
 }
+
+// defaultPrefix is where the portal is unless it is configured to be elsewhere.
+const defaultPrefix = "/.auth"
 
 func newBrowser(t testing.TB, base string) *browser {
 	t.Helper()
@@ -31,7 +35,7 @@ func newBrowser(t testing.TB, base string) *browser {
 		ForceAttemptHTTP2: true,
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &browser{t, base, &http.Client{
+	return &browser{t: t, base: base, portal: defaultPrefix, client: &http.Client{
 		Jar:           jar,
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -69,7 +73,7 @@ func (b *browser) do(request *http.Request) (reply, error) {
 	body, err := io.ReadAll(response.Body)
 	answer := reply{response, string(body)}
 	if err == nil {
-		conforms(b.t, request, answer)
+		b.conforms(request, answer)
 	}
 	return answer, err
 }

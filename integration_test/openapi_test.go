@@ -61,17 +61,10 @@ var describedAPI = sync.OnceValues(func() (*description, error) {
 	return d, err
 })
 
-// apiPrefix is where the API is in nearly all of these tests.
-const apiPrefix = "/.auth"
-
-// check returns what is wrong with an answer by the description, or nil. It knows nothing of pages
-// and of what is not the portal's: what is at a path that is not described is checked only if it says
-// that there is nothing.
-func (d *description) check(request *http.Request, answer reply) error {
-	path, ok := strings.CutPrefix(request.URL.Path, apiPrefix)
-	if !ok {
-		return nil
-	}
+// check returns what is wrong by the description with the answer to a request for a path of the
+// portal, or nil. It knows nothing of pages: what is at a path that is not described is checked only
+// if it says that there is nothing.
+func (d *description) check(request *http.Request, path string, answer reply) error {
 	operations, ok := d.Paths[path]
 	if !ok {
 		if answer.StatusCode == http.StatusNotFound && answer.mediaType() == "application/json" {
@@ -230,21 +223,20 @@ func (r reply) mediaType() string {
 }
 
 // conforms fails the test if an answer of the JSON API is not what its description says. Every answer
-// that a browser of these tests gets goes through it. What Caddy has from an upstream, which it tells
-// by Via, is not the gateway's: some tests take the gate away, or its prefix elsewhere. Those that ask
-// who answers count the upstream's requests.
-func conforms(t testing.TB, request *http.Request, answer reply) {
-	t.Helper()
-	if answer.Header.Get("Via") != "" {
+// that a browser of these tests gets goes through it.
+func (b *browser) conforms(request *http.Request, answer reply) {
+	b.t.Helper()
+	path, ok := strings.CutPrefix(request.URL.Path, b.portal)
+	if !ok || b.portal == "" {
 		return
 	}
 	d, err := describedAPI()
 	if err != nil {
-		t.Errorf("the API's description: %v", err)
+		b.t.Errorf("the API's description: %v", err)
 		return
 	}
-	if err := d.check(request, answer); err != nil {
-		t.Errorf("%s %s is answered otherwise than described: %v\n%s %v\n%s", request.Method, request.URL, err, answer.Status, answer.Header, answer.body)
+	if err := d.check(request, path, answer); err != nil {
+		b.t.Errorf("%s %s is answered otherwise than described: %v\n%s %v\n%s", request.Method, request.URL, err, answer.Status, answer.Header, answer.body)
 	}
 }
 
@@ -418,7 +410,7 @@ func TestOpenAPIRefusesWrongAnswers(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			request, err := http.NewRequest(test.method, "http://127.0.0.1"+apiPrefix+"/"+test.path, nil)
+			request, err := http.NewRequest(test.method, "http://127.0.0.1/"+test.path, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -432,7 +424,7 @@ func TestOpenAPIRefusesWrongAnswers(t *testing.T) {
 				}
 			}
 			answer := reply{&http.Response{StatusCode: test.status, Header: header}, test.body}
-			if err := d.check(request, answer); (err == nil) != test.right {
+			if err := d.check(request, "/"+test.path, answer); (err == nil) != test.right {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -450,6 +442,7 @@ func TestOpenAPIIsServed(t *testing.T) {
 		address := freeAddress(t)
 		startGateway(t, site(address, up.address(), option, "multi_session"))
 		b := newBrowser(t, "http://"+address)
+		b.portal = prefix
 		answer := b.get(prefix + "/openapi.json")
 		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/json" {
 			t.Fatalf("%s: %s %v", prefix, answer.Status, answer.Header)

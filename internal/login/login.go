@@ -59,10 +59,12 @@ type Registrar interface {
 
 // Rules are what signing up takes.
 type Rules struct {
-	Invitation   bool // an invitation code lets people in
-	OnlyInvited  bool // and nothing else does
-	MinimumChars int  // of a password
+	Invitation  bool // an invitation code lets people in
+	OnlyInvited bool // and nothing else does
 }
+
+// MinPassword is the least number of characters of a password that people choose themselves.
+const MinPassword = 8
 
 // The least and the greatest number of characters of a user name that people choose themselves.
 const (

@@ -55,11 +55,13 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 
 func (p *Portal) signInView(v Visitor, to destination, identifier string) page.SignIn {
 	_, password := p.logins.Password()
+	_, _, signUp := p.logins.Registrar()
 	return page.SignIn{
 		Frame:      p.frame(v, to),
 		ReturnTo:   to.text,
 		Identifier: fillIn(identifier),
 		Password:   password,
+		SignUp:     signUp,
 		Signed:     len(v.Visit.Entries()),
 	}
 }

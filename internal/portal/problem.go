@@ -98,7 +98,7 @@ var (
 	// An account of the configuration, or of an identity provider, is changed there.
 	errNoCredential = &problem{status: http.StatusBadRequest, code: "CREDENTIAL_ACCOUNT_NOT_FOUND", message: "Credential account not found", advice: "The password of this account is not kept here."}
 	errNotKept      = &problem{status: http.StatusBadRequest, code: "FAILED_TO_UPDATE_USER", message: "The account is looked after by whoever runs this site", advice: "This account is managed by whoever runs this site."}
-	errNoFields     = &problem{status: http.StatusBadRequest, message: "No fields to update"}
+	errNoFields     = &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "No fields to update"}
 	errEmailFixed   = &problem{status: http.StatusBadRequest, code: "EMAIL_CAN_NOT_BE_UPDATED", message: "Email can not be updated"}
 
 	// The page that a form was sent from shows another account than the one that is active now.
@@ -171,6 +171,15 @@ func disclose(err error) (told *problem, known bool) {
 		return errSessionToken, true
 	}
 	return errUnavailable, false
+}
+
+// invalidFieldOf is the field that an error is about which could never be part of an account.
+func invalidFieldOf(err error) (string, bool) {
+	var invalid *login.InvalidError
+	if !errors.As(err, &invalid) {
+		return "", false
+	}
+	return invalid.Field, true
 }
 
 // invalidField is the problem with a field that could never be part of an account.

@@ -28,6 +28,8 @@ func (p *Portal) table() map[string]route {
 		"/":          {get: p.home, page: true},
 		"/sign-in":   {get: p.signInPage, post: p.signInForm, page: true, signsIn: true},
 		"/accounts":  {get: p.accountsPage, post: p.accountsForm, page: true},
+		"/sign-up":   {get: p.signUpPage, post: p.signUpForm, page: true, signsIn: true},
+		"/account":   {get: p.accountPage, post: p.accountForm, page: true},
 		"/style.css": {get: asset(page.Style()), static: true},
 		"/icon.svg":  {get: asset(page.Icon()), static: true},
 

@@ -16,7 +16,7 @@ import (
 // room for 64 at least). There are no rules about what kinds of characters it has: they make
 // passwords harder to remember, and hardly harder to guess.
 const (
-	MinChars = 8
+	MinChars = login.MinPassword
 	MaxChars = 128
 )
 

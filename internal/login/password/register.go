@@ -49,9 +49,8 @@ func (m *Method) Registration() (login.Rules, bool) {
 		return login.Rules{}, false
 	}
 	return login.Rules{
-		Invitation:   m.signUp.Invitation,
-		OnlyInvited:  m.signUp.Invitation && len(m.signUp.Domains) == 0,
-		MinimumChars: MinChars,
+		Invitation:  m.signUp.Invitation,
+		OnlyInvited: m.signUp.Invitation && len(m.signUp.Domains) == 0,
 	}, true
 }
 
