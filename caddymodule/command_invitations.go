@@ -19,7 +19,7 @@ func (c *cli) invitations() *cobra.Command {
 }
 
 func (c *cli) invitationsList() *cobra.Command {
-	return c.command("list", "Lists the invitations that can be used, the newest first", cobra.NoArgs, changing, func(t *task) error {
+	return c.command("list", "Lists the invitations that can be used, the newest first", cobra.NoArgs, looking, func(t *task) error {
 		var answer admin.InvitationList
 		if show, err := t.call(http.MethodGet, "/invitations", nil, nil, &answer); !show {
 			return err

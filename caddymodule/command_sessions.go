@@ -38,7 +38,7 @@ func (t *task) selected() url.Values {
 }
 
 func (c *cli) sessionsList() *cobra.Command {
-	cmd := c.command("list", "Lists the sessions there are, those signed in last first", cobra.NoArgs, changing, func(t *task) error {
+	cmd := c.command("list", "Lists the sessions there are, those signed in last first", cobra.NoArgs, looking, func(t *task) error {
 		query := t.selected()
 		if limit := t.cmd.Flags().Lookup("limit"); limit.Changed {
 			query.Set("limit", limit.Value.String())

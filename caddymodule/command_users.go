@@ -24,8 +24,8 @@ func (c *cli) users() *cobra.Command {
 }
 
 // userCommand is command for one user, who is said by user name, e-mail address or id.
-func (c *cli) userCommand(name, short string, do func(t *task, path string) error) *cobra.Command {
-	cmd := c.command(name+" <user>", short, cobra.ExactArgs(1), changing, func(t *task) error {
+func (c *cli) userCommand(name, short string, needs access, do func(t *task, path string) error) *cobra.Command {
+	cmd := c.command(name+" <user>", short, cobra.ExactArgs(1), needs, func(t *task) error {
 		switch t.args[0] {
 		case "", ".", "..": // which would be another path
 			return errors.New("no such user")
@@ -38,7 +38,7 @@ func (c *cli) userCommand(name, short string, do func(t *task, path string) erro
 
 func (c *cli) usersList() *cobra.Command {
 	var search string
-	cmd := c.command("list", "Lists all users, of the configuration and of the database", cobra.NoArgs, changing, func(t *task) error {
+	cmd := c.command("list", "Lists all users, of the configuration and of the database", cobra.NoArgs, looking, func(t *task) error {
 		users, err := t.allUsers(search)
 		if err != nil || t.json {
 			return err
@@ -110,7 +110,7 @@ func userState(u admin.User) string {
 }
 
 func (c *cli) usersShow() *cobra.Command {
-	return c.userCommand("show", "Shows a user", func(t *task, path string) error {
+	return c.userCommand("show", "Shows a user", looking, func(t *task, path string) error {
 		var u admin.User
 		if show, err := t.call(http.MethodGet, path, nil, nil, &u); !show {
 			return err
@@ -201,7 +201,7 @@ func (c *cli) usersCreate() *cobra.Command {
 func (c *cli) usersUpdate() *cobra.Command {
 	var flags userFlags
 	var username string
-	cmd := c.userCommand("update", "Changes what is given about a user", func(t *task, path string) error {
+	cmd := c.userCommand("update", "Changes what is given about a user", changing, func(t *task, path string) error {
 		wanted := flags.change(t)
 		wanted.Username = flagged(t, "username", username)
 		return t.updateUser(path, wanted, "Changed")
@@ -213,7 +213,7 @@ func (c *cli) usersUpdate() *cobra.Command {
 
 func (c *cli) usersAble(name, short string, disabled bool) *cobra.Command {
 	done := map[bool]string{true: "Disabled", false: "Enabled"}[disabled]
-	return c.userCommand(name, short, func(t *task, path string) error {
+	return c.userCommand(name, short, changing, func(t *task, path string) error {
 		return t.updateUser(path, admin.UserChange{Disabled: &disabled}, done)
 	})
 }
@@ -229,7 +229,7 @@ func (t *task) updateUser(path string, wanted admin.UserChange, done string) err
 func (c *cli) usersPassword() *cobra.Command {
 	var hash string
 	var keep bool
-	cmd := c.userCommand("password", "Sets a user's password, and ends the sessions", func(t *task, path string) error {
+	cmd := c.userCommand("password", "Sets a user's password, and ends the sessions", changing, func(t *task, path string) error {
 		wanted := admin.PasswordChange{PasswordHash: flagged(t, "password-hash", hash), KeepSessions: keep}
 		if wanted.PasswordHash == nil {
 			typed, err := t.terminal().password(harmless(t.args[0]))
@@ -246,7 +246,7 @@ func (c *cli) usersPassword() *cobra.Command {
 }
 
 func (c *cli) usersDelete() *cobra.Command {
-	return c.confirmed(c.userCommand("delete", "Deletes a user, and ends the sessions", func(t *task, path string) error {
+	return c.confirmed(c.userCommand("delete", "Deletes a user, and ends the sessions", changing, func(t *task, path string) error {
 		if err := t.confirm("Delete user %s for ever?", harmless(t.args[0])); err != nil {
 			return err
 		}

@@ -173,7 +173,7 @@ func openDatabase(opener StoreOpener) (*database, error) {
 	}
 	users, err := user.Load(context.Background(), store, time.Now)
 	if err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(fmt.Errorf("store %s: %w", opener.Resource(), err), store.Close())
 	}
 	return &database{store, session.NewJars(store, store.Exclusive()), users}, nil
 }
