@@ -96,11 +96,14 @@ type Store interface {
 	Find(ctx context.Context, term, after string, limit int) ([]string, error)
 
 	// Walk calls visit with every live record whose key begins with prefix, in ascending byte order
-	// of the keys, all as they were at one instant. An empty prefix is every key's. Value and Terms
-	// are the caller's own. An error of visit ends the walk and is returned, as is ctx's when it ends.
+	// of the keys. All are as they were at one instant, which also decides what has expired. An empty
+	// prefix is every key's; one that is longer than a key, or has a NUL byte, is ErrInvalid. Value
+	// and Terms are the caller's own. An error of visit ends the walk and is returned as it is, as is
+	// ctx's when it ends between two records.
 	//
-	// The store may have to keep what has changed since for as long as the walk lasts, and visit must
-	// not write to the store: a write may have to wait for the walk to end.
+	// Visit must not call the store, not even to read, nor wait for anybody who does: the store may
+	// have to make others wait until the walk has ended, who would then wait for themselves. For the
+	// same reason it should be quick. What is slow, as sending to a network is, comes after the walk.
 	Walk(ctx context.Context, prefix string, visit func(Record) error) error
 }
 

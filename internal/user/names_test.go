@@ -26,7 +26,6 @@ func TestNames(t *testing.T) {
 			users := load(t, store)
 			type person struct {
 				name, email string
-				had         map[string]bool
 			}
 			now := make(map[string]*person)         // by id
 			had := make(map[string]map[string]bool) // who had a name once, by name

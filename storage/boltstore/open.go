@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strconv"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -27,6 +28,17 @@ const (
 	format = "caddy-multi-session/boltstore"
 	schema = 1
 )
+
+// mapBytes is how much of the file is mapped into memory at least. When it grows beyond the map,
+// bbolt makes a larger one and waits for the readers first, while nobody can begin to read. With
+// this much, a long walk holds nobody up but in a very large file. It costs address space, not
+// memory; where that is scarce, or Windows would make the file as large as the map, it is zero.
+var mapBytes = func() int {
+	if strconv.IntSize < 64 || runtime.GOOS == "windows" {
+		return 0
+	}
+	return 1 << 30
+}()
 
 // file is an open database file.
 type file struct {
@@ -66,9 +78,10 @@ func open(path string, lockTimeout time.Duration, log *zap.Logger) (file, error)
 	}
 
 	f, err := openBolt(path, &bbolt.Options{
-		Timeout:      lockTimeout,
-		FreelistType: bbolt.FreelistMapType, // the other one slows down in a large, fragmented file
-		NoStatistics: true,                  // they would cost every read a lock
+		Timeout:         lockTimeout,
+		FreelistType:    bbolt.FreelistMapType, // the other one slows down in a large, fragmented file
+		NoStatistics:    true,                  // they would cost every read a lock
+		InitialMmapSize: mapBytes,
 	})
 	if err != nil {
 		return file{}, err

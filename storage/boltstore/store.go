@@ -239,18 +239,33 @@ func (s *Store) Delete(ctx context.Context, key string, rev storage.Revision) er
 // view runs fn on what was last committed. The memory that fn reads is the file's, and changes
 // or is gone once fn has returned: what it keeps, it copies.
 func (s *Store) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
+	return s.snapshot(ctx, func(tx *bbolt.Tx) error {
+		return s.reading(func() error { return fn(tx) })
+	})
+}
+
+// snapshot is view for an fn that reads in calls of reading, and also does what is not reading.
+func (s *Store) snapshot(ctx context.Context, fn func(*bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if s.closed.Load() {
 		return storage.ErrClosed
 	}
-	err := s.file.db.View(func(tx *bbolt.Tx) error {
-		return contain(func() error { return fn(tx) })
-	})
+	tx, err := s.file.db.Begin(false)
 	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		return storage.ErrClosed
 	}
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	defer tx.Rollback()
+	return fn(tx)
+}
+
+// reading contains what happens in fn, and logs a panic.
+func (s *Store) reading(fn func() error) error {
+	err := contain(fn)
 	s.logPanic(err)
 	return err
 }

@@ -9,36 +9,74 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// Walk implements storage.Store. It is one read transaction: while it lasts bbolt reuses no page that
-// is freed, and a write that needs a larger file waits for it to end.
+// Walk implements storage.Store, in one read transaction. While it lasts, bbolt uses none of the pages
+// again that it may still come to, so that the file grows by all that is written meanwhile. When it
+// grows beyond its memory map, the writer waits for the walk to end, and so does everybody who comes
+// later, to read as well as to write. Up to mapBytes that does not happen.
 func (s *Store) Walk(ctx context.Context, prefix string, visit func(storage.Record) error) error {
 	if prefix != "" {
-		if err := checkKey(prefix); err != nil {
+		if err := checkName("prefix", prefix, storage.MaxKeyBytes); err != nil {
 			return err
 		}
 	}
-	return s.view(ctx, func(tx *bbolt.Tx) error {
-		records, err := table(tx, recordsBucket)
-		if err != nil {
-			return err
-		}
+	return s.snapshot(ctx, func(tx *bbolt.Tx) error {
+		w := walk{tx: tx, prefix: []byte(prefix)}
 		now := s.now()
-		c := records.Cursor()
-		for k, encoded := c.Seek([]byte(prefix)); bytes.HasPrefix(k, []byte(prefix)) && k != nil; k, encoded = c.Next() {
+		for {
+			// A panic of visit is not the database's, and is not contained.
+			if err := s.reading(w.next); err != nil || w.key == nil {
+				return err
+			}
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			e, err := decodeNamed(k, encoded)
-			if err != nil {
-				return err
-			}
-			if e.expired(now) {
+			if w.entry.expired(now) {
 				continue
 			}
-			if err := visit(e.record(string(k))); err != nil {
+			if err := s.reading(w.copy); err != nil {
+				return err
+			}
+			if err := visit(w.record); err != nil {
 				return err
 			}
 		}
-		return nil
 	})
+}
+
+// walk is a place among the records whose keys begin with prefix, at first before all of them.
+type walk struct {
+	tx     *bbolt.Tx
+	prefix []byte
+	cursor *bbolt.Cursor // nil before the first one
+
+	key    []byte // nil after the last one
+	entry  entry
+	record storage.Record
+}
+
+// next goes on to the next record, expired or not.
+func (w *walk) next() (err error) {
+	var encoded []byte
+	if w.cursor == nil {
+		records, err := table(w.tx, recordsBucket)
+		if err != nil {
+			return err
+		}
+		w.cursor = records.Cursor()
+		w.key, encoded = w.cursor.Seek(w.prefix)
+	} else {
+		w.key, encoded = w.cursor.Next()
+	}
+	if w.key == nil || !bytes.HasPrefix(w.key, w.prefix) {
+		w.key = nil
+		return nil
+	}
+	w.entry, err = decodeNamed(w.key, encoded)
+	return err
+}
+
+// copy takes the record out of the transaction.
+func (w *walk) copy() error {
+	w.record = w.entry.record(string(w.key))
+	return nil
 }
