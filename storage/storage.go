@@ -121,7 +121,8 @@ type Replacer interface {
 
 // Checker is a Store that can look for damage.
 type Checker interface {
-	// Check returns an error for each thing that is wrong with what is stored, joined, or nil. It
-	// writes nothing. No error quotes a key or a value. Many may be left out.
+	// Check reads everything as it is at one instant and returns an error for each thing that is wrong
+	// with it, joined, or nil. It writes nothing, and the store serves meanwhile. No error quotes a
+	// key, a term or a value. Many may be left out. Ctx's error is among them when it ended too soon.
 	Check(ctx context.Context) error
 }
