@@ -100,6 +100,7 @@ type engine struct {
 	logins  *login.Methods
 	manager *session.Manager
 	portal  *portal.Portal
+	admin   http.Handler
 	managed *upstream.Managed
 	cookies cookie.Options
 	log     *zap.Logger
@@ -119,16 +120,21 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.log = ctx.Logger()
-	a.setDefaults()
-	if err := a.provisionLogins(ctx); err != nil {
-		return err
-	}
-	opener, err := a.loadStore(ctx)
+	opener, err := a.build(ctx)
 	if err != nil {
 		return err
 	}
 	a.lease = leaseOf(opener)
 	return a.subscribe(ctx)
+}
+
+// build sets the defaults and loads the modules inside.
+func (a *App) build(ctx caddy.Context) (StoreOpener, error) {
+	a.setDefaults()
+	if err := a.provisionLogins(ctx); err != nil {
+		return nil, err
+	}
+	return a.loadStore(ctx)
 }
 
 func (a *App) setDefaults() {
@@ -258,7 +264,7 @@ func (a *App) running() (*engine, error) {
 		return e, nil
 	}
 	if a.released {
-		return nil, errors.New("the configuration was replaced before the store was open")
+		return nil, errReplaced
 	}
 	e, err := a.start()
 	if err != nil {
@@ -266,6 +272,29 @@ func (a *App) running() (*engine, error) {
 	}
 	a.engine.Store(e)
 	return e, nil
+}
+
+// errReplaced says that another configuration is the running one by now.
+var errReplaced = errors.New("the configuration was replaced before the store was open")
+
+// borrow is running for requests that Caddy does not wait for when it replaces a configuration: the
+// store stays open until release is called. Where the configuration was replaced already, it is
+// errReplaced.
+func (a *App) borrow() (e *engine, release func(), err error) {
+	if e, err = a.running(); err != nil {
+		return nil, nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.released {
+		return nil, nil, errReplaced
+	}
+	another := a.lease.another()
+	return e, func() {
+		if err := another.release(); err != nil {
+			currentLogger("multi_session.store").Error("closing the store", zap.Error(err))
+		}
+	}, nil
 }
 
 func (a *App) start() (*engine, error) {
@@ -297,6 +326,7 @@ func (a *App) start() (*engine, error) {
 		logins:   logins,
 		manager:  manager,
 		portal:   p,
+		admin:    a.administration(db, logins, manager),
 		managed:  upstream.NewManaged(a.managed...),
 		cookies:  cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
 		log:      a.log,

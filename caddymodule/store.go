@@ -49,7 +49,8 @@ type BBoltStore struct {
 	// multi_session.db in Caddy's data directory. Global placeholders are replaced.
 	Path string `json:"path,omitempty"`
 
-	path string
+	path     string
+	readOnly bool // for a look at a file that no server has open
 }
 
 // CaddyModule implements caddy.Module.
@@ -103,7 +104,7 @@ func (s *BBoltStore) Resource() string { return "bbolt:" + s.path }
 
 // OpenStore implements StoreOpener.
 func (s *BBoltStore) OpenStore(log *zap.Logger) (Store, error) {
-	store, err := boltstore.Open(s.path, boltstore.Options{Logger: log})
+	store, err := boltstore.Open(s.path, boltstore.Options{Logger: log, ReadOnly: s.readOnly})
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +135,9 @@ func leaseOf(opener StoreOpener) *lease {
 	})
 	return &lease{resource, value.(*sharedStore)}
 }
+
+// another takes one more lease of the same store.
+func (l *lease) another() *lease { return leaseOf(l.shared.opener) }
 
 func (l *lease) open() (*database, error) { return l.shared.database() }
 

@@ -17,7 +17,7 @@ const module = "github.com/caddy-multi-session/gateway"
 var mayImport = map[string][]string{
 	"":                        {"caddymodule"},
 	"cmd/caddy":               {"caddymodule", "github.com/caddyserver/caddy/v2/"},
-	"caddymodule":             {"internal/", "storage/", "github.com/caddyserver/caddy/v2/", "go.uber.org/zap/", "golang.org/x/net/publicsuffix"},
+	"caddymodule":             {"internal/", "storage/", "github.com/caddyserver/caddy/v2/", "github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap/", "golang.org/x/net/publicsuffix", "golang.org/x/term"},
 	"internal/admin":          {"internal/login", "internal/login/password", "internal/session", "internal/user", "storage", "go.uber.org/zap/"},
 	"internal/session":        {"storage"},
 	"internal/cookie":         {"internal/session"},

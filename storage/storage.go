@@ -26,6 +26,9 @@ var (
 	// ErrInvalid reports a key, term, value or expiry outside the limits below. Nothing was written.
 	ErrInvalid = errors.New("record is not valid")
 
+	// ErrReadOnly reports a write to a store that was opened to be read only. Nothing was written.
+	ErrReadOnly = errors.New("store is read-only")
+
 	// ErrClosed reports that the store was closed.
 	ErrClosed = errors.New("store is closed")
 )

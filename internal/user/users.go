@@ -138,7 +138,7 @@ func loadSecret(ctx context.Context, store storage.Store) ([]byte, error) {
 		secret := make([]byte, secretBytes)
 		rand.Read(secret) // never fails: crypto/rand ends the process instead
 		_, err = store.CompareAndSwap(ctx, secretKey, 0, storage.Record{Key: secretKey, Value: secret, Expiry: noExpiry})
-		if err == nil {
+		if err == nil || errors.Is(err, storage.ErrReadOnly) { // nobody signs in by what cannot be written
 			return secret, nil
 		}
 		if !errors.Is(err, storage.ErrConflict) {

@@ -356,3 +356,26 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 }
+
+// TestReadOnly: a database that no release with users has written can be looked at.
+func TestReadOnly(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.db")
+	for _, readOnly := range []bool{false, true} { // the first one makes the file
+		store, err := boltstore.Open(path, boltstore.Options{ReadOnly: readOnly})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if readOnly {
+			users := load(t, store)
+			if _, err := users.Create(t.Context(), User{Name: "alice"}, false); !errors.Is(err, storage.ErrReadOnly) {
+				t.Errorf("create: %v, want %v", err, storage.ErrReadOnly)
+			}
+			if users.Len() != 0 || len(users.Secret()) != secretBytes {
+				t.Errorf("%d users, a secret of %d bytes", users.Len(), len(users.Secret()))
+			}
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

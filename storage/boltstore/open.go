@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"time"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
@@ -47,9 +46,9 @@ type file struct {
 }
 
 // open opens the database at path, after it has made sure that it is one.
-func open(path string, lockTimeout time.Duration, log *zap.Logger) (file, error) {
+func open(path string, opts Options) (file, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !opts.ReadOnly {
 		if err := create(path); err != nil {
 			return file{}, fmt.Errorf("create: %w", err)
 		}
@@ -68,17 +67,19 @@ func open(path string, lockTimeout time.Duration, log *zap.Logger) (file, error)
 	}
 
 	// Only reading can leave a file as it is: bbolt writes to some on opening them for more.
-	probe, err := openBolt(path, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
+	probe, err := openBolt(path, &bbolt.Options{ReadOnly: true, Timeout: opts.LockTimeout})
 	if err != nil {
 		return file{}, err
 	}
-	err = probe.check()
+	if err = probe.check(); err == nil && opts.ReadOnly {
+		return probe, nil
+	}
 	if err := errors.Join(err, probe.close()); err != nil {
 		return file{}, err
 	}
 
 	f, err := openBolt(path, &bbolt.Options{
-		Timeout:         lockTimeout,
+		Timeout:         opts.LockTimeout,
 		FreelistType:    bbolt.FreelistMapType, // the other one slows down in a large, fragmented file
 		NoStatistics:    true,                  // they would cost every read a lock
 		InitialMmapSize: mapBytes,
@@ -90,7 +91,7 @@ func open(path string, lockTimeout time.Duration, log *zap.Logger) (file, error)
 	if err := f.check(); err != nil {
 		return file{}, errors.Join(err, f.close())
 	}
-	f.tighten(log)
+	f.tighten(opts.Logger)
 	return f, nil
 }
 

@@ -45,6 +45,10 @@ type Options struct {
 	// expired records are absent to callers all the same, but keep their room in the file.
 	SweepInterval time.Duration
 
+	// ReadOnly opens a file that is there already, and writes nothing to it: every write is
+	// storage.ErrReadOnly. Others may read it at the same time, and nobody write.
+	ReadOnly bool
+
 	// Logger hears of what no caller is told: a failed sweep, a file mode that was tightened,
 	// where a panic came from. Nil means silence.
 	Logger *zap.Logger
@@ -92,7 +96,7 @@ var _ storage.Store = (*Store)(nil)
 // error of the call that meets it.
 func Open(path string, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
-	f, err := open(path, opts.LockTimeout, opts.Logger)
+	f, err := open(path, opts)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
@@ -100,6 +104,10 @@ func Open(path string, opts Options) (*Store, error) {
 	sweeping, stop := context.WithCancel(context.Background())
 	s := &Store{file: f, now: opts.Now, log: opts.Logger, queue: newQueue(), stopSweep: stop}
 	s.shutDown = sync.OnceValue(s.shutDownOnce)
+	if opts.ReadOnly {
+		s.queue.shut(storage.ErrReadOnly)
+		return s, nil
+	}
 	s.workers.Go(s.commitQueued)
 	if opts.SweepInterval > 0 {
 		s.workers.Go(func() { s.sweepEvery(sweeping, opts.SweepInterval) })
