@@ -25,11 +25,13 @@ type Login interface {
 // belongs to no configuration: a reload must not give a guesser a new start.
 type Attempts struct {
 	Throttle *login.Throttle
+	SignUps  *login.Throttle
 	Budget   *password.Budget
 }
 
 var attempts = &Attempts{
 	Throttle: login.NewThrottle(time.Now),
+	SignUps:  login.NewThrottle(time.Now),
 	Budget:   password.NewBudget(password.DefaultMemory, password.DefaultPatience),
 }
 
@@ -132,7 +134,7 @@ func (PasswordLogin) CaddyModule() caddy.ModuleInfo {
 
 // LoginMethod implements Login.
 func (l *PasswordLogin) LoginMethod(attempts *Attempts) (login.Method, error) {
-	config := password.Config{ID: l.ID, Users: make([]password.User, len(l.Users))}
+	config := password.Config{ID: l.ID, Users: make([]password.User, len(l.Users)), SignUps: attempts.SignUps}
 	if config.ID == "" {
 		config.ID = "password"
 	}

@@ -4,6 +4,10 @@
 // instant they expire at and the index terms they can be found by. The package depends on the
 // standard library alone; boltstore is the embedded implementation and storagetest is the
 // suite that every implementation passes.
+//
+// Store is small, and every implementation has all of it. What only some can do is an interface of its
+// own beside it, which callers assert for: Replacer exchanges all that is stored, as to restore a
+// backup, and Checker looks for damage.
 package storage
 
 import (
@@ -23,7 +27,8 @@ var (
 	// Nothing was written. The caller reads again and decides anew.
 	ErrConflict = errors.New("record is not at the expected revision")
 
-	// ErrInvalid reports a key, term, value or expiry outside the limits below. Nothing was written.
+	// ErrInvalid reports a key, prefix, term, value or expiry outside the limits below, or a key that
+	// comes twice where it may come once. Nothing was written.
 	ErrInvalid = errors.New("record is not valid")
 
 	// ErrReadOnly reports a write to a store that was opened to be read only. Nothing was written.
@@ -117,14 +122,18 @@ type Replacer interface {
 	// that have expired are dropped.
 	//
 	// The records are taken in before anything is written, so that a source that is slow holds nobody
-	// up. An error that comes from them, one outside the limits (ErrInvalid), and a key that comes
-	// twice (ErrInvalid) leave the store as it was.
+	// up and may use the store itself; from then on they are in memory. An error that comes from them
+	// is returned as it is. It leaves the store as it was, and so do a record outside the limits
+	// (ErrInvalid), a key that comes twice (ErrInvalid), and ctx when it ends before the work began.
+	//
+	// Whoever keeps records in memory beside the store forgets them after it, also after an error.
 	Replace(ctx context.Context, records iter.Seq2[Record, error]) error
 }
 
 // Checker is a Store that can look for damage.
 type Checker interface {
-	// Check returns an error for each thing that is wrong with what is stored, joined, or nil. It
-	// writes nothing. No error quotes a key or a value. Many may be left out.
+	// Check reads everything as it is at one instant and returns an error for each thing that is wrong
+	// with it, joined, or nil. It writes nothing, and the store serves meanwhile. No error quotes a
+	// key, a term or a value. Many may be left out. Ctx's error is among them when it ended too soon.
 	Check(ctx context.Context) error
 }

@@ -20,6 +20,19 @@ const (
 	paramSignedOut = "signed_out" // "1": say that it happened. What is said is never taken from an address
 )
 
+// readForm reads what a page's form sends, and where it leads afterwards.
+func (p *Portal) readForm(w http.ResponseWriter, r *http.Request, v Visitor) (url.Values, destination, error) {
+	form, err := readForm(w, r)
+	if err != nil {
+		return nil, destination{}, err
+	}
+	to, ok := p.destination(v, form.Get(paramReturnTo))
+	if !ok {
+		return nil, destination{}, errReturnTo
+	}
+	return form, to, nil
+}
+
 func (p *Portal) home(w http.ResponseWriter, _ *http.Request, _ Visitor) error {
 	redirect(w, p.prefix+"/accounts")
 	return nil
@@ -76,13 +89,9 @@ func fillIn(text string) string {
 }
 
 func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	form, err := readForm(w, r)
+	form, to, err := p.readForm(w, r, v)
 	if err != nil {
 		return err
-	}
-	to, ok := p.destination(v, form.Get(paramReturnTo))
-	if !ok {
-		return errReturnTo
 	}
 	typed := strings.TrimSpace(form.Get("identifier"))
 	_, err = p.signIn(w, r, v, credentials{identifier: identify(typed), password: form.Get("password"), remember: true})
@@ -142,13 +151,9 @@ func (p *Portal) accountsView(v Visitor, to destination) page.Accounts {
 
 // accountsForm does what one of the chooser's buttons says.
 func (p *Portal) accountsForm(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	form, err := readForm(w, r)
+	form, to, err := p.readForm(w, r, v)
 	if err != nil {
 		return err
-	}
-	to, ok := p.destination(v, form.Get(paramReturnTo))
-	if !ok {
-		return errReturnTo
 	}
 	location, err := p.accountsAction(w, r, v, form.Get("action"), form.Get("session"), to)
 	if errors.Is(err, session.ErrUnknownHandle) {

@@ -49,13 +49,9 @@ func (p *Portal) signUpForm(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if !open {
 		return errNotFound
 	}
-	form, err := readForm(w, r)
+	form, to, err := p.readForm(w, r, v)
 	if err != nil {
 		return err
-	}
-	to, ok := p.destination(v, form.Get(paramReturnTo))
-	if !ok {
-		return errReturnTo
 	}
 	registration := login.Registration{
 		Name:       strings.TrimSpace(form.Get("name")),
@@ -183,13 +179,9 @@ func (p *Portal) accountView(r *http.Request, v Visitor, active session.Entry, t
 // accountForm does what one of the account page's buttons says, to the account that the page showed: a
 // form of a page that shows another account than the active one changes nothing.
 func (p *Portal) accountForm(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	form, err := readForm(w, r)
+	form, to, err := p.readForm(w, r, v)
 	if err != nil {
 		return err
-	}
-	to, ok := p.destination(v, form.Get(paramReturnTo))
-	if !ok {
-		return errReturnTo
 	}
 	active, ok := v.Visit.Active()
 	if !ok || active.Handle != form.Get("account") {

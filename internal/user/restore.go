@@ -214,7 +214,8 @@ func (u *Users) Check(ctx context.Context, report func(problem string)) (users i
 	}
 	record, _, err := u.store.Get(ctx, secretKey)
 	switch {
-	case errors.Is(err, storage.ErrNotFound) && users == 0: // no release that makes users has written to it
+	case errors.Is(err, storage.ErrNotFound) && users == 0:
+		// Nobody has opened the store yet who makes one, as after a release that knew of no users.
 	case errors.Is(err, storage.ErrNotFound):
 		report("the secret of the users is missing")
 	case err != nil:

@@ -197,6 +197,17 @@ func (u *Users) Find(text string) (*User, bool) {
 	return u.ByName(text)
 }
 
+// stored returns a user to be changed. The caller holds the lock of changes.
+func (u *Users) stored(id string) (stored, error) {
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	found, ok := u.byID[id]
+	if !ok {
+		return stored{}, ErrNotFound
+	}
+	return found, nil
+}
+
 // All returns every user, in the order of their names.
 func (u *Users) All() []*User {
 	u.mu.RLock()
@@ -277,11 +288,9 @@ func (u *Users) create(ctx context.Context, given User, reuse bool) (*User, erro
 func (u *Users) Change(ctx context.Context, id string, reuse bool, edit func(*User) error) (*User, error) {
 	u.writing.Lock()
 	defer u.writing.Unlock()
-	u.mu.RLock()
-	old, ok := u.byID[id]
-	u.mu.RUnlock()
-	if !ok {
-		return nil, ErrNotFound
+	old, err := u.stored(id)
+	if err != nil {
+		return nil, err
 	}
 	changed := old.clone()
 	if err := edit(changed); err != nil {
@@ -313,11 +322,9 @@ func shown(u *User) [6]string {
 func (u *Users) Delete(ctx context.Context, id string) (*User, error) {
 	u.writing.Lock()
 	defer u.writing.Unlock()
-	u.mu.RLock()
-	old, ok := u.byID[id]
-	u.mu.RUnlock()
-	if !ok {
-		return nil, ErrNotFound
+	old, err := u.stored(id)
+	if err != nil {
+		return nil, err
 	}
 	left := old.tombstone()
 	left.UpdatedAt = u.now()

@@ -379,3 +379,34 @@ func TestReadOnly(t *testing.T) {
 		}
 	}
 }
+
+// A store of a release that knew of no users has no secret yet, and is in order.
+func TestCheckOfAStoreWithoutASecret(t *testing.T) {
+	store := newStore(t)
+	users := load(t, store)
+	forget := func() {
+		t.Helper()
+		_, revision, err := store.Get(t.Context(), secretKey)
+		if err == nil {
+			err = store.Delete(t.Context(), secretKey, revision)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func() (problems []string) {
+		t.Helper()
+		if _, err := users.Check(t.Context(), func(problem string) { problems = append(problems, problem) }); err != nil {
+			t.Fatal(err)
+		}
+		return problems
+	}
+	forget()
+	if problems := check(); len(problems) > 0 {
+		t.Errorf("without users: %q", problems)
+	}
+	create(t, users, "carol", "")
+	if problems := check(); len(problems) != 1 {
+		t.Errorf("with a user: %q, want that the secret is missing", problems)
+	}
+}

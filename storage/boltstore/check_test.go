@@ -2,10 +2,14 @@ package boltstore
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-multi-session/gateway/storage"
 )
 
 func TestCheckFindsNothing(t *testing.T) {
@@ -52,10 +56,57 @@ func TestCheckFinds(t *testing.T) {
 			rawUpdate(t, s, c.damage)
 			err := s.Check(t.Context())
 			errorSays(t, err, c.says)
-			if err != nil && strings.Contains(err.Error(), "secret") {
-				t.Errorf("the error has a key: %v", err)
-			}
+			tellsNoSecret(t, err)
 		})
+	}
+}
+
+// endingContext ends when it has been looked at so many times.
+type endingContext struct {
+	context.Context
+	looks int
+}
+
+func (c *endingContext) Err() error {
+	if c.looks--; c.looks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// However far a check has come, it ends with its context, and tells what it has found by then.
+func TestCheckEndsWithItsContext(t *testing.T) {
+	s := newStore(t)
+	fill(t, s, "key-", 50, time.Now().Add(time.Hour))
+	for looks := 0; ; looks++ {
+		err := s.Check(&endingContext{t.Context(), looks})
+		if err == nil {
+			if looks < 50 {
+				t.Errorf("a check looked at its context %d times only", looks)
+			}
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("after %d looks: %v", looks, err)
+		}
+	}
+	rawUpdate(t, s, func(t *tables) error { return t.records.Put([]byte("key-0"), []byte("junk")) })
+	for looks := 0; ; looks++ {
+		err := s.Check(&endingContext{t.Context(), looks})
+		if err == nil || !errors.Is(err, context.Canceled) {
+			t.Fatalf("Check = %v, and never both what was found and why it ended", err)
+		}
+		if errors.Is(err, errCorrupt) {
+			break
+		}
+	}
+}
+
+func TestCheckOfAClosedStore(t *testing.T) {
+	s := newStore(t)
+	closeStore(t, s)
+	if err := s.Check(t.Context()); !errors.Is(err, storage.ErrClosed) {
+		t.Errorf("Check = %v, want %q", err, storage.ErrClosed)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// What a store promises that is a storage.Replacer. Others have no such tests.
+// What a store promises that is a storage.Replacer.
 var replaceTests = []test{
 	{"everything is replaced", replacing(func(f *fixture, replace replaceFunc) {
 		f.create(f.record("old", "", "t"))
@@ -73,11 +73,8 @@ var replaceTests = []test{
 		f.swap("old", rev, f.record("old", ""))
 	})},
 	{"a source that fails changes nothing", func(f *fixture) {
-		replacer, ok := f.store.(storage.Replacer)
-		if !ok {
-			return
-		}
-		f.create(f.record("old", "", "t"))
+		replacer := f.replacer()
+		rev := f.create(f.record("old", "", "t"))
 		broken := errors.New("the source is broken")
 		err := replacer.Replace(f.Context(), func(yield func(storage.Record, error) bool) {
 			_ = yield(f.record("a", ""), nil) && yield(storage.Record{}, broken)
@@ -86,7 +83,56 @@ var replaceTests = []test{
 			f.Errorf("Replace: %v", err)
 		}
 		f.walks("", "old")
+		f.has(f.record("old", "", "t"), rev)
 	}},
+	{"a replacement ends with its context and changes nothing", func(f *fixture) {
+		replacer := f.replacer()
+		f.create(f.record("old", ""))
+		ctx, cancel := context.WithCancel(f.Context())
+		err := replacer.Replace(ctx, func(yield func(storage.Record, error) bool) {
+			_ = yield(f.record("a", ""), nil)
+			cancel()
+			_ = yield(f.record("b", ""), nil)
+		})
+		if !errors.Is(err, context.Canceled) {
+			f.Errorf("Replace = %v, want error %q", err, context.Canceled)
+		}
+		f.walks("", "old")
+	}},
+	{"what was handed in is the caller's own", replacing(func(f *fixture, replace replaceFunc) {
+		want, given := f.record("a", "value", "t1", "t2"), f.record("a", "value", "t1", "t2")
+		f.must(replace(given))
+		given.Value[0], given.Terms[0] = 'X', "X"
+		for _, got := range f.walk("") {
+			f.same(got, want)
+		}
+		f.finds("t1", "a")
+		f.finds("X")
+	})},
+	{"many records in no order", replacing(func(f *fixture, replace replaceFunc) {
+		const many = 3000
+		var records []storage.Record
+		var keys []string
+		for i := range many {
+			keys = append(keys, fmt.Sprintf("%04d", i*7919%many))
+			records = append(records, f.record(keys[i], "of "+keys[i], "all", fmt.Sprint("own-", i%10)))
+		}
+		f.create(f.record("0007", "old", "all", "old"))
+		f.must(replace(records...))
+		slices.Sort(keys)
+		f.walks("", keys...)
+		f.equalKeys(f.findAll("all", 100), keys)
+		f.finds("old")
+		revisions := map[storage.Revision]bool{}
+		for _, r := range records {
+			got, rev, err := f.store.Get(f.Context(), r.Key)
+			if err != nil || revisions[rev] {
+				f.Fatalf("Get(%q): revision %d, %v", r.Key, rev, err)
+			}
+			f.same(got, r)
+			revisions[rev] = true
+		}
+	})},
 	{"what is replaced is kept", replacing(func(f *fixture, replace replaceFunc) {
 		f.create(f.record("old", ""))
 		f.must(replace(f.record("new", "value", "t")))
@@ -102,12 +148,19 @@ type replaceFunc func(...storage.Record) error
 // replacing makes a test of one for stores that are a storage.Replacer.
 func replacing(run func(*fixture, replaceFunc)) func(*fixture) {
 	return func(f *fixture) {
-		replacer, ok := f.store.(storage.Replacer)
-		if !ok {
-			return
-		}
+		replacer := f.replacer()
 		run(f, func(records ...storage.Record) error { return replacer.Replace(f.Context(), sequence(records)) })
 	}
+}
+
+// replacer is the store as one that can be replaced; a test of another store is skipped.
+func (f *fixture) replacer() storage.Replacer {
+	f.Helper()
+	replacer, ok := f.store.(storage.Replacer)
+	if !ok {
+		f.Skip("the store is no storage.Replacer")
+	}
+	return replacer
 }
 
 func sequence(records []storage.Record) iter.Seq2[storage.Record, error] {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,6 +56,24 @@ var walkTests = []test{
 		f.clock.Advance(time.Second)
 		f.walks("", "long")
 	}},
+	{"what expires during a walk is still of its instant", func(f *fixture) {
+		for i, key := range []string{"a", "b", "c"} {
+			r := f.record(key, "")
+			r.Expiry = f.clock.Now().Add(time.Duration(i+1) * time.Second)
+			f.create(r)
+		}
+		f.clock.Advance(time.Second)
+		met := ""
+		err := f.store.Walk(f.Context(), "", func(r storage.Record) error {
+			met += r.Key
+			f.clock.Advance(time.Minute)
+			return nil
+		})
+		if err != nil || met != "bc" {
+			f.Errorf("met %q, %v; want b and c", met, err)
+		}
+		f.walks("")
+	}},
 	{"what is handed out is the caller's own", func(f *fixture) {
 		f.create(f.record("a", "value", "t"))
 		for _, r := range f.walk("") {
@@ -92,11 +112,46 @@ var walkTests = []test{
 			}
 		}
 	}},
-	{"a walk is of one instant", testWalkIsOfOneInstant},
+	{"a walk meets a record that moves once", testWalkOfAMove},
+	{"a walk is of one instant", testWalkOfOneInstant},
 }
 
-// testWalkIsOfOneInstant moves one record about while it walks: every walk must meet it once.
-func testWalkIsOfOneInstant(f *fixture) {
+// testWalkOfOneInstant counts many records up, one after the other, in the order of their keys: at any
+// instant the first ones are one ahead of the rest. A walk that is a little of before and a little of
+// after meets a record that is ahead of an earlier one.
+func testWalkOfOneInstant(f *fixture) {
+	const records, rounds = 32, 3
+	key := func(i int) string { return fmt.Sprintf("%02d", i) }
+	revisions := make([]storage.Revision, records)
+	for i := range records {
+		revisions[i] = f.create(f.record(key(i), "0"))
+	}
+	f.whileReading(func() {
+		for round := range rounds {
+			for i := range records {
+				revisions[i] = f.swap(key(i), revisions[i], f.record(key(i), fmt.Sprint(round+1)))
+			}
+		}
+	}, func() error {
+		var counts []int
+		err := f.store.Walk(f.Context(), "", func(r storage.Record) error {
+			runtime.Gosched() // the writer goes on
+			n, err := strconv.Atoi(string(r.Value))
+			counts = append(counts, n)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(counts) != records || !slices.IsSortedFunc(counts, func(a, b int) int { return b - a }) || counts[0]-counts[records-1] > 1 {
+			return fmt.Errorf("a walk met %v, which never was at one instant", counts)
+		}
+		return nil
+	})
+}
+
+// testWalkOfAMove moves one record about while it walks.
+func testWalkOfAMove(f *fixture) {
 	names := []string{"a", "b", "c", "d"}
 	rev := f.create(f.record(names[0], ""))
 	f.create(f.record("bb", ""))

@@ -27,6 +27,7 @@
 package password
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,11 @@ type Config struct {
 	Users  []User
 	Limits login.Limits
 	SignUp *SignUp // nil: nobody can sign up
+
+	// SignUps counts who signs up, by the same Limits. It is apart from the throttle of sign-in, so
+	// that a class of people who make accounts from one address do not keep each other from signing
+	// in. Like that it is the process's; nil means the same one.
+	SignUps *login.Throttle
 }
 
 // Method is a login.PasswordMethod, login.Lister, login.Registrar and login.Keeper. It is not changed
@@ -58,6 +64,7 @@ type Method struct {
 	throttle   *login.Throttle
 	budget     *Budget
 	signUp     *SignUp
+	signUps    *login.Throttle
 	byName     map[string]*candidate // folded
 	byEmail    map[string]*candidate // folded
 	identities map[string]*session.Identity
@@ -103,6 +110,7 @@ func New(c Config, throttle *login.Throttle, budget *Budget) (*Method, error) {
 		throttle:   throttle,
 		budget:     budget,
 		signUp:     c.SignUp,
+		signUps:    cmp.Or(c.SignUps, throttle),
 		byName:     make(map[string]*candidate, len(c.Users)),
 		byEmail:    make(map[string]*candidate, len(c.Users)),
 		identities: make(map[string]*session.Identity, len(c.Users)),

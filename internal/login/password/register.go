@@ -54,8 +54,8 @@ func (m *Method) Registration() (login.Rules, bool) {
 	}, true
 }
 
-// Register implements login.Registrar. Every try counts as a failed sign-in of its client's address,
-// so that nobody fills the store, or asks for one address after the other whether it is known here.
+// Register implements login.Registrar. Every try counts, also one that succeeds, so that nobody fills
+// the store, or asks for one address after the other whether it is known here.
 func (m *Method) Register(ctx context.Context, r login.Registration) (*session.Identity, error) {
 	if _, open := m.Registration(); !open {
 		return nil, login.ErrNotInvited
@@ -73,7 +73,7 @@ func (m *Method) Register(ctx context.Context, r login.Registration) (*session.I
 	if err := CheckNew(r.Password, newcomer.Name, newcomer.Email, newcomer.DisplayName); err != nil {
 		return nil, err
 	}
-	attempt, err := m.throttle.Admit(ctx, m.limits, m.id+":sign-up", r.ClientIP)
+	attempt, err := m.signUps.Admit(ctx, m.limits, m.id+":sign-up", r.ClientIP)
 	if err != nil {
 		return nil, err
 	}

@@ -696,6 +696,24 @@ func TestAttackRegisterWithoutEnd(t *testing.T) {
 	}
 }
 
+// A class of people who make accounts from one address must not be kept from signing in by that.
+func TestSignUpsDoNotCountAsFailures(t *testing.T) {
+	limits := login.Limits{Failures: 2, Window: time.Hour}
+	users := newUsers(t)
+	m := mustMethod(t, Config{SignUp: &SignUp{}, SignUps: login.NewThrottle(time.Now), Limits: limits}).With(users)
+	for _, name := range []string{"dora", "emil"} {
+		_, err := m.Register(t.Context(), login.Registration{UserName: name, Email: name + "@example.com", Password: "password of " + name, ClientIP: byName("", "").ClientIP})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"dora", "emil", "dora"} {
+		if _, err := m.Authenticate(t.Context(), byName(name, "password of "+name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestSignUpRefuses(t *testing.T) {
 	for name, signUp := range map[string]*SignUp{
 		"domain with an at sign": {Domains: []string{"@example.com"}},
