@@ -1,6 +1,6 @@
 // Package caddymodule makes the gateway a part of Caddy: the app that holds what all sites share,
 // the handler that stands in front of an upstream, the modules that are configured inside the app,
-// and their Caddyfile syntax. It is the only package that knows Caddy.
+// their Caddyfile syntax, and the administration. It is the only package that knows Caddy.
 //
 // The modules are
 //
@@ -9,4 +9,7 @@
 //	multi_session.logins.password       a way to sign in
 //	http.handlers.multi_session         the gate and the portal, a directive in a Caddyfile
 //	http.handlers.multi_session_clean   the gate's first step alone, put into error routes by itself
+//	admin.api.multi_session             the administration, on Caddy's admin endpoint
+//
+// and beside them there is the command `caddy multi-session`, which is the administration for people.
 package caddymodule
