@@ -18,9 +18,11 @@ import (
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/portal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/upstream"
+	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
 func init() {
@@ -86,6 +88,7 @@ type App struct {
 
 	mu       sync.Mutex
 	managed  []string                   // header names of the handlers, besides the presets'
+	rights   []string                   // user names that the handlers' rules let in
 	cleaned  map[*caddyhttp.Server]bool // servers whose error routes begin with a CleanHandler
 	released bool                       // Cleanup ran
 	engine   atomic.Pointer[engine]     // set when the store is open
@@ -93,8 +96,11 @@ type App struct {
 
 // engine is what serves requests once the store is open.
 type engine struct {
+	*database
+	logins  *login.Methods
 	manager *session.Manager
 	portal  *portal.Portal
+	admin   http.Handler
 	managed *upstream.Managed
 	cookies cookie.Options
 	log     *zap.Logger
@@ -114,16 +120,21 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
 	a.log = ctx.Logger()
-	a.setDefaults()
-	if err := a.provisionLogins(ctx); err != nil {
-		return err
-	}
-	opener, err := a.loadStore(ctx)
+	opener, err := a.build(ctx)
 	if err != nil {
 		return err
 	}
 	a.lease = leaseOf(opener)
 	return a.subscribe(ctx)
+}
+
+// build sets the defaults and loads the modules inside.
+func (a *App) build(ctx caddy.Context) (StoreOpener, error) {
+	a.setDefaults()
+	if err := a.provisionLogins(ctx); err != nil {
+		return nil, err
+	}
+	return a.loadStore(ctx)
 }
 
 func (a *App) setDefaults() {
@@ -253,7 +264,7 @@ func (a *App) running() (*engine, error) {
 		return e, nil
 	}
 	if a.released {
-		return nil, errors.New("the configuration was replaced before the store was open")
+		return nil, errReplaced
 	}
 	e, err := a.start()
 	if err != nil {
@@ -263,19 +274,46 @@ func (a *App) running() (*engine, error) {
 	return e, nil
 }
 
+// errReplaced says that another configuration is the running one by now.
+var errReplaced = errors.New("the configuration was replaced before the store was open")
+
+// borrow is running for requests that Caddy does not wait for when it replaces a configuration: the
+// store stays open until release is called. Where the configuration was replaced already, it is
+// errReplaced.
+func (a *App) borrow() (e *engine, release func(), err error) {
+	if e, err = a.running(); err != nil {
+		return nil, nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.released {
+		return nil, nil, errReplaced
+	}
+	another := a.lease.another()
+	return e, func() {
+		if err := another.release(); err != nil {
+			currentLogger("multi_session.store").Error("closing the store", zap.Error(err))
+		}
+	}, nil
+}
+
 func (a *App) start() (*engine, error) {
-	jars, err := a.lease.open()
+	db, err := a.lease.open()
 	if err != nil {
 		return nil, err
 	}
-	manager := session.NewManager(jars, a.logins, a.options, time.Now)
+	logins, err := a.loginsWith(db.users)
+	if err != nil {
+		return nil, err
+	}
+	manager := session.NewManager(db.jars, logins, a.options, time.Now)
 	// What the configurations before have left must be done before this one serves anybody: it may
 	// have an account again whose sessions they were to end.
 	a.endNoted(manager)
 	p, err := portal.New(portal.Config{
 		Prefix:         a.Path,
 		Manager:        manager,
-		Logins:         a.logins,
+		Logins:         logins,
 		TrustedOrigins: a.TrustedOrigins,
 		Log:            a.log,
 	})
@@ -284,12 +322,33 @@ func (a *App) start() (*engine, error) {
 		return nil, err
 	}
 	return &engine{
-		manager: manager,
-		portal:  p,
-		managed: upstream.NewManaged(a.managed...),
-		cookies: cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
-		log:     a.log,
+		database: db,
+		logins:   logins,
+		manager:  manager,
+		portal:   p,
+		admin:    a.administration(db, logins, manager),
+		managed:  upstream.NewManaged(a.managed...),
+		cookies:  cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
+		log:      a.log,
 	}, nil
+}
+
+// loginsWith returns the logins with the users that the gateway keeps itself.
+func (a *App) loginsWith(users *user.Users) (*login.Methods, error) {
+	methods := slices.Clone(a.logins.All())
+	for i, method := range methods {
+		configured, ok := method.(*password.Method)
+		if !ok {
+			continue
+		}
+		with := configured.With(users, a.rights...)
+		for _, u := range with.Shadowed() {
+			a.log.Warn("a stored user cannot sign in: a user of the configuration has the name or e-mail address",
+				zap.String("login", with.ID()), zap.String("user", u.Name), zap.String("id", u.ID))
+		}
+		methods[i] = with
+	}
+	return login.NewMethods(methods...)
 }
 
 // unavailable answers a request that came while the store could not be opened. Start fails for the
@@ -306,6 +365,18 @@ func (a *App) manage(names ...string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.managed = append(a.managed, names...)
+}
+
+// reserve keeps the user names that a policy lets in from people who choose a name: whoever it is
+// meant for may not have an account yet. Handlers call it as they call manage.
+func (a *App) reserve(policy session.Policy) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, rule := range policy {
+		if rule.Kind == session.RequireUser {
+			a.rights = append(a.rights, rule.Values...)
+		}
+	}
 }
 
 // subscribe asks to be told when this configuration is the running one.
@@ -329,7 +400,7 @@ func (h startedHandler) Handle(context.Context, caddy.Event) error {
 	if e == nil {
 		return nil
 	}
-	if err := e.manager.NoteRoster(h.app.ctx, h.app.roster()); err != nil {
+	if err := e.manager.NoteRoster(h.app.ctx, e.roster()); err != nil {
 		h.app.log.Error("noting which accounts there are", zap.Error(err))
 		return nil
 	}
@@ -351,9 +422,9 @@ func (a *App) endNoted(manager *session.Manager) {
 }
 
 // roster is which accounts there are, as far as the methods know.
-func (a *App) roster() session.Roster {
+func (e *engine) roster() session.Roster {
 	roster := make(session.Roster)
-	for _, method := range a.logins.All() {
+	for _, method := range e.logins.All() {
 		var subjects []string
 		if lister, ok := method.(login.Lister); ok {
 			subjects = slices.Clone(lister.Subjects())

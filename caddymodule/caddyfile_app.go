@@ -174,11 +174,16 @@ func (s *BBoltStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //	        groups  <group...>
 //	        claim   <name> <value...>
 //	    }
+//	    sign_up {
+//	        domains    <domain...>
+//	        invitation
+//	        groups     <group...>
+//	    }
 //	    throttle <failures> <window>
 //	    throttle off
 //	}
 //
-// There can be any number of users; a user's block may be left out. A claim with several values is
+// There can be any number of users; the blocks of a user and of sign_up may be left out. A claim with several values is
 // a list of them.
 func (l *PasswordLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	b := &block{Dispenser: d}
@@ -194,6 +199,8 @@ func (l *PasswordLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		switch b.Val() {
 		case "user":
 			err = l.unmarshalUser(b)
+		case "sign_up":
+			err = l.unmarshalSignUp(b)
 		case "throttle":
 			err = l.unmarshalThrottle(b)
 		default:
@@ -268,6 +275,32 @@ func (u *User) unmarshalClaim(b *block) error {
 		list = append(list, value)
 	}
 	u.Claims[name] = list
+	return nil
+}
+
+func (l *PasswordLogin) unmarshalSignUp(b *block) error {
+	if err := b.flag(); err != nil {
+		return err
+	}
+	l.SignUp = new(SignUp)
+	options := &block{Dispenser: b.Dispenser}
+	for nesting := b.Nesting(); b.NextBlock(nesting); {
+		var err error
+		switch b.Val() {
+		case "domains":
+			l.SignUp.Domains, err = options.values()
+		case "invitation":
+			l.SignUp.Invitation = true
+			err = options.flag()
+		case "groups":
+			l.SignUp.Groups, err = options.values()
+		default:
+			err = options.unknown()
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

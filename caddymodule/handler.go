@@ -98,6 +98,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	for _, header := range h.Headers {
 		app.manage(header.Name)
 	}
+	app.reserve(h.Require)
 	return nil
 }
 

@@ -25,21 +25,27 @@ type Login interface {
 // belongs to no configuration: a reload must not give a guesser a new start.
 type Attempts struct {
 	Throttle *login.Throttle
+	SignUps  *login.Throttle
 	Budget   *password.Budget
 }
 
 var attempts = &Attempts{
 	Throttle: login.NewThrottle(time.Now),
+	SignUps:  login.NewThrottle(time.Now),
 	Budget:   password.NewBudget(password.DefaultMemory, password.DefaultPatience),
 }
 
-// PasswordLogin signs in users of the configuration by password.
+// PasswordLogin signs in users by password: those of the configuration, and those that the gateway
+// keeps itself.
 type PasswordLogin struct {
 	// ID is the method's name, which is part of every account's id. Default: password
 	ID string `json:"id,omitempty"`
 
 	// Users are who can sign in.
 	Users []User `json:"users,omitempty"`
+
+	// SignUp lets people make accounts for themselves. Default, where it is absent: nobody can.
+	SignUp *SignUp `json:"sign_up,omitempty"`
 
 	// Throttle limits failures.
 	Throttle *Throttle `json:"throttle,omitempty"`
@@ -69,6 +75,19 @@ type User struct {
 
 	// Claims are further facts, for the rules of sites and for headers.
 	Claims map[string]any `json:"claims,omitempty"`
+}
+
+// SignUp says who can make an account. Without domains and invitation everybody can.
+type SignUp struct {
+	// Domains lets people in whose e-mail address is at one of these. Nobody verifies that it is theirs.
+	Domains []string `json:"domains,omitempty"`
+
+	// Invitation lets people in who have the code of an invitation that an administrator made. With
+	// domains, either will do.
+	Invitation bool `json:"invitation,omitempty"`
+
+	// Groups are what everybody is in who signs up.
+	Groups []string `json:"groups,omitempty"`
 }
 
 // Throttle limits failed attempts, for each client address (each /64 with IPv6); an account may
@@ -115,7 +134,7 @@ func (PasswordLogin) CaddyModule() caddy.ModuleInfo {
 
 // LoginMethod implements Login.
 func (l *PasswordLogin) LoginMethod(attempts *Attempts) (login.Method, error) {
-	config := password.Config{ID: l.ID, Users: make([]password.User, len(l.Users))}
+	config := password.Config{ID: l.ID, Users: make([]password.User, len(l.Users)), SignUps: attempts.SignUps}
 	if config.ID == "" {
 		config.ID = "password"
 	}
@@ -124,6 +143,9 @@ func (l *PasswordLogin) LoginMethod(attempts *Attempts) (login.Method, error) {
 		return nil, fmt.Errorf("login %s: %w", config.ID, err)
 	}
 	config.Limits = limits
+	if l.SignUp != nil {
+		config.SignUp = &password.SignUp{Domains: l.SignUp.Domains, Invitation: l.SignUp.Invitation, Groups: l.SignUp.Groups}
+	}
 	repl := caddy.NewReplacer()
 	for i, user := range l.Users {
 		hash, err := repl.ReplaceOrErr(user.Hash, true, true)

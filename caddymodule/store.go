@@ -1,16 +1,20 @@
 package caddymodule
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/user"
 	"github.com/caddy-multi-session/gateway/storage"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
 )
@@ -45,7 +49,8 @@ type BBoltStore struct {
 	// multi_session.db in Caddy's data directory. Global placeholders are replaced.
 	Path string `json:"path,omitempty"`
 
-	path string
+	path     string
+	readOnly bool // for a look at a file that no server has open
 }
 
 // CaddyModule implements caddy.Module.
@@ -99,7 +104,7 @@ func (s *BBoltStore) Resource() string { return "bbolt:" + s.path }
 
 // OpenStore implements StoreOpener.
 func (s *BBoltStore) OpenStore(log *zap.Logger) (Store, error) {
-	store, err := boltstore.Open(s.path, boltstore.Options{Logger: log})
+	store, err := boltstore.Open(s.path, boltstore.Options{Logger: log, ReadOnly: s.readOnly})
 	if err != nil {
 		return nil, err
 	}
@@ -131,45 +136,70 @@ func leaseOf(opener StoreOpener) *lease {
 	return &lease{resource, value.(*sharedStore)}
 }
 
-func (l *lease) open() (*session.Jars, error) { return l.shared.open() }
+// another takes one more lease of the same store.
+func (l *lease) another() *lease { return leaseOf(l.shared.opener) }
+
+func (l *lease) open() (*database, error) { return l.shared.database() }
 
 func (l *lease) release() error {
 	_, err := resources.Delete(l.resource)
 	return err
 }
 
-// sharedStore is a store and the jars in it, once open.
+// sharedStore is a database, once open.
 type sharedStore struct {
 	opener StoreOpener
 
-	mu    sync.Mutex
-	store Store
-	jars  *session.Jars
+	mu   sync.Mutex
+	open *database
 }
 
-func (s *sharedStore) open() (*session.Jars, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.jars != nil {
-		return s.jars, nil
-	}
-	store, err := s.opener.OpenStore(currentLogger("multi_session.store"))
+// database is an open store and what is in it: the jars of browsers, and the users that the gateway
+// keeps itself.
+type database struct {
+	store Store
+	jars  *session.Jars
+	users *user.Users
+}
+
+func openDatabase(opener StoreOpener) (*database, error) {
+	store, err := opener.OpenStore(currentLogger("multi_session.store"))
 	if err != nil {
 		return nil, err
 	}
-	s.store = store
-	s.jars = session.NewJars(store, store.Exclusive())
-	return s.jars, nil
+	// Users are in memory, which holds only while nobody else writes them.
+	if !store.Exclusive() {
+		return nil, errors.Join(fmt.Errorf("store %s: other processes can write to it, which this release cannot do with", opener.Resource()), store.Close())
+	}
+	users, err := user.Load(context.Background(), store, time.Now)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store %s: %w", opener.Resource(), err), store.Close())
+	}
+	return &database{store, session.NewJars(store, store.Exclusive()), users}, nil
+}
+
+func (s *sharedStore) database() (*database, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open != nil {
+		return s.open, nil
+	}
+	opened, err := openDatabase(s.opener)
+	if err != nil {
+		return nil, err
+	}
+	s.open = opened
+	return opened, nil
 }
 
 // Destruct implements caddy.Destructor.
 func (s *sharedStore) Destruct() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.store == nil {
+	if s.open == nil {
 		return nil
 	}
-	return s.store.Close()
+	return s.open.store.Close()
 }
 
 // Interface guards

@@ -43,12 +43,12 @@ http://localhost:0 {
 `, app, login, handler)
 }
 
-func user(name, rest string) string { return "user " + name + " " + rest + " " + testHash + "\n" }
+func userLine(name, rest string) string { return "user " + name + " " + rest + " " + testHash + "\n" }
 
 // TestValidateRefuses has what the Caddyfile's syntax allows and the gateway does not, with what it
 // says about it.
 func TestValidateRefuses(t *testing.T) {
-	alice := user("alice", "alice@example.com")
+	alice := userLine("alice", "alice@example.com")
 	tests := map[string]struct{ app, login, handler, want string }{
 		"more sessions than a jar holds":  {"max_sessions 51", alice, "", "max_sessions 51: must be from 1 to 50"},
 		"lifetime of less than a second":  {"lifetime 500ms", alice, "", "lifetime 500ms: must be a second at least"},
@@ -71,11 +71,11 @@ func TestValidateRefuses(t *testing.T) {
 		"two logins with passwords":       {"login password other", alice, "", "takes passwords already, and only one login can"},
 		"two logins of one id":            {"login password", alice, "", "login password: the id is used twice"},
 
-		"user twice, in another case": {"", alice + user("Alice", "a@example.com"), "", "another user has it"},
-		"e-mail of two users":         {"", alice + user("bob", "Alice@Example.com"), "", `user "bob"`},
-		"e-mail that is none":         {"", user("alice", "nobody"), "", `user "alice": e-mail "nobody"`},
-		"user name with a colon":      {"", user("a:b", ""), "", `user "a:b"`},
-		"user name like a path":       {"", user("..", ""), "", `user ".."`},
+		"user twice, in another case": {"", alice + userLine("Alice", "a@example.com"), "", "another user has it"},
+		"e-mail of two users":         {"", alice + userLine("bob", "Alice@Example.com"), "", `user "bob"`},
+		"e-mail that is none":         {"", userLine("alice", "nobody"), "", `user "alice": e-mail "nobody"`},
+		"user name with a colon":      {"", userLine("a:b", ""), "", `user "a:b"`},
+		"user name like a path":       {"", userLine("..", ""), "", `user ".."`},
 		"hash of another kind":        {"", "user alice $1$abc$def", "", `user "alice": hash`},
 		"password in place of a hash": {"", "user alice secret", "", `user "alice": hash`},
 		"hash of a missing variable":  {"", "user alice {env.NO_SUCH_VARIABLE}", "", `user "alice": hash`},
@@ -121,7 +121,7 @@ func TestValidateRefusesAnAppWithoutLogin(t *testing.T) {
 }
 
 func TestValidateAccepts(t *testing.T) {
-	alice := user("alice", "alice@example.com")
+	alice := userLine("alice", "alice@example.com")
 	tests := map[string]struct{ app, login, handler string }{
 		"the minimum":             {"", alice, ""},
 		"a login without users":   {"", "", ""},
@@ -156,7 +156,7 @@ func TestValidateNamedRoutes(t *testing.T) {
 		"in the error routes themselves": {"handle_errors 404 {\n\t\trespond no\n\t}\n\thandle_errors {\n\t\tmulti_session\n\t}", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := validate(t, gatedSite("", user("alice", "alice@example.com"), "")+
+			err := validate(t, gatedSite("", userLine("alice", "alice@example.com"), "")+
 				"&(gated) {\n\tmulti_session\n}\nhttp://localhost:1 {\n\t"+test.site+"\n}\n")
 			if test.valid && err != nil {
 				t.Error(err)

@@ -18,7 +18,11 @@ type browser struct {
 	t      testing.TB
 	base   string // origin, without a slash at its end
 	client *http.Client
+	portal string // prefix of the portal there, whose API is held against its description; "" for none
 }
+
+// defaultPrefix is where the portal is unless it is configured to be elsewhere.
+const defaultPrefix = "/.auth"
 
 func newBrowser(t testing.TB, base string) *browser {
 	t.Helper()
@@ -31,7 +35,7 @@ func newBrowser(t testing.TB, base string) *browser {
 		ForceAttemptHTTP2: true,
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &browser{t, base, &http.Client{
+	return &browser{t: t, base: base, portal: defaultPrefix, client: &http.Client{
 		Jar:           jar,
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -59,6 +63,7 @@ func (r reply) code() string {
 	return e.Code
 }
 
+// do sends a request and reads the answer. One of the JSON API must be as its description says.
 func (b *browser) do(request *http.Request) (reply, error) {
 	response, err := b.client.Do(request)
 	if err != nil {
@@ -66,7 +71,11 @@ func (b *browser) do(request *http.Request) (reply, error) {
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	return reply{response, string(body)}, err
+	answer := reply{response, string(body)}
+	if err == nil {
+		b.conforms(request, answer)
+	}
+	return answer, err
 }
 
 func (b *browser) must(request *http.Request) reply {

@@ -301,7 +301,7 @@ func (w *witness) checkDead(handles, cookies int) error {
 		for path, want := range map[string]string{getActivePath: "200 null", listPath: "200 []", "/": "401"} {
 			request := w.request(http.MethodGet, path, nil)
 			request.Header.Set("Cookie", "multi_session="+cookie)
-			answer, err := (&browser{w.t, w.base, bare}).do(request)
+			answer, err := (&browser{t: w.t, base: w.base, client: bare, portal: w.portal}).do(request)
 			if err != nil {
 				return err
 			}

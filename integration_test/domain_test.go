@@ -13,7 +13,9 @@ import (
 )
 
 // at returns the browser at another origin: its cookies and its connections are the same.
-func (b *browser) at(origin string) *browser { return &browser{b.t, origin, b.client} }
+func (b *browser) at(origin string) *browser {
+	return &browser{t: b.t, base: origin, client: b.client, portal: b.portal}
+}
 
 // named returns a browser to which every host name leads to the address.
 func named(t *testing.T, address, origin string) *browser {

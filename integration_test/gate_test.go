@@ -208,6 +208,7 @@ func TestOptionalAndMatched(t *testing.T) {
 		fmt.Sprintf("http://%s {\nmulti_session {\nidentity_headers webauth\nheader X-Who \"{http.auth.user.id}|{http.auth.user.name}|{http.auth.user.email}|{http.auth.user.groups}|{http.auth.user.provider}|{http.auth.user.claim.none}\"\n}\n%s\n}\n", custom, proxy))
 	signIn := func(b *browser) {
 		t.Helper()
+		b.portal = "/_sign/in"
 		if answer := b.post("/_sign/in/sign-in/username", map[string]any{"username": "alice", "password": password("alice")}); answer.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s", answer.Status, answer.body)
 		}

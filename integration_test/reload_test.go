@@ -332,6 +332,9 @@ func TestHundredReloadsUnderLoad(t *testing.T) {
 		v.handles = map[string]string{"alice": v.signIn("alice"), "bob": v.signIn("bob")}
 		v.active = "bob"
 	}
+	for _, v := range visitors {
+		v.browser.portal = "" // from now on it is now here and now there
+	}
 
 	over := make(chan struct{})
 	var wg sync.WaitGroup
@@ -372,6 +375,7 @@ func TestHundredReloadsUnderLoad(t *testing.T) {
 		if v.handles["alice"] == "" {
 			continue
 		}
+		v.browser.portal = defaultPrefix
 		if got := v.accounts(); !slices.Equal(got, []string{"alice", "bob"}) {
 			t.Errorf("visitor %d has the accounts %v after the reloads", i, got)
 		}
@@ -615,9 +619,11 @@ func TestAppRemovedByReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		released(t, database)
+		b.portal = ""
 		if got := b.get(getActivePath).seen(t).URI; got != getActivePath {
 			t.Fatalf("without the gateway the upstream saw %q", got)
 		}
+		b.portal = defaultPrefix
 		if err := g.reload(with); err != nil {
 			t.Fatal(err)
 		}

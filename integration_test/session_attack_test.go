@@ -27,7 +27,7 @@ func (b *browser) as(cookies ...string) string {
 	b.t.Helper()
 	request := b.request(http.MethodGet, "/", nil)
 	request.Header["Cookie"] = cookies
-	bare := &browser{b.t, b.base, &http.Client{Transport: b.client.Transport, CheckRedirect: b.client.CheckRedirect}}
+	bare := &browser{t: b.t, base: b.base, portal: b.portal, client: &http.Client{Transport: b.client.Transport, CheckRedirect: b.client.CheckRedirect}}
 	answer := bare.must(request)
 	if set := answer.Header["Set-Cookie"]; len(set) > 0 {
 		b.t.Errorf("a request with %q was answered with the cookie %q", cookies, set)

@@ -34,7 +34,7 @@ func TestSignOutAgainstSignIn(t *testing.T) {
 		var group sync.WaitGroup
 		for i, r := range requests {
 			group.Go(func() {
-				bare := &browser{b.t, base, &http.Client{Transport: b.client.Transport}}
+				bare := &browser{t: b.t, base: base, portal: b.portal, client: &http.Client{Transport: b.client.Transport}}
 				answer, err := bare.do(r)
 				if err != nil {
 					t.Error(err)

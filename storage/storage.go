@@ -4,11 +4,16 @@
 // instant they expire at and the index terms they can be found by. The package depends on the
 // standard library alone; boltstore is the embedded implementation and storagetest is the
 // suite that every implementation passes.
+//
+// Store is small, and every implementation has all of it. What only some can do is an interface of its
+// own beside it, which callers assert for: Replacer exchanges all that is stored, as to restore a
+// backup, and Checker looks for damage.
 package storage
 
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 )
 
@@ -22,8 +27,12 @@ var (
 	// Nothing was written. The caller reads again and decides anew.
 	ErrConflict = errors.New("record is not at the expected revision")
 
-	// ErrInvalid reports a key, term, value or expiry outside the limits below. Nothing was written.
+	// ErrInvalid reports a key, prefix, term, value or expiry outside the limits below, or a key that
+	// comes twice where it may come once. Nothing was written.
 	ErrInvalid = errors.New("record is not valid")
+
+	// ErrReadOnly reports a write to a store that was opened to be read only. Nothing was written.
+	ErrReadOnly = errors.New("store is read-only")
 
 	// ErrClosed reports that the store was closed.
 	ErrClosed = errors.New("store is closed")
@@ -93,4 +102,38 @@ type Store interface {
 	// result shorter than limit is the end. Limit must be positive. A page shows records as they
 	// were at one instant; records written between two pages may or may not be seen.
 	Find(ctx context.Context, term, after string, limit int) ([]string, error)
+
+	// Walk calls visit with every live record whose key begins with prefix, in ascending byte order
+	// of the keys. All are as they were at one instant, which also decides what has expired. An empty
+	// prefix is every key's; one that is longer than a key, or has a NUL byte, is ErrInvalid. Value
+	// and Terms are the caller's own. An error of visit ends the walk and is returned as it is, as is
+	// ctx's when it ends between two records.
+	//
+	// Visit must not call the store, not even to read, nor wait for anybody who does: the store may
+	// have to make others wait until the walk has ended, who would then wait for themselves. For the
+	// same reason it should be quick. What is slow, as sending to a network is, comes after the walk.
+	Walk(ctx context.Context, prefix string, visit func(Record) error) error
+}
+
+// Replacer is a Store whose content can be exchanged as a whole.
+type Replacer interface {
+	// Replace replaces everything in the store by the records, in one atomic step: readers see all of
+	// the old ones or all of the new. Every record gets a revision that no record had before. Those
+	// that have expired are dropped.
+	//
+	// The records are taken in before anything is written, so that a source that is slow holds nobody
+	// up and may use the store itself; from then on they are in memory. An error that comes from them
+	// is returned as it is. It leaves the store as it was, and so do a record outside the limits
+	// (ErrInvalid), a key that comes twice (ErrInvalid), and ctx when it ends before the work began.
+	//
+	// Whoever keeps records in memory beside the store forgets them after it, also after an error.
+	Replace(ctx context.Context, records iter.Seq2[Record, error]) error
+}
+
+// Checker is a Store that can look for damage.
+type Checker interface {
+	// Check reads everything as it is at one instant and returns an error for each thing that is wrong
+	// with it, joined, or nil. It writes nothing, and the store serves meanwhile. No error quotes a
+	// key, a term or a value. Many may be left out. Ctx's error is among them when it ended too soon.
+	Check(ctx context.Context) error
 }

@@ -45,6 +45,80 @@ type PasswordMethod interface {
 	UserNameLength() (least, most int)
 }
 
+// Registrar is a method at which people sign themselves up.
+type Registrar interface {
+	Method
+
+	// Registration returns what signing up takes, and false where it is turned off.
+	Registration() (Rules, bool)
+
+	// Register makes an account, and returns who it is. Errors are ErrNotInvited, ErrNameTaken,
+	// ErrEmailTaken, *InvalidError, those of a new password, *ThrottledError, or technical.
+	Register(ctx context.Context, r Registration) (*session.Identity, error)
+}
+
+// Rules are what signing up takes.
+type Rules struct {
+	Invitation  bool // an invitation code lets people in
+	OnlyInvited bool // and nothing else does
+}
+
+// MinPassword is the least number of characters of a password that people choose themselves.
+const MinPassword = 8
+
+// The least and the greatest number of characters of a user name that people choose themselves.
+const (
+	MinUserName = 3
+	MaxUserName = 30
+)
+
+// Registration is what somebody typed who signs up, and from where.
+type Registration struct {
+	UserName   string // empty: one is made of the address
+	Email      string
+	Name       string
+	Picture    string
+	Password   string
+	Invitation string // code, or empty
+	ClientIP   netip.Addr
+}
+
+// Keeper is a method that keeps accounts which their owners can change.
+type Keeper interface {
+	Method
+
+	// Keeps reports whether the account's owner can change it here. Else the calls below are
+	// ErrNotKept.
+	Keeps(account session.Account) bool
+
+	// ChangePassword returns who the account is then. With EndSessions, all sessions of the account
+	// that were made before have ended. A wrong current password is ErrBadCredentials; other errors
+	// are those of a new password, ErrNotKept, *ThrottledError, or technical.
+	ChangePassword(ctx context.Context, c PasswordChange) (*session.Identity, error)
+
+	// UpdateProfile changes what is not nil. Errors are ErrNameTaken, *InvalidError, ErrNotKept, or
+	// technical.
+	UpdateProfile(ctx context.Context, account session.Account, p Profile) (*session.Identity, error)
+
+	// EndSessions ends all sessions of the account that were made before.
+	EndSessions(ctx context.Context, account session.Account) error
+}
+
+// PasswordChange is a wish for another password.
+type PasswordChange struct {
+	Account      session.Account
+	Current, New string
+	EndSessions  bool
+	ClientIP     netip.Addr
+}
+
+// Profile is what the owner of an account can change about it. A nil field stays as it is.
+type Profile struct {
+	Name     *string
+	UserName *string
+	Picture  *string // empty: none
+}
+
 // Credentials are what somebody typed, and from where.
 type Credentials struct {
 	Identifier Identifier
@@ -59,17 +133,52 @@ type Identifier struct {
 	Email    string
 }
 
-// MaxEmailBytes is how long an e-mail address can be: what the paths of RFC 5321, section 4.5.3.1.3,
-// have room for.
-const MaxEmailBytes = 254
-
 var (
 	// ErrBadCredentials says that user name and password do not belong together, and not why.
 	ErrBadCredentials = errors.New("bad credentials")
 
+	// ErrDisabled is ErrBadCredentials of somebody who gave the right ones and may not sign in. It is
+	// told apart in the log only.
+	ErrDisabled = fmt.Errorf("account is disabled: %w", ErrBadCredentials)
+
 	// ErrPasswordTooLong says that the password is longer than any that could be right.
 	ErrPasswordTooLong = errors.New("password too long")
+
+	// ErrPasswordTooShort says that a new password is too easily guessed for its length.
+	ErrPasswordTooShort = errors.New("password too short")
+
+	// ErrPasswordCommon says that a new password is one of those that guessers try first.
+	ErrPasswordCommon = errors.New("password is one of the most common")
+
+	// ErrNotInvited says that whoever signs up has neither an address nor an invitation that lets
+	// people in. Which of them would do is not told apart.
+	ErrNotInvited = errors.New("sign-up is not allowed")
+
+	// ErrNameTaken says that a user name is somebody else's, or was.
+	ErrNameTaken = errors.New("user name is taken")
+
+	// ErrEmailTaken says that an e-mail address is somebody else's.
+	ErrEmailTaken = errors.New("e-mail address is taken")
+
+	// ErrNotKept says that the account is looked after elsewhere and cannot be changed here.
+	ErrNotKept = errors.New("account cannot be changed here")
 )
+
+// The fields of an InvalidError.
+const (
+	FieldUserName = "username"
+	FieldEmail    = "email"
+	FieldName     = "name"
+	FieldPicture  = "picture"
+)
+
+// InvalidError says that something could never be part of an account.
+type InvalidError struct {
+	Field string
+	Why   string // a reason that may be told
+}
+
+func (e *InvalidError) Error() string { return e.Field + ": " + e.Why }
 
 // ThrottledError says that an attempt was not made, because there were too many.
 type ThrottledError struct {
@@ -119,6 +228,27 @@ func (m *Methods) Password() (PasswordMethod, bool) {
 		}
 	}
 	return nil, false
+}
+
+// Registrar returns the method at which people can sign themselves up, if there is one.
+func (m *Methods) Registrar() (Registrar, Rules, bool) {
+	for _, method := range m.all {
+		if r, ok := method.(Registrar); ok {
+			if rules, open := r.Registration(); open {
+				return r, rules, true
+			}
+		}
+	}
+	return nil, Rules{}, false
+}
+
+// Keeper returns the method at which the account's owner can change it, if there is one.
+func (m *Methods) Keeper(account session.Account) (Keeper, bool) {
+	k, ok := m.byID[account.Method].(Keeper)
+	if !ok || !k.Keeps(account) {
+		return nil, false
+	}
+	return k, true
 }
 
 // Current implements session.Directory: accounts of a method that is not configured are gone.

@@ -32,6 +32,9 @@ const (
 	eventSwitch  = "switch"
 	eventRevoke  = "revoke"
 	eventSignOut = "sign-out"
+	eventSignUp  = "sign-up"
+	eventChange  = "change-password"
+	eventUpdate  = "update-user"
 	eventRefuse  = "refuse" // the active account may not
 	eventForged  = "cross-origin"
 )
@@ -106,8 +109,34 @@ func (a audit) forged(r *http.Request, v Visitor, err error) {
 		zap.String("path", bounded(r.URL.Path)))
 }
 
-// reason is the cause of a failure in a word. Which limit was reached is for the log only.
+// changed is a change that the owner of the active account made to it.
+func (a audit) changed(r *http.Request, v Visitor, event string, active session.Entry, err error) {
+	if err != nil {
+		a.line(r, v, v.Visit.JarID(), event, "failure", of(active.Session), zap.String("reason", reason(err)))
+		return
+	}
+	a.line(r, v, v.Visit.JarID(), event, "success", of(active.Session))
+}
+
+// signedUp is a new account. The session that it begins with has a line of its own.
+func (a audit) signedUp(r *http.Request, v Visitor, identity *session.Identity) {
+	a.line(r, v, v.Visit.JarID(), eventSignUp, "success",
+		zap.String("account", identity.Account.ID()), zap.String("method", identity.Account.Method))
+}
+
+// ended is sessions of the active account that its owner ended, on whatever device they were.
+func (a audit) ended(r *http.Request, v Visitor, by session.Entry, ended []session.Ended) {
+	for i := range ended {
+		a.line(r, v, ended[i].JarID, eventRevoke, "success", of(&ended[i].Session), zap.String("by", by.ID))
+	}
+}
+
+// reason is the cause of a failure in a word. Which limit was reached, and that somebody may not sign
+// in who knows the password, is for the log only.
 func reason(err error) string {
+	if errors.Is(err, login.ErrDisabled) {
+		return "DISABLED"
+	}
 	var throttled *login.ThrottledError
 	if errors.As(err, &throttled) {
 		return "throttled: " + throttled.Reason

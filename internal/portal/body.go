@@ -116,6 +116,23 @@ func (o *object) optionalText(name string) (text string) {
 	return text
 }
 
+// maybeText returns a member that must be a string where it is there, and nil where it is not.
+func (o *object) maybeText(name string) *string {
+	if _, ok := o.members[name]; !ok {
+		return nil
+	}
+	text := o.optionalText(name)
+	return &text
+}
+
+// nullableText is maybeText, with null for the empty string.
+func (o *object) nullableText(name string) *string {
+	if value, ok := o.members[name]; ok && kindOf(value) == "null" {
+		return new(string)
+	}
+	return o.maybeText(name)
+}
+
 // optionalBool returns a member that must be true or false where it is there.
 func (o *object) optionalBool(name string, absent bool) bool {
 	value := absent

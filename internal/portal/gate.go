@@ -50,8 +50,10 @@ func (p *Portal) Refuse(w http.ResponseWriter, r *http.Request, v Visitor, polic
 
 // Unavailable answers a request when it cannot be found out who makes it, and logs why. It is never
 // answered as if nobody were signed in: the browser would lose its accounts to a passing failure.
+// The request may be one for the portal too.
 func (p *Portal) Unavailable(w http.ResponseWriter, r *http.Request, v Visitor, err error) {
 	secure(w.Header())
+	p.share(w.Header(), r, v)
 	p.logFailure(r, v, err)
 	p.fail(w, r, v, navigation(r), errUnavailable)
 }
@@ -62,8 +64,11 @@ func (p *Portal) Unavailable(w http.ResponseWriter, r *http.Request, v Visitor, 
 //
 // It does not redirect to HTTPS, for it cannot know that there is any; where Caddy manages the
 // certificate it redirects by itself.
+//
+// The request may be one for the portal too.
 func (p *Portal) Insecure(w http.ResponseWriter, r *http.Request, v Visitor) {
 	secure(w.Header())
+	p.share(w.Header(), r, v)
 	p.fail(w, r, v, navigation(r), errInsecure)
 }
 

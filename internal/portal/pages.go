@@ -20,6 +20,19 @@ const (
 	paramSignedOut = "signed_out" // "1": say that it happened. What is said is never taken from an address
 )
 
+// readForm reads what a page's form sends, and where it leads afterwards.
+func (p *Portal) readForm(w http.ResponseWriter, r *http.Request, v Visitor) (url.Values, destination, error) {
+	form, err := readForm(w, r)
+	if err != nil {
+		return nil, destination{}, err
+	}
+	to, ok := p.destination(v, form.Get(paramReturnTo))
+	if !ok {
+		return nil, destination{}, errReturnTo
+	}
+	return form, to, nil
+}
+
 func (p *Portal) home(w http.ResponseWriter, _ *http.Request, _ Visitor) error {
 	redirect(w, p.prefix+"/accounts")
 	return nil
@@ -55,11 +68,13 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 
 func (p *Portal) signInView(v Visitor, to destination, identifier string) page.SignIn {
 	_, password := p.logins.Password()
+	_, _, signUp := p.logins.Registrar()
 	return page.SignIn{
 		Frame:      p.frame(v, to),
 		ReturnTo:   to.text,
 		Identifier: fillIn(identifier),
 		Password:   password,
+		SignUp:     signUp,
 		Signed:     len(v.Visit.Entries()),
 	}
 }
@@ -67,20 +82,16 @@ func (p *Portal) signInView(v Visitor, to destination, identifier string) page.S
 // fillIn is text that the identifier's field may be filled with: what could be an identifier.
 func fillIn(text string) string {
 	text = strings.TrimSpace(text)
-	if len(text) > login.MaxEmailBytes || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+	if len(text) > session.MaxEmailBytes || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 		return ""
 	}
 	return text
 }
 
 func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	form, err := readForm(w, r)
+	form, to, err := p.readForm(w, r, v)
 	if err != nil {
 		return err
-	}
-	to, ok := p.destination(v, form.Get(paramReturnTo))
-	if !ok {
-		return errReturnTo
 	}
 	typed := strings.TrimSpace(form.Get("identifier"))
 	_, err = p.signIn(w, r, v, credentials{identifier: identify(typed), password: form.Get("password"), remember: true})
@@ -140,13 +151,9 @@ func (p *Portal) accountsView(v Visitor, to destination) page.Accounts {
 
 // accountsForm does what one of the chooser's buttons says.
 func (p *Portal) accountsForm(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	form, err := readForm(w, r)
+	form, to, err := p.readForm(w, r, v)
 	if err != nil {
 		return err
-	}
-	to, ok := p.destination(v, form.Get(paramReturnTo))
-	if !ok {
-		return errReturnTo
 	}
 	location, err := p.accountsAction(w, r, v, form.Get("action"), form.Get("session"), to)
 	if errors.Is(err, session.ErrUnknownHandle) {

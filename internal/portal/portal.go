@@ -3,16 +3,19 @@
 //
 // There are two doors, forms and JSON, and one set of functions behind them:
 //
-//	routes.go               which path and method is whose
-//	crossorigin.go          who may change state: the page that a request comes from
-//	body.go                 what a request brings along, bounded and read once
-//	pages.go                the door of the pages: forms in, pages and redirects out
-//	api.go, wire.go         the door of the API: JSON in, JSON out
-//	signin.go, accounts.go  what both doors do
-//	gate.go, navigation.go  requests to an upstream that are not let through
-//	returnto.go, origin.go  where a browser may be sent afterwards
-//	answer.go, problem.go   what every answer has, and what a client is told about an error
-//	audit.go                what an administrator can read up later
+//	routes.go                       which path and method is whose
+//	crossorigin.go                  who may change state: the page that a request comes from
+//	cors.go                         who may read the API's answers: pages of trusted origins
+//	body.go                         what a request brings along, bounded and read once
+//	pages.go, pages_account.go      the door of the pages: forms in, pages and redirects out
+//	api.go, api_account.go, wire.go the door of the API: JSON in, JSON out
+//	openapi.go                      what the API promises, for programs
+//	signin.go, signup.go            what both doors do: who comes in,
+//	accounts.go, account.go         the accounts of the browser, and one account by its owner
+//	gate.go, navigation.go          requests to an upstream that are not let through
+//	returnto.go, origin.go          where a browser may be sent afterwards
+//	answer.go, problem.go           what every answer has, and what a client is told about an error
+//	audit.go, device.go             what can be read up later: by an administrator, by the owner
 package portal
 
 import (

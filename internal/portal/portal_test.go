@@ -21,7 +21,9 @@ import (
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/user"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
 )
 
@@ -31,6 +33,7 @@ type gateway struct {
 	t        *testing.T
 	manager  *session.Manager
 	accounts *accounts
+	users    *user.Users // nil without sign-up
 	clock    *clock
 	log      *observer.ObservedLogs
 	cookies  cookie.Options
@@ -42,6 +45,7 @@ type setup struct {
 	cookieDomain string
 	noPasswords  bool
 	moreMethods  []login.Method
+	signUp       *password.SignUp // with it, users are the stored ones in place of accounts
 }
 
 func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
@@ -63,6 +67,18 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 
 	people := newAccounts()
 	methods := s.moreMethods
+	var users *user.Users
+	if s.signUp != nil {
+		s.noPasswords = true
+		if users, err = user.Load(t.Context(), store, clock.Now); err != nil {
+			t.Fatal(err)
+		}
+		kept, err := password.New(password.Config{ID: "password", SignUp: s.signUp}, login.NewThrottle(clock.Now), password.NewBudget(password.DefaultMemory, password.DefaultPatience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		methods = append(methods, kept.With(users))
+	}
 	if !s.noPasswords {
 		methods = append([]login.Method{people}, methods...)
 	}
@@ -77,7 +93,7 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gateway{portal, t, manager, people, clock, log, cookie.Options{Domain: s.cookieDomain}}
+	return &gateway{portal, t, manager, people, users, clock, log, cookie.Options{Domain: s.cookieDomain}}
 }
 
 type clock struct {

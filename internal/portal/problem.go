@@ -74,6 +74,39 @@ var (
 	errPasswordTooLong  = &problem{status: http.StatusBadRequest, code: "PASSWORD_TOO_LONG", message: "Password too long"}
 	errNoPasswords      = &problem{status: http.StatusBadRequest, code: "EMAIL_PASSWORD_DISABLED", message: "Email and password is not enabled", advice: "Passwords are not taken here."}
 
+	errPasswordTooShort = &problem{status: http.StatusBadRequest, code: "PASSWORD_TOO_SHORT", message: "Password too short", advice: "The password is too short."}
+	errPasswordCommon   = &problem{
+		status: http.StatusBadRequest, code: "PASSWORD_COMPROMISED", message: "The password is one of those that are guessed first",
+		advice: "That password is one of those that are guessed first. Choose another one.",
+	}
+	errInvalidPassword = &problem{status: http.StatusBadRequest, code: "INVALID_PASSWORD", message: "Invalid password", advice: "That is not your current password."}
+
+	errSignUpDisabled = &problem{status: http.StatusBadRequest, code: "EMAIL_PASSWORD_SIGN_UP_DISABLED", message: "Email and password sign up is not enabled"}
+	errNotInvited     = &problem{
+		status: http.StatusForbidden, code: "SIGN_UP_NOT_ALLOWED", message: "Sign-up needs an invitation or an e-mail address of a certain domain",
+		advice: "Neither the e-mail address nor the invitation lets you in here. Ask whoever runs this site for an invitation.",
+	}
+	errEmailTaken = &problem{
+		status: http.StatusUnprocessableEntity, code: "USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL", message: "User already exists. Use another email.",
+		advice: "There is an account with this e-mail address already.",
+	}
+	errNameTaken = &problem{
+		status: http.StatusBadRequest, code: "USERNAME_IS_ALREADY_TAKEN", message: "Username is already taken. Please try another.",
+		advice: "That user name is taken. Choose another one.",
+	}
+
+	// An account of the configuration, or of an identity provider, is changed there.
+	errNoCredential = &problem{status: http.StatusBadRequest, code: "CREDENTIAL_ACCOUNT_NOT_FOUND", message: "Credential account not found", advice: "The password of this account is not kept here."}
+	errNotKept      = &problem{status: http.StatusBadRequest, code: "FAILED_TO_UPDATE_USER", message: "The account is looked after by whoever runs this site", advice: "This account is managed by whoever runs this site."}
+	errNoFields     = &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "No fields to update"}
+	errEmailFixed   = &problem{status: http.StatusBadRequest, code: "EMAIL_CAN_NOT_BE_UPDATED", message: "Email can not be updated"}
+
+	// The page that a form was sent from shows another account than the one that is active now.
+	errOtherAccount = &problem{
+		status: http.StatusConflict, code: "ACCOUNT_CHANGED", message: "Another account is active now",
+		title: "Nothing was changed", advice: "Another account became active since the page was opened. Open it again to see whose it is now.",
+	}
+
 	// A full jar is a state that the user can change and then try again, which is what 409 says and
 	// 403 denies (RFC 9110, sections 15.5.10 and 15.5.4).
 	errFull = &problem{
@@ -103,9 +136,12 @@ const unavailableRetry = 5 * time.Second
 // more, and known is false.
 func disclose(err error) (told *problem, known bool) {
 	var throttled *login.ThrottledError
+	var invalid *login.InvalidError
 	switch {
 	case errors.As(err, &told):
 		return told, true
+	case errors.As(err, &invalid):
+		return invalidField(invalid), true
 	case errors.As(err, &throttled):
 		// Which limit was reached would tell a guesser how to get around it.
 		return &problem{
@@ -117,12 +153,48 @@ func disclose(err error) (told *problem, known bool) {
 		}, true
 	case errors.Is(err, login.ErrPasswordTooLong):
 		return errPasswordTooLong, true
+	case errors.Is(err, login.ErrPasswordTooShort):
+		return errPasswordTooShort, true
+	case errors.Is(err, login.ErrPasswordCommon):
+		return errPasswordCommon, true
+	case errors.Is(err, login.ErrNotInvited):
+		return errNotInvited, true
+	case errors.Is(err, login.ErrEmailTaken):
+		return errEmailTaken, true
+	case errors.Is(err, login.ErrNameTaken):
+		return errNameTaken, true
+	case errors.Is(err, login.ErrNotKept):
+		return errNotKept, true
 	case errors.Is(err, session.ErrFull):
 		return errFull, true
 	case errors.Is(err, session.ErrUnknownHandle):
 		return errSessionToken, true
 	}
 	return errUnavailable, false
+}
+
+// invalidFieldOf is the field that an error is about which could never be part of an account.
+func invalidFieldOf(err error) (string, bool) {
+	var invalid *login.InvalidError
+	if !errors.As(err, &invalid) {
+		return "", false
+	}
+	return invalid.Field, true
+}
+
+// invalidField is the problem with a field that could never be part of an account.
+func invalidField(e *login.InvalidError) *problem {
+	switch e.Field {
+	case login.FieldUserName:
+		told := *errInvalidUsername
+		told.advice = "The user name " + e.Why + "."
+		return &told
+	case login.FieldEmail:
+		return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "[body.email] Invalid email address", advice: "That is not an e-mail address."}
+	case login.FieldPicture:
+		return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "[body.image] " + e.Why, advice: "The picture is " + e.Why + "."}
+	}
+	return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "[body." + e.Field + "] " + e.Why, advice: "The " + e.Field + " " + e.Why + "."}
 }
 
 // roughly is a time to wait in words, rounded up.

@@ -16,7 +16,7 @@ type handler func(w http.ResponseWriter, r *http.Request, v Visitor) error
 // route is what there is at one path. Whatever is asked for by GET is there for HEAD as well.
 type route struct {
 	get, post handler
-	page      bool // errors are pages too
+	page      bool // for people: errors are pages too
 	static    bool // the same for everybody
 	signsIn   bool // its POST is a sign-in, which is worth forging even without cookies
 }
@@ -24,17 +24,27 @@ type route struct {
 // table is every path of the portal, without the prefix.
 func (p *Portal) table() map[string]route {
 	return map[string]route{
-		"":           {get: p.home},
-		"/":          {get: p.home},
+		"":           {get: p.home, page: true},
+		"/":          {get: p.home, page: true},
 		"/sign-in":   {get: p.signInPage, post: p.signInForm, page: true, signsIn: true},
 		"/accounts":  {get: p.accountsPage, post: p.accountsForm, page: true},
+		"/sign-up":   {get: p.signUpPage, post: p.signUpForm, page: true, signsIn: true},
+		"/account":   {get: p.accountPage, post: p.accountForm, page: true},
 		"/style.css": {get: asset(page.Style()), static: true},
 		"/icon.svg":  {get: asset(page.Icon()), static: true},
 
+		"/openapi.json":                       p.description(),
 		"/get-session":                        {get: p.getSession},
 		"/sign-in/email":                      {post: p.signInEmail, signsIn: true},
 		"/sign-in/username":                   {post: p.signInUsername, signsIn: true},
+		"/sign-up/email":                      {post: p.signUpAPI, signsIn: true},
 		"/sign-out":                           {post: p.signOutAPI},
+		"/change-password":                    {post: p.changePasswordAPI},
+		"/update-user":                        {post: p.updateUserAPI},
+		"/list-sessions":                      {get: p.listSessions},
+		"/revoke-session":                     {post: p.revokeSessionAPI},
+		"/revoke-sessions":                    {post: p.revokeSessionsAPI},
+		"/revoke-other-sessions":              {post: p.revokeOtherSessionsAPI},
 		"/multi-session/list-device-sessions": {get: p.listDeviceSessions},
 		"/multi-session/set-active":           {post: p.setActiveAPI},
 		"/multi-session/revoke":               {post: p.revokeAPI},
@@ -56,14 +66,19 @@ func (p *Portal) Static(path string) bool {
 // ServeHTTP answers a request for a path that the portal owns. It answers every such request; what
 // it does not know is 404.
 //
-// OPTIONS is a method like any other that a route does not have: 405. A CORS preflight fails by it,
-// which is what is meant, and Allow tells everybody else what they asked for (RFC 9110, section
-// 9.3.7).
+// OPTIONS is a method like any other that a route does not have: 405, and Allow tells what was asked
+// for (RFC 9110, section 9.3.7). A CORS preflight fails by it, which is what is meant. Only where it
+// asks for a page of a trusted origin, and about the API, is it answered in the affirmative.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visitor) {
 	secure(w.Header())
+	shared := p.share(w.Header(), r, v)
 	route, ok := p.routes[strings.TrimPrefix(r.URL.Path, p.prefix)]
 	if !ok {
 		p.fail(w, r, v, navigation(r), errNotFound)
+		return
+	}
+	if shared && preflight(r) {
+		permit(w, route)
 		return
 	}
 	handle, ok := route.methods()[r.Method]

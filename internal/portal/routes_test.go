@@ -34,6 +34,7 @@ func TestMethods(t *testing.T) {
 		"/accounts":                           both,
 		"/style.css":                          get,
 		"/icon.svg":                           get,
+		"/openapi.json":                       get,
 		"/get-session":                        get,
 		"/sign-in/email":                      post,
 		"/sign-in/username":                   post,

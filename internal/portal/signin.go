@@ -3,6 +3,7 @@ package portal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"unicode"
@@ -26,13 +27,27 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v Visitor, c cre
 	if !ok {
 		return session.Entry{}, errNoPasswords
 	}
-	done, err := p.authenticated(r.Context(), method, v, c, r.UserAgent())
+	identity, err := p.authenticated(r.Context(), method, v, c)
+	if err == nil {
+		var entry session.Entry
+		if entry, err = p.admit(w, r, v, identity, c.remember); err == nil {
+			return entry, nil
+		}
+	}
+	p.audit.signInFailed(r, v, method.ID(), c.identifier, err)
+	return session.Entry{}, err
+}
+
+// admit adds a session of the identity's account to those that the browser has, and gives the browser
+// the jar's new token.
+func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identity *session.Identity, remember bool) (session.Entry, error) {
+	client := session.Client{IP: v.ip(), UserAgent: r.UserAgent(), Transient: !remember}
+	done, err := p.manager.SignIn(r.Context(), v.Token, identity, client)
 	if err != nil {
-		p.audit.signInFailed(r, v, method.ID(), c.identifier, err)
 		return session.Entry{}, err
 	}
 	maxAge := p.manager.Lifetime()
-	if !c.remember {
+	if !remember {
 		maxAge = 0
 	}
 	v.Cookie.Set(w.Header(), done.Token, maxAge)
@@ -40,9 +55,9 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v Visitor, c cre
 	return done.Entry, nil
 }
 
-func (p *Portal) authenticated(ctx context.Context, method login.PasswordMethod, v Visitor, c credentials, userAgent string) (session.SignedIn, error) {
+func (p *Portal) authenticated(ctx context.Context, method login.PasswordMethod, v Visitor, c credentials) (*session.Identity, error) {
 	if err := checkIdentifier(method, c); err != nil {
-		return session.SignedIn{}, err
+		return nil, err
 	}
 	identity, err := method.Authenticate(ctx, login.Credentials{
 		Identifier: c.identifier,
@@ -50,12 +65,9 @@ func (p *Portal) authenticated(ctx context.Context, method login.PasswordMethod,
 		ClientIP:   v.ClientIP,
 	})
 	if errors.Is(err, login.ErrBadCredentials) {
-		return session.SignedIn{}, wrong(c.identifier)
+		return nil, fmt.Errorf("%w: %w", wrong(c.identifier), err) // the second is for the log
 	}
-	if err != nil {
-		return session.SignedIn{}, err
-	}
-	return p.manager.SignIn(ctx, v.Token, identity, session.Client{IP: v.ip(), UserAgent: userAgent})
+	return identity, err
 }
 
 // wrong is the answer to credentials that do not belong together. It does not say which is wrong.
@@ -75,11 +87,15 @@ func checkIdentifier(method login.PasswordMethod, c credentials) error {
 		}
 		return nil
 	}
-	name := c.identifier.UserName
-	if name == "" || c.password == "" {
+	if c.identifier.UserName == "" || c.password == "" {
 		return errWrongUsername
 	}
 	least, most := method.UserNameLength()
+	return checkUserName(c.identifier.UserName, least, most)
+}
+
+// checkUserName refuses what can be nobody's user name.
+func checkUserName(name string, least, most int) error {
 	switch n := utf8.RuneCountInString(name); {
 	case n < least:
 		return errUsernameTooShort
@@ -101,7 +117,7 @@ func notInUserName(c rune) bool {
 // method knows.
 func looksLikeEmail(text string) bool {
 	at := strings.LastIndexByte(text, '@')
-	return at > 0 && at < len(text)-1 && len(text) <= login.MaxEmailBytes && !strings.ContainsFunc(text, notInEmail)
+	return at > 0 && at < len(text)-1 && len(text) <= session.MaxEmailBytes && !strings.ContainsFunc(text, notInEmail)
 }
 
 func notInEmail(c rune) bool {

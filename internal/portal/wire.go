@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"strings"
 	"time"
 
 	"github.com/caddy-multi-session/gateway/internal/session"
@@ -39,6 +40,10 @@ type (
 		Token    string   `json:"token"`
 		User     wireUser `json:"user"`
 	}
+	wireToken struct {
+		Token *string  `json:"token"`
+		User  wireUser `json:"user"`
+	}
 	wireSuccess struct {
 		Success bool `json:"success"`
 	}
@@ -75,7 +80,7 @@ func toWire(e session.Entry) wireEntry {
 			Image:           orNull(e.Identity.Picture),
 			CreatedAt:       firstKnown(e.Identity.CreatedAt, e.Recorded.CreatedAt),
 			UpdatedAt:       firstKnown(e.Identity.UpdatedAt, e.Recorded.UpdatedAt),
-			Username:        e.Identity.UserName,
+			Username:        strings.ToLower(e.Identity.UserName),
 			DisplayUsername: e.Identity.UserName,
 		},
 	}

@@ -10,9 +10,13 @@ import (
 	"time"
 )
 
-// recordVersion is the version of the jar records that this code writes. It reads this one only:
-// a record of a later release is refused, not guessed at.
-const recordVersion = 1
+// recordVersion is the version of the jar records that this code writes. A record of a later release
+// is refused, not guessed at. Version 1 is read too: what it lacks are members that may be absent,
+// Transient of a jar and Epoch of an identity.
+const (
+	recordVersion = 2
+	oldestVersion = 1
+)
 
 // ErrUnreadable reports a stored jar that this release cannot read: damaged, or written by a later
 // release. Whoever names it is signed out, and it is left as it is.
@@ -25,6 +29,7 @@ type (
 		Version   int             `json:"v"`
 		ID        string          `json:"id"`
 		CreatedAt time.Time       `json:"created_at"`
+		Transient bool            `json:"transient,omitempty"`
 		Active    string          `json:"active,omitempty"`
 		Sessions  []sessionRecord `json:"sessions"`
 	}
@@ -45,6 +50,7 @@ func encodeJar(j *Jar) ([]byte, error) {
 		Version:   recordVersion,
 		ID:        j.ID,
 		CreatedAt: j.CreatedAt,
+		Transient: j.Transient,
 		Active:    j.Active,
 		Sessions:  make([]sessionRecord, len(j.Sessions)),
 	}
@@ -67,8 +73,8 @@ func decodeJar(data []byte) (*Jar, error) {
 	if err := json.Unmarshal(data, &version); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
-	if version.V != recordVersion {
-		return nil, fmt.Errorf("%w: version %d, want %d", ErrUnreadable, version.V, recordVersion)
+	if version.V < oldestVersion || version.V > recordVersion {
+		return nil, fmt.Errorf("%w: version %d, want %d to %d", ErrUnreadable, version.V, oldestVersion, recordVersion)
 	}
 	var rec jarRecord
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -80,7 +86,7 @@ func decodeJar(data []byte) (*Jar, error) {
 	if rec.ID == "" {
 		return nil, fmt.Errorf("%w: it has no id", ErrUnreadable)
 	}
-	jar := &Jar{ID: rec.ID, CreatedAt: rec.CreatedAt, Active: rec.Active, Sessions: make([]Session, 0, len(rec.Sessions))}
+	jar := &Jar{ID: rec.ID, CreatedAt: rec.CreatedAt, Transient: rec.Transient, Active: rec.Active, Sessions: make([]Session, 0, len(rec.Sessions))}
 	accounts := make(map[Account]bool, len(rec.Sessions))
 	ids := make(map[string]bool, len(rec.Sessions))
 	for i, s := range rec.Sessions {

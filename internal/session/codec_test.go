@@ -19,6 +19,7 @@ func fullJar() *Jar {
 	return &Jar{
 		ID:        "jar-1",
 		CreatedAt: at,
+		Transient: true,
 		Active:    "handle-2",
 		Sessions: []Session{
 			{
@@ -31,6 +32,7 @@ func fullJar() *Jar {
 						"id":     json.Number("9007199254740993"),
 						"nested": map[string]any{"list": []any{"a", true, nil, json.Number("1.50")}},
 					},
+					Epoch:     3,
 					CreatedAt: at, UpdatedAt: at,
 				},
 				CreatedAt: at, LastUsedAt: at.Add(time.Millisecond), ExpiresAt: at.Add(time.Hour),
@@ -108,11 +110,11 @@ func TestDamagedRecordsAreUnreadable(t *testing.T) {
 		{"cut off", string(good[:len(good)/2])},
 		{"one byte short", string(good[:len(good)-1])},
 		{"data after it", string(good) + "{}"},
-		{"no version", change(`"v":1,`, "")},
-		{"version 0", change(`"v":1,`, `"v":0,`)},
-		{"version of a later release", change(`"v":1,`, `"v":2,`)},
-		{"version is text", change(`"v":1,`, `"v":"1",`)},
-		{"member of a later release", change(`"v":1,`, `"v":1,"new":true,`)},
+		{"no version", change(`"v":2,`, "")},
+		{"version 0", change(`"v":2,`, `"v":0,`)},
+		{"version of a later release", change(`"v":2,`, `"v":3,`)},
+		{"version is text", change(`"v":2,`, `"v":"1",`)},
+		{"member of a later release", change(`"v":2,`, `"v":2,"new":true,`)},
 		{"session member of a later release", change(`"handle":"handle-1"`, `"handle":"handle-1","new":true`)},
 		{"no jar id", change(`"id":"jar-1"`, `"id":""`)},
 		{"no session id", change(`"id":"id-1"`, `"id":""`)},
@@ -120,17 +122,41 @@ func TestDamagedRecordsAreUnreadable(t *testing.T) {
 		{"two of one handle", change(`"handle":"handle-1"`, `"handle":"handle-2"`)},
 		{"two of one id", change(`"id":"id-1"`, `"id":"id-2"`)},
 		{"two of one account", change(`{"method":"google","subject":"10769150350006150715113082367"}`, `{"method":"password","subject":"a:b"}`)},
-		{"no identity", `{"v":1,"id":"x","sessions":[{"id":"a","handle":"b","identity":null}]}`},
+		{"no identity", `{"v":2,"id":"x","sessions":[{"id":"a","handle":"b","identity":null}]}`},
 		{"no account", change(`"method":"google"`, `"method":""`)},
 		{"method with a colon", change(`"method":"google"`, `"method":"goo:gle"`)},
 		{"user name that breaks a header", change(`"user_name":"bob"`, `"user_name":"bob\r\nRemote-User: admin"`)},
 		{"group that is two", change(`"admin"`, `"a,b"`)},
 		{"time that is none", change(`"created_at":"2026`, `"created_at":"x`)},
-		{"sessions are no list", `{"v":1,"id":"x","sessions":{}}`},
+		{"sessions are no list", `{"v":2,"id":"x","sessions":{}}`},
 	} {
 		if jar, err := decodeJar([]byte(c.data)); !errors.Is(err, ErrUnreadable) || jar != nil {
 			t.Errorf("%s: decoded %v, %v; want ErrUnreadable", c.name, jar, err)
 		}
+	}
+}
+
+// TestRecordOfVersion1 reads what the first release wrote, of which nothing may be lost.
+func TestRecordOfVersion1(t *testing.T) {
+	jar := fullJar()
+	jar.Transient = false
+	for i := range jar.Sessions {
+		recorded := *jar.Sessions[i].Recorded
+		recorded.Epoch = 0
+		jar.Sessions[i].Recorded = &recorded
+	}
+	data, err := encodeJar(jar)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, later := range []string{"transient", "epoch"} {
+		if bytes.Contains(data, []byte(later)) {
+			t.Fatalf("the record has the member %s, which the first release does not know", later)
+		}
+	}
+	got, err := decodeJar(bytes.Replace(data, []byte(`"v":2`), []byte(`"v":1`), 1))
+	if err != nil || !reflect.DeepEqual(got, jar) {
+		t.Errorf("decoded %+v, %v\nwant %+v", got, err, jar)
 	}
 }
 
@@ -144,7 +170,7 @@ func TestUnreadableJarIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record.Value = bytes.Replace(record.Value, []byte(`"v":1`), []byte(`"v":2`), 1)
+	record.Value = bytes.Replace(record.Value, []byte(`"v":2`), []byte(`"v":3`), 1)
 	if _, err := w.store.CompareAndSwap(ctx, key, revision, record); err != nil {
 		t.Fatal(err)
 	}
@@ -234,8 +260,8 @@ func FuzzDecodeJar(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(good)
-	f.Add([]byte(`{"v":1,"id":"x","sessions":null}`))
-	f.Add([]byte(`{"v":1,"id":"x","created_at":"0000-01-01T00:00:00+23:59","sessions":[{"id":"a","handle":"b","identity":{"account":{"method":"m","subject":"s"},"user_name":"u","claims":{"n":1e400}}}]}`))
+	f.Add([]byte(`{"v":2,"id":"x","sessions":null}`))
+	f.Add([]byte(`{"v":2,"id":"x","created_at":"0000-01-01T00:00:00+23:59","sessions":[{"id":"a","handle":"b","identity":{"account":{"method":"m","subject":"s"},"user_name":"u","claims":{"n":1e400}}}]}`))
 	f.Add([]byte(`{"v":2}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		jar, err := decodeJar(data)

@@ -10,6 +10,10 @@ import (
 	"unicode/utf8"
 )
 
+// MaxEmailBytes is how long an e-mail address can be: what the paths of RFC 5321, section 4.5.3.1.3,
+// have room for.
+const MaxEmailBytes = 254
+
 // Account is who signed in: a subject as one login method knows it. Two methods never share an
 // account, whatever their e-mail addresses say.
 type Account struct {
@@ -32,6 +36,10 @@ type Identity struct {
 	Picture       string         `json:"picture,omitempty"` // URL
 	Groups        []string       `json:"groups,omitempty"`
 	Claims        map[string]any `json:"claims,omitempty"` // as encoding/json decodes them, long numbers as json.Number
+
+	// Epoch counts how often all sessions of the account were ended at once. Its method holds a
+	// session dead that was made in an earlier one. Methods that do not count leave it zero.
+	Epoch uint64 `json:"epoch,omitempty"`
 
 	// CreatedAt and UpdatedAt are when the method's record of the account was made and last
 	// changed. Where a method does not know, sign-in sets them to its own time.
@@ -102,8 +110,8 @@ const maxTextBytes = 1024
 // MaxSessionsLimit sessions stays within storage.MaxValueBytes.
 const maxIdentityBytes = 16 << 10
 
-// fits refuses an identity that is too large to be stored, or that cannot be.
-func (id *Identity) fits() error {
+// Fits refuses an identity that is too large to be stored, or that cannot be.
+func (id *Identity) Fits() error {
 	stored, err := json.Marshal(id)
 	if err != nil {
 		return err

@@ -12,6 +12,10 @@ type Jar struct {
 	ID        string
 	CreatedAt time.Time
 
+	// Transient says that the browser was asked, at the last sign-in, to forget the jar's token when it
+	// closes.
+	Transient bool
+
 	// Active is the handle of the session that requests are made as. It is empty, or names no
 	// session of the jar, when the active one ended by itself: the browser must then choose.
 	Active string
@@ -36,10 +40,11 @@ type Session struct {
 	UserAgent string // at sign-in, empty where unknown
 }
 
-// Client is who is at the other end of a sign-in, as it is recorded with the session.
+// Client is who is at the other end of a sign-in, as it is recorded with the session and the jar.
 type Client struct {
 	IP        string
 	UserAgent string
+	Transient bool // the browser is to forget the jar's token when it closes
 }
 
 // clone returns a copy whose fields and list of sessions can be changed.

@@ -185,12 +185,43 @@ func (j *Jars) find(ctx context.Context, term string, visit func(Key) error) err
 	}
 }
 
+// all calls visit with the key of every jar, until it returns an error. The keys are those of one
+// instant, and no transaction of the store lasts while visit works.
+func (j *Jars) all(ctx context.Context, visit func(Key) error) error {
+	var keys []Key
+	err := j.store.Walk(ctx, jarPrefix, func(record storage.Record) error {
+		key, err := parseStoreKey(record.Key)
+		keys = append(keys, key)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("walk jars: %w", err)
+	}
+	for _, key := range keys {
+		if err := visit(key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Forget empties the memory, after all of the store was replaced.
+func (j *Jars) Forget() {
+	for i := range j.shards {
+		shard := &j.shards[i]
+		shard.mu.Lock()
+		clear(shard.kept)
+		shard.epoch++
+		shard.mu.Unlock()
+	}
+}
+
 func parseStoreKey(name string) (Key, error) {
 	var key Key
 	text, ok := strings.CutPrefix(name, jarPrefix)
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if !ok || err != nil || len(raw) != len(key) {
-		return Key{}, errors.New("find jars: a record has their term and not their key")
+		return Key{}, errors.New("find jars: a record is not under the key of one")
 	}
 	copy(key[:], raw)
 	return key, nil

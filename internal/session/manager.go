@@ -119,6 +119,11 @@ func (m *Manager) Visit(ctx context.Context, token Token) (Visit, error) {
 	return Visit{manager: m, key: key, jar: jar.Jar, at: m.now()}, nil
 }
 
+// Full reports whether a sign-in of a further account would be ErrFull.
+func (m *Manager) Full(v Visit) bool {
+	return m.options.RejectAtMax && len(v.Entries()) >= m.options.MaxSessions
+}
+
 // Active returns the session that requests are made as. It is false when nobody is signed in, and
 // when the active session ended by itself.
 func (v Visit) Active() (Entry, bool) {
@@ -145,6 +150,9 @@ func (v Visit) Entries() []Entry {
 	}
 	return entries
 }
+
+// Transient reports whether the browser was asked to forget its jar when it closes.
+func (v Visit) Transient() bool { return v.jar != nil && v.jar.Transient }
 
 // JarID is the jar's public id, empty where there is no jar.
 func (v Visit) JarID() string {
@@ -236,7 +244,7 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, c
 	if err := identity.Validate(); err != nil {
 		return SignedIn{}, fmt.Errorf("identity of %s: %w", identity.Account.Method, err)
 	}
-	if err := identity.fits(); err != nil {
+	if err := identity.Fits(); err != nil {
 		return SignedIn{}, fmt.Errorf("identity of %s: %w", identity.Account.Method, err)
 	}
 	next := NewToken()
@@ -257,6 +265,7 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, c
 			done.Evicted = append(done.Evicted, jar.remove(func(s *Session) bool { return s.Handle == oldest })...)
 		}
 		session := m.newSession(identity, client, at)
+		jar.Transient = client.Transient
 		jar.Sessions = append(jar.Sessions, session)
 		jar.Active = session.Handle
 		done.Entry = Entry{Session: &session, Identity: session.Recorded, Active: true}
@@ -404,7 +413,7 @@ func (m *Manager) SignOut(ctx context.Context, token Token) ([]Session, error) {
 		for _, s := range ended {
 			seen[s.Handle] = true
 		}
-		_, err = m.endWhere(ctx, jarTerm(jarID), func(s *Session) bool { return seen[s.Handle] })
+		_, err = m.End(ctx, Selection{Jar: jarID}, func(s *Session) bool { return !seen[s.Handle] })
 	}
 	if errors.Is(err, errNoJar) {
 		err = nil
@@ -413,60 +422,6 @@ func (m *Manager) SignOut(ctx context.Context, token Token) ([]Session, error) {
 		return nil, err
 	}
 	return ended, nil
-}
-
-// EndAccount ends the account's sessions in every jar, as far as they were made before the given
-// time, and returns how many. Nobody takes the place of an active one that ends this way. Where a
-// jar is ErrUnreadable, that is the error after all others are done.
-func (m *Manager) EndAccount(ctx context.Context, account Account, before time.Time) (int, error) {
-	return m.endWhere(ctx, accountTerm(account), func(s *Session) bool {
-		return s.Recorded.Account == account && s.CreatedAt.Before(before)
-	})
-}
-
-// endWhere ends the sessions that gone selects in every jar that carries the term. A sign-in may
-// move a jar, after it was found and before it is changed, to where the search has been already; so
-// it searches until there was nothing left to do.
-func (m *Manager) endWhere(ctx context.Context, term string, gone func(*Session) bool) (int, error) {
-	total := 0
-	missed := make(map[Key]bool) // keys that had no jar any more; moved jars are under new ones
-	var unreadable error
-	for again := true; again; {
-		again, unreadable = false, nil
-		err := m.jars.find(ctx, term, func(key Key) error {
-			var removed, ended int
-			err := m.changeKey(ctx, key, func(jar *Jar, at time.Time) (bool, error) {
-				// Not pruned before: sessions whose account is gone are dead already, and must be
-				// taken out all the same, or they live again with the account.
-				removed, ended = 0, 0
-				for _, s := range jar.remove(gone) {
-					removed++
-					if at.Before(m.options.expiry(&s)) {
-						ended++
-					}
-				}
-				m.prune(jar, at)
-				return removed > 0, nil
-			})
-			switch {
-			case errors.Is(err, errNoJar):
-				again = again || !missed[key]
-				missed[key] = true
-			case errors.Is(err, ErrUnreadable):
-				unreadable = err
-			case err != nil:
-				return err
-			default:
-				again = again || removed > 0
-				total += ended
-			}
-			return nil
-		})
-		if err != nil {
-			return total, err
-		}
-	}
-	return total, unreadable
 }
 
 // recordUse writes down that a session was used. The jar or the session may be gone by now.

@@ -21,6 +21,9 @@ type Roster map[string][]string
 // never had it.
 const rosterKey = "roster"
 
+// rosterVersion is the version of the record, and the only one that is read.
+const rosterVersion = 1
+
 // rosterRecord is its stored form, with the sessions that are still to be ended.
 type rosterRecord struct {
 	Version int      `json:"v"`
@@ -108,9 +111,8 @@ func (m *Manager) EndNoted(ctx context.Context) (int, error) {
 
 func (m *Manager) end(ctx context.Context, e ending) (int, error) {
 	if e.Subjects == nil {
-		return m.endWhere(ctx, methodTerm(e.Method), func(s *Session) bool {
-			return s.Recorded.Account.Method == e.Method && s.CreatedAt.Before(e.Before)
-		})
+		ended, err := m.End(ctx, Selection{Method: e.Method}, notBefore(e.Before))
+		return len(ended), err
 	}
 	total := 0
 	var unreadable error
@@ -195,19 +197,40 @@ func (m *Manager) changeRoster(ctx context.Context, edit func(record *rosterReco
 
 // loadRoster returns the roster's record and its revision, which is zero where there is none.
 func (m *Manager) loadRoster(ctx context.Context) (rosterRecord, storage.Revision, error) {
-	stored := rosterRecord{Version: recordVersion}
 	record, revision, err := m.jars.store.Get(ctx, rosterKey)
 	if errors.Is(err, storage.ErrNotFound) {
-		return stored, 0, nil
+		return rosterRecord{Version: rosterVersion}, 0, nil
 	}
 	if err != nil {
 		return rosterRecord{}, 0, fmt.Errorf("load roster: %w", err)
 	}
-	if err := json.Unmarshal(record.Value, &stored); err != nil {
+	stored, err := decodeRoster(record.Value)
+	if err != nil {
 		return rosterRecord{}, 0, fmt.Errorf("load roster: %w", err)
 	}
-	if stored.Version != recordVersion {
-		return rosterRecord{}, 0, fmt.Errorf("load roster: version %d, want %d", stored.Version, recordVersion)
-	}
 	return stored, revision, nil
+}
+
+func decodeRoster(value []byte) (rosterRecord, error) {
+	var stored rosterRecord
+	if err := json.Unmarshal(value, &stored); err != nil {
+		return rosterRecord{}, err
+	}
+	if stored.Version != rosterVersion {
+		return rosterRecord{}, fmt.Errorf("version %d, want %d", stored.Version, rosterVersion)
+	}
+	return stored, nil
+}
+
+// Roster returns the store's record of the roster, which is to stay where all else is replaced, and
+// false where there is none.
+func (j *Jars) Roster(ctx context.Context) (storage.Record, bool, error) {
+	record, _, err := j.store.Get(ctx, rosterKey)
+	if errors.Is(err, storage.ErrNotFound) {
+		return storage.Record{}, false, nil
+	}
+	if err != nil {
+		return storage.Record{}, false, fmt.Errorf("load roster: %w", err)
+	}
+	return record, true, nil
 }

@@ -432,3 +432,24 @@ func (w *world) unchanged(token Token, was storedJar) {
 		w.Errorf("the stored jar went from revision %d to %d, want no change", was.revision, is.revision)
 	}
 }
+
+func (s *memStore) Walk(ctx context.Context, prefix string, visit func(storage.Record) error) error {
+	var found []storage.Record
+	err := s.do(ctx, call{op: "walk", key: prefix}, func() (storage.Revision, error) {
+		for key, r := range s.records {
+			if _, ok := s.live(key); ok && strings.HasPrefix(key, prefix) {
+				found = append(found, r.Record)
+			}
+		}
+		return 0, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range found {
+		if err := visit(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}

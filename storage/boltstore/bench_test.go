@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -224,4 +225,60 @@ func inChunks(b *testing.B, db *bbolt.DB, n int, put func(t *tables, n int) erro
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkWalk measures a walk over all of ten thousand records.
+func BenchmarkWalk(b *testing.B) {
+	s := replacedStore(b, 10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Walk(b.Context(), "", func(storage.Record) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkReplace measures putting as many records in the place of as many.
+func BenchmarkReplace(b *testing.B) {
+	for _, n := range []int{10_000, 100_000} {
+		b.Run(fmt.Sprintf("records=%d", n), func(b *testing.B) {
+			s := replacedStore(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := s.Replace(b.Context(), benchRecords(n)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkCheck measures a check of ten thousand records that are in order.
+func BenchmarkCheck(b *testing.B) {
+	s := replacedStore(b, 10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Check(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func benchRecords(n int) iter.Seq2[storage.Record, error] {
+	return func(yield func(storage.Record, error) bool) {
+		for i := range n {
+			if !yield(benchRecord(i), nil) {
+				return
+			}
+		}
+	}
+}
+
+func replacedStore(b *testing.B, n int) *Store {
+	b.Helper()
+	s := newStore(b)
+	if err := s.Replace(b.Context(), benchRecords(n)); err != nil {
+		b.Fatal(err)
+	}
+	return s
 }

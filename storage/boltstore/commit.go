@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -18,6 +19,7 @@ type change func(*tables) (storage.Revision, error)
 type write struct {
 	ctx    context.Context
 	change change
+	alone  bool // shares its transaction with no other write
 
 	// claimed is set once: by the committer, which then owes a result, or by the caller, who
 	// then needs none.
@@ -31,18 +33,28 @@ type write struct {
 // submit queues a change and waits until it is on disk. When ctx ends before the committer has
 // taken the change, nothing is written.
 func (s *Store) submit(ctx context.Context, c change) (storage.Revision, error) {
-	if err := ctx.Err(); err != nil {
+	return s.await(&write{ctx: ctx, change: c, done: make(chan struct{})})
+}
+
+// submitAlone is submit for a change that is large: no other is made to wait for the same commit, or
+// is run again because this one failed.
+func (s *Store) submitAlone(ctx context.Context, c change) error {
+	_, err := s.await(&write{ctx: ctx, change: c, alone: true, done: make(chan struct{})})
+	return err
+}
+
+func (s *Store) await(w *write) (storage.Revision, error) {
+	if err := w.ctx.Err(); err != nil {
 		return 0, err
 	}
-	w := &write{ctx: ctx, change: c, done: make(chan struct{})}
 	if err := s.queue.push(w); err != nil {
 		return 0, err
 	}
 	select {
 	case <-w.done:
-	case <-ctx.Done():
+	case <-w.ctx.Done():
 		if w.claimed.CompareAndSwap(false, true) {
-			return 0, ctx.Err()
+			return 0, w.ctx.Err()
 		}
 		<-w.done
 	}
@@ -74,16 +86,26 @@ func (q *queue) push(w *write) error {
 	return nil
 }
 
-// take waits for writes and returns all there are; none once the queue is shut and empty.
+// take waits for writes and returns, in the order they came, those that share the next transaction;
+// none once the queue is shut and empty.
 func (q *queue) take() []*write {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.waiting) == 0 && q.shutWith == nil {
 		q.changed.Wait()
 	}
-	all := q.waiting
-	q.waiting = nil
-	return all
+	n := slices.IndexFunc(q.waiting, func(w *write) bool { return w.alone })
+	switch n {
+	case -1:
+		all := q.waiting
+		q.waiting = nil
+		return all
+	case 0:
+		n = 1
+	}
+	batch := slices.Clone(q.waiting[:n])
+	q.waiting = slices.Delete(q.waiting, 0, n)
+	return batch
 }
 
 // shut makes push return err from now on, unless the queue was shut before.

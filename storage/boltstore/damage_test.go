@@ -211,6 +211,9 @@ func useAll(t *testing.T, s *Store, keys []string) {
 		}
 	}
 	_, _ = s.Find(t.Context(), "shared", "", 1000)
+	_ = s.Walk(t.Context(), "", func(storage.Record) error { return nil })
+	_ = s.Check(t.Context())
+	_ = s.Replace(t.Context(), func(yield func(storage.Record, error) bool) { yield(record("replaced"), nil) })
 	_, _ = s.CompareAndSwap(t.Context(), "new", 0, record("new", "shared"))
 	if _, _, err := s.Get(t.Context(), "new"); errors.Is(err, storage.ErrClosed) {
 		t.Error("the store closed itself")

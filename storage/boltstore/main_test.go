@@ -295,3 +295,21 @@ func errorSays(t testing.TB, err error, parts ...string) {
 		}
 	}
 }
+
+// tellsNoSecret checks that an error quotes nothing with the word secret in it.
+func tellsNoSecret(t testing.TB, err error) {
+	t.Helper()
+	if err != nil && strings.Contains(err.Error(), "secret") {
+		t.Errorf("the error tells a secret: %v", err)
+	}
+}
+
+// pagesOf returns how many pages the database reaches to.
+func pagesOf(t testing.TB, s *Store) (n int) {
+	t.Helper()
+	err := s.file.db.View(func(tx *bbolt.Tx) error { n = int(tx.Size()) / s.file.db.Info().PageSize; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
-	"time"
+	"strconv"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
@@ -28,6 +28,17 @@ const (
 	schema = 1
 )
 
+// mapBytes is how much of the file is mapped into memory at least. When it grows beyond the map,
+// bbolt makes a larger one and waits for the readers first, while nobody can begin to read. With
+// this much, a long walk holds nobody up but in a very large file. It costs address space, not
+// memory; where that is scarce, or Windows would make the file as large as the map, it is zero.
+var mapBytes = func() int {
+	if strconv.IntSize < 64 || runtime.GOOS == "windows" {
+		return 0
+	}
+	return 1 << 30
+}()
+
 // file is an open database file.
 type file struct {
 	db  *bbolt.DB
@@ -35,9 +46,9 @@ type file struct {
 }
 
 // open opens the database at path, after it has made sure that it is one.
-func open(path string, lockTimeout time.Duration, log *zap.Logger) (file, error) {
+func open(path string, opts Options) (file, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !opts.ReadOnly {
 		if err := create(path); err != nil {
 			return file{}, fmt.Errorf("create: %w", err)
 		}
@@ -56,19 +67,22 @@ func open(path string, lockTimeout time.Duration, log *zap.Logger) (file, error)
 	}
 
 	// Only reading can leave a file as it is: bbolt writes to some on opening them for more.
-	probe, err := openBolt(path, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
+	probe, err := openBolt(path, &bbolt.Options{ReadOnly: true, Timeout: opts.LockTimeout})
 	if err != nil {
 		return file{}, err
 	}
-	err = probe.check()
+	if err = probe.check(); err == nil && opts.ReadOnly {
+		return probe, nil
+	}
 	if err := errors.Join(err, probe.close()); err != nil {
 		return file{}, err
 	}
 
 	f, err := openBolt(path, &bbolt.Options{
-		Timeout:      lockTimeout,
-		FreelistType: bbolt.FreelistMapType, // the other one slows down in a large, fragmented file
-		NoStatistics: true,                  // they would cost every read a lock
+		Timeout:         opts.LockTimeout,
+		FreelistType:    bbolt.FreelistMapType, // the other one slows down in a large, fragmented file
+		NoStatistics:    true,                  // they would cost every read a lock
+		InitialMmapSize: mapBytes,
 	})
 	if err != nil {
 		return file{}, err
@@ -77,7 +91,7 @@ func open(path string, lockTimeout time.Duration, log *zap.Logger) (file, error)
 	if err := f.check(); err != nil {
 		return file{}, errors.Join(err, f.close())
 	}
-	f.tighten(log)
+	f.tighten(opts.Logger)
 	return f, nil
 }
 

@@ -2,8 +2,10 @@ package boltstore
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -96,6 +98,16 @@ func decodeEntry(b []byte) (entry, error) {
 	}
 	e.terms = b[headerBytes : len(b)-len(rest)]
 	e.value = rest
+	return e, nil
+}
+
+// decodeNamed is decodeEntry with an error that tells which record it is.
+func decodeNamed[Key string | []byte](key Key, encoded []byte) (entry, error) {
+	e, err := decodeEntry(encoded)
+	if err != nil {
+		// A key may be a secret; its hash tells an operator which record it is all the same.
+		return entry{}, fmt.Errorf("record with key of sha-256 %.8x: %w", sha256.Sum256([]byte(key)), err)
+	}
 	return e, nil
 }
 

@@ -45,6 +45,10 @@ type Options struct {
 	// expired records are absent to callers all the same, but keep their room in the file.
 	SweepInterval time.Duration
 
+	// ReadOnly opens a file that is there already, and writes nothing to it: every write is
+	// storage.ErrReadOnly. Others may read it at the same time, and nobody write.
+	ReadOnly bool
+
 	// Logger hears of what no caller is told: a failed sweep, a file mode that was tightened,
 	// where a panic came from. Nil means silence.
 	Logger *zap.Logger
@@ -92,7 +96,7 @@ var _ storage.Store = (*Store)(nil)
 // error of the call that meets it.
 func Open(path string, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
-	f, err := open(path, opts.LockTimeout, opts.Logger)
+	f, err := open(path, opts)
 	if err != nil {
 		return nil, fmt.Errorf("database %s: %w", path, err)
 	}
@@ -100,6 +104,10 @@ func Open(path string, opts Options) (*Store, error) {
 	sweeping, stop := context.WithCancel(context.Background())
 	s := &Store{file: f, now: opts.Now, log: opts.Logger, queue: newQueue(), stopSweep: stop}
 	s.shutDown = sync.OnceValue(s.shutDownOnce)
+	if opts.ReadOnly {
+		s.queue.shut(storage.ErrReadOnly)
+		return s, nil
+	}
 	s.workers.Go(s.commitQueued)
 	if opts.SweepInterval > 0 {
 		s.workers.Go(func() { s.sweepEvery(sweeping, opts.SweepInterval) })
@@ -239,18 +247,33 @@ func (s *Store) Delete(ctx context.Context, key string, rev storage.Revision) er
 // view runs fn on what was last committed. The memory that fn reads is the file's, and changes
 // or is gone once fn has returned: what it keeps, it copies.
 func (s *Store) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
+	return s.snapshot(ctx, func(tx *bbolt.Tx) error {
+		return s.reading(func() error { return fn(tx) })
+	})
+}
+
+// snapshot is view for an fn that reads in calls of reading, and also does what is not reading.
+func (s *Store) snapshot(ctx context.Context, fn func(*bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if s.closed.Load() {
 		return storage.ErrClosed
 	}
-	err := s.file.db.View(func(tx *bbolt.Tx) error {
-		return contain(func() error { return fn(tx) })
-	})
+	tx, err := s.file.db.Begin(false)
 	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		return storage.ErrClosed
 	}
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	defer tx.Rollback()
+	return fn(tx)
+}
+
+// reading contains what happens in fn, and logs a panic.
+func (s *Store) reading(fn func() error) error {
+	err := contain(fn)
 	s.logPanic(err)
 	return err
 }

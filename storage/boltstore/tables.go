@@ -2,7 +2,6 @@ package boltstore
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -60,9 +59,8 @@ func lookup(records *bbolt.Bucket, key string) (e entry, found bool, err error) 
 	if encoded == nil {
 		return entry{}, false, nil
 	}
-	if e, err = decodeEntry(encoded); err != nil {
-		// A key may be a secret; its hash tells an operator which record it is all the same.
-		return entry{}, false, fmt.Errorf("record with key of sha-256 %.8x: %w", sha256.Sum256([]byte(key)), err)
+	if e, err = decodeNamed(key, encoded); err != nil {
+		return entry{}, false, err
 	}
 	return e, true, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddy-multi-session/gateway/storage"
@@ -90,7 +91,11 @@ func (h *history) step() {
 		h.delete(key, h.revision(key))
 	case n < 80:
 		h.get(h.key())
-	case n < 90:
+	case n < 83:
+		h.walk(h.pick(slices.Concat(historyKeys, []string{"", "a\x01\x01", "\xff\xff"})))
+	case n < 85:
+		h.replace()
+	case n < 92:
 		h.find(h.pick(historyTerms), h.pick(slices.Concat(historyKeys, []string{"", "0", "a\x01\x01"})), 1+h.rand.IntN(len(historyKeys)+1))
 	default:
 		h.clock.Advance(time.Duration(h.rand.IntN(4000)) * time.Millisecond)
@@ -181,6 +186,50 @@ func (h *history) find(term, after string, limit int) {
 	h.findsPage(term, after, limit, want...)
 }
 
+func (h *history) walk(prefix string) {
+	var want []string
+	for _, key := range slices.Sorted(slices.Values(historyKeys)) {
+		if strings.HasPrefix(key, prefix) && h.live(key).revision != 0 {
+			want = append(want, key)
+		}
+	}
+	var got []string
+	for _, r := range h.fixture.walk(prefix) {
+		got = append(got, r.Key)
+		if slices.Contains(want, r.Key) {
+			h.same(r, h.live(r.Key).record)
+		}
+	}
+	if !slices.Equal(got, want) {
+		h.Errorf("Walk(%q) met %q, want %q", prefix, got, want)
+	}
+}
+
+// replace puts random records in the place of all, where the store can, and learns their revisions.
+func (h *history) replace() {
+	replacer, ok := h.store.(storage.Replacer)
+	if !ok {
+		return
+	}
+	var records []storage.Record
+	for _, i := range h.rand.Perm(len(historyKeys))[:h.rand.IntN(len(historyKeys)+1)] {
+		records = append(records, h.randomRecord(historyKeys[i]))
+	}
+	h.expect("Replace", replacer.Replace(h.Context(), sequence(records)), nil)
+	clear(h.stored)
+	for _, r := range records {
+		if !h.clock.Now().Before(r.Expiry) {
+			continue
+		}
+		_, rev, err := h.store.Get(h.Context(), r.Key)
+		if err != nil || slices.Contains(h.given[r.Key], rev) {
+			h.Errorf("after Replace, Get(%q) has revision %d, which must be new, and error %v", r.Key, rev, err)
+		}
+		h.stored[r.Key] = stored{r, rev}
+		h.given[r.Key] = append(h.given[r.Key], rev)
+	}
+}
+
 // compare holds all of the store against all of the model.
 func (h *history) compare() {
 	for _, key := range historyKeys {
@@ -189,4 +238,5 @@ func (h *history) compare() {
 	for _, term := range historyTerms {
 		h.find(term, "", len(historyKeys)+1)
 	}
+	h.walk("")
 }

@@ -32,6 +32,14 @@ var lifecycleTests = []test{
 		f.swapFails(storage.ErrClosed, "a", rev, f.record("a", "w"))
 		f.swapFails(storage.ErrClosed, "b", 0, f.record("b", "v"))
 		f.deleteFails(storage.ErrClosed, "a", rev)
+		if err := f.walkNothing(f.Context()); !errors.Is(err, storage.ErrClosed) {
+			f.Errorf("Walk = %v, want error %q", err, storage.ErrClosed)
+		}
+		if replacer, ok := f.store.(storage.Replacer); ok {
+			if err := replacer.Replace(f.Context(), sequence(nil)); !errors.Is(err, storage.ErrClosed) {
+				f.Errorf("Replace = %v, want error %q", err, storage.ErrClosed)
+			}
+		}
 	}},
 	{"a store can be closed twice", func(f *fixture) {
 		f.close()
@@ -80,6 +88,19 @@ func (f *fixture) doesNothing(ctx context.Context, want error) {
 		f.Errorf("Get = %v, want error %q", err, want)
 	}
 	f.findFails(want, ctx, "t", "", 1)
+	if err := f.walkNothing(ctx); !errors.Is(err, want) {
+		f.Errorf("Walk = %v, want error %q", err, want)
+	}
+	if replacer, ok := f.store.(storage.Replacer); ok {
+		if err := replacer.Replace(ctx, sequence(nil)); !errors.Is(err, want) {
+			f.Errorf("Replace = %v, want error %q", err, want)
+		}
+	}
+	if checker, ok := f.store.(storage.Checker); ok {
+		if err := checker.Check(ctx); !errors.Is(err, want) {
+			f.Errorf("Check = %v, want error %q", err, want)
+		}
+	}
 	for _, err := range []error{
 		f.swapWith(ctx, "a", rev, f.record("a", "w", "u")),
 		f.swapWith(ctx, "a", rev, f.record("b", "w", "u")),
@@ -100,6 +121,14 @@ func (f *fixture) doesNothing(ctx context.Context, want error) {
 func (f *fixture) swapWith(ctx context.Context, key string, rev storage.Revision, next storage.Record) error {
 	_, err := f.store.CompareAndSwap(ctx, key, rev, next)
 	return err
+}
+
+// walkNothing is a walk that must not come to a record.
+func (f *fixture) walkNothing(ctx context.Context) error {
+	return f.store.Walk(ctx, "", func(r storage.Record) error {
+		f.Errorf("walked to %q", r.Key)
+		return nil
+	})
 }
 
 func (f *fixture) close() {

@@ -1,6 +1,6 @@
 // Package storagetest is the suite that every implementation of storage.Store passes: what the
 // interface's comments promise, sentence by sentence, and what concurrent callers and a long
-// random history make of it.
+// random history make of it. A store that is a storage.Replacer, too, is held to that.
 //
 //	func TestStore(t *testing.T) {
 //		storagetest.Run(t, func(t *testing.T, dir string, now func() time.Time) storage.Store {
@@ -45,6 +45,8 @@ func Run(t *testing.T, open Open) {
 		{"Expiry", expiryTests},
 		{"Moves", moveTests},
 		{"Find", findTests},
+		{"Walk", walkTests},
+		{"Replace", replaceTests},
 		{"Limits", limitTests},
 		{"Lifecycle", lifecycleTests},
 		{"Concurrency", concurrencyTests},

@@ -39,8 +39,33 @@ type argon2idHash struct {
 	salt, key []byte
 }
 
-// defaultHash has the parameters of caddy hash-password.
+// defaultHash has the parameters of the hashes that are made here: those of caddy hash-password, so
+// that all users cost the same, and the first of the equivalent choices that OWASP's Password Storage
+// Cheat Sheet lists. One pass over much memory, rather than more passes over less, is what costs a
+// guesser's hardware most in a given time, and one thread leaves the other processors to other people.
 var defaultHash = &argon2idHash{memory: 46 << 10, passes: 1, threads: 1, salt: make([]byte, 16), key: make([]byte, 32)}
+
+// newArgon2id hashes a password with the parameters of defaultHash and a salt of its own.
+func newArgon2id(password []byte) *argon2idHash {
+	h := *defaultHash
+	h.salt = make([]byte, len(defaultHash.salt))
+	rand.Read(h.salt) // never fails: crypto/rand ends the process instead
+	h.key = argon2.IDKey(password, h.salt, h.passes, h.memory, h.threads, uint32(len(defaultHash.key)))
+	return &h
+}
+
+// String is the hash in the form that parseArgon2id reads.
+func (h *argon2idHash) String() string {
+	return fmt.Sprintf("%sv=%d$m=%d,t=%d,p=%d$%s$%s", argon2idPrefix, argon2.Version, h.memory, h.passes, h.threads,
+		strict.EncodeToString(h.salt), strict.EncodeToString(h.key))
+}
+
+// outdated reports whether a hash has other parameters than those that are made now.
+func outdated(h hash) bool {
+	a, ok := h.(*argon2idHash)
+	return !ok || a.memory != defaultHash.memory || a.passes != defaultHash.passes || a.threads != defaultHash.threads ||
+		len(a.salt) != len(defaultHash.salt) || len(a.key) != len(defaultHash.key)
+}
 
 // strict refuses the second spellings that base64 allows.
 var strict = base64.RawStdEncoding.Strict()

@@ -75,6 +75,16 @@ func (b *Budget) matches(ctx context.Context, h hash, password []byte) (bool, er
 	return h.matches(password), nil
 }
 
+// make hashes a password when there is room, with the errors of matches.
+func (b *Budget) make(ctx context.Context, password []byte) (string, error) {
+	weight := b.weight(defaultHash.cost())
+	if err := b.acquire(ctx, weight); err != nil {
+		return "", err
+	}
+	defer b.slots.Release(weight)
+	return newArgon2id(password).String(), nil
+}
+
 // weight is what a hash takes of the budget. Threads beyond the processors take no more.
 func (b *Budget) weight(c cost) int64 {
 	return max(c.memory, b.memory*min(c.threads, b.processors)/b.processors)

@@ -50,3 +50,20 @@ func parseHash(text string) (hash, error) {
 	}
 	return nil, errUnknownHash
 }
+
+// decoyOfScheme returns a hash that costs what those of the scheme cost, which is their text before
+// the salt, and that no password matches.
+func decoyOfScheme(scheme string) (hash, error) {
+	if strings.HasPrefix(scheme, "$2") {
+		h, err := parseBcrypt(scheme + "$" + strings.Repeat(".", bcryptSaltChars+bcryptKeyChars))
+		if err != nil {
+			return nil, err
+		}
+		return h.decoy(), nil
+	}
+	h, err := parseArgon2id(scheme + "$" + strict.EncodeToString(defaultHash.salt) + "$" + strict.EncodeToString(defaultHash.key))
+	if err != nil {
+		return nil, err
+	}
+	return h.decoy(), nil
+}

@@ -1,5 +1,9 @@
-// Package password signs in the users that the configuration names, by the hashes of their
-// passwords.
+// Package password signs in the users that the configuration names and those that the gateway keeps
+// itself, by the hashes of their passwords.
+//
+// Users of the configuration win over stored ones: who has a name or an address of one of them cannot
+// sign in. Their subject is the user name, that of stored users an id that is no name, so the one
+// never becomes the other's account.
 //
 // # What a guesser can find out
 //
@@ -17,19 +21,23 @@
 //
 // # Passwords
 //
-// They are compared byte by byte, as typed. NIST SP 800-63B proposes to normalise Unicode first,
-// but caddy hash-password does not, and only the program that makes a hash can decide that.
+// Those of the configuration's users are compared byte by byte, as typed. NIST SP 800-63B proposes to
+// normalise Unicode first, but caddy hash-password does not, and only the program that makes a hash can
+// decide that. Hashes of stored users are made here, of the normalised password.
 package password
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
 // maxPasswordBytes is longer than any password, and short enough to be hashed for strangers.
@@ -40,40 +48,57 @@ type Config struct {
 	ID     string // of the login method; has no colon
 	Users  []User
 	Limits login.Limits
+	SignUp *SignUp // nil: nobody can sign up
+
+	// SignUps counts who signs up, by the same Limits. It is apart from the throttle of sign-in, so
+	// that a class of people who make accounts from one address do not keep each other from signing
+	// in. Like that it is the process's; nil means the same one.
+	SignUps *login.Throttle
 }
 
-// Method is a login.PasswordMethod and login.Lister. It is not changed once made.
+// Method is a login.PasswordMethod, login.Lister, login.Registrar and login.Keeper. It is not changed
+// once made.
 type Method struct {
 	id         string
 	limits     login.Limits
 	throttle   *login.Throttle
 	budget     *Budget
-	byName     map[string]*user // folded
-	byEmail    map[string]*user // folded
+	signUp     *SignUp
+	signUps    *login.Throttle
+	byName     map[string]*candidate // folded
+	byEmail    map[string]*candidate // folded
 	identities map[string]*session.Identity
 	subjects   []string
 	decoys     decoys
+	nobody     bool // no user is configured, and the decoys are none's
 
 	leastName, mostName int
+
+	stored *stored // nil until With
+}
+
+// stored is the users that the gateway keeps itself, and what was made of them for this method.
+type stored struct {
+	users      *user.Users
+	reserved   map[string]bool // names that nobody can choose, lower case
+	identities sync.Map        // user id to shown
+	decoys     sync.Map        // scheme to hash
 }
 
 var (
 	_ login.PasswordMethod = (*Method)(nil)
 	_ login.Lister         = (*Method)(nil)
+	_ login.Registrar      = (*Method)(nil)
+	_ login.Keeper         = (*Method)(nil)
 )
 
-// user is a User in the form that sign-in needs.
-type user struct {
+// candidate is a user in the form that sign-in needs.
+type candidate struct {
 	identity *session.Identity
 	hash     hash
+	stored   *user.User // nil where the configuration names the user
+	barred   bool       // cannot sign in, whatever the password
 }
-
-// The lengths of names that a form should let through whatever the users are called, so that it
-// does not give away how long the names are.
-const (
-	commonNameLeast = 3
-	commonNameMost  = 30
-)
 
 // New returns the method for a configuration, or an error that names the user and what is wrong
 // with the user, but never a hash. Throttle and budget are those of the process, whatever the
@@ -84,11 +109,13 @@ func New(c Config, throttle *login.Throttle, budget *Budget) (*Method, error) {
 		limits:     c.Limits,
 		throttle:   throttle,
 		budget:     budget,
-		byName:     make(map[string]*user, len(c.Users)),
-		byEmail:    make(map[string]*user, len(c.Users)),
+		signUp:     c.SignUp,
+		signUps:    cmp.Or(c.SignUps, throttle),
+		byName:     make(map[string]*candidate, len(c.Users)),
+		byEmail:    make(map[string]*candidate, len(c.Users)),
 		identities: make(map[string]*session.Identity, len(c.Users)),
-		leastName:  commonNameLeast,
-		mostName:   commonNameMost,
+		leastName:  login.MinUserName,
+		mostName:   login.MaxUserName,
 	}
 	if c.ID == "" || strings.Contains(c.ID, ":") {
 		return nil, fmt.Errorf("login %q: the id must not be empty or have a colon", c.ID)
@@ -96,15 +123,21 @@ func New(c Config, throttle *login.Throttle, budget *Budget) (*Method, error) {
 	if err := c.Limits.Validate(); err != nil {
 		return nil, fmt.Errorf("login %s: %w", c.ID, err)
 	}
+	if c.SignUp != nil {
+		if err := c.SignUp.validate(); err != nil {
+			return nil, fmt.Errorf("login %s: %w", c.ID, err)
+		}
+	}
 	for i := range c.Users {
 		if err := m.add(&c.Users[i]); err != nil {
 			return nil, fmt.Errorf("login %s: user %q: %w", c.ID, c.Users[i].Name, err)
 		}
 	}
+	if err := budget.fits(defaultHash); err != nil {
+		return nil, fmt.Errorf("login %s: a hash as caddy hash-password makes it %w", c.ID, err)
+	}
 	if len(m.decoys) == 0 {
-		if err := budget.fits(defaultHash); err != nil {
-			return nil, fmt.Errorf("login %s: without users, a hash as caddy hash-password makes it %w", c.ID, err)
-		}
+		m.nobody = true
 		m.decoys = decoys{newDecoy("", defaultHash)}
 	}
 	return m, nil
@@ -123,8 +156,8 @@ func (m *Method) add(u *User) error {
 		return fmt.Errorf("hash: %w", err)
 	}
 
-	known := &user{identity: identity, hash: h}
-	name := fold(identity.UserName)
+	known := &candidate{identity: identity, hash: h}
+	name := user.Fold(identity.UserName)
 	if m.byName[name] != nil {
 		return errors.New("name: another user has it")
 	}
@@ -146,18 +179,35 @@ func (m *Method) add(u *User) error {
 // ID implements login.Method.
 func (m *Method) ID() string { return m.id }
 
-// Subjects implements login.Lister. The subjects are the user names, in the configuration's order.
-func (m *Method) Subjects() []string { return slices.Clone(m.subjects) }
+// Subjects implements login.Lister. The subjects are those that the configuration decides about: the
+// user names of its users, in its order, and the ids of the stored users whom these shadow, whose
+// sessions so end when that begins.
+func (m *Method) Subjects() []string {
+	subjects := slices.Clone(m.subjects)
+	for _, u := range m.Shadowed() {
+		subjects = append(subjects, u.ID)
+	}
+	return subjects
+}
 
 // UserNameLength implements login.PasswordMethod: 3 to 30 characters, or more where a user's name
 // needs it.
-func (m *Method) UserNameLength() (least, most int) { return m.leastName, m.mostName }
+func (m *Method) UserNameLength() (least, most int) {
+	least, most = m.leastName, m.mostName
+	if m.stored != nil {
+		shortest, longest := m.stored.users.NameLengths()
+		least, most = min(least, shortest), max(most, longest)
+	}
+	return least, most
+}
 
-// Current implements login.Method. An identity has no times: the configuration does not know since
-// when a user is in it.
+// Current implements login.Method. An identity of the configuration has no times: it does not know
+// since when a user is in it.
 func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
-	identity, ok := m.identities[recorded.Account.Subject]
-	return identity, ok
+	if identity, ok := m.identities[recorded.Account.Subject]; ok {
+		return identity, true
+	}
+	return m.currentStored(recorded)
 }
 
 // Authenticate implements login.PasswordMethod. An error that is not one of login's says that ctx
@@ -181,39 +231,54 @@ func (m *Method) Authenticate(ctx context.Context, c login.Credentials) (*sessio
 	defer attempt.Fail() // unless told otherwise below
 
 	// From here on known and unknown users differ in nothing but what is compared at the end.
-	h := m.decoys.pick(name)
+	h, password := m.decoysNow().pick(name), []byte(c.Password)
 	if known != nil {
 		h = known.hash
 	}
-	matched, err := m.budget.matches(ctx, h, []byte(c.Password))
+	if known == nil || known.stored != nil {
+		password = prepare(c.Password)
+	}
+	matched, err := m.budget.matches(ctx, h, password)
 	if err != nil {
 		attempt.Withdraw()
 		return nil, err
 	}
-	if !matched || known == nil {
+	switch {
+	case !matched || known == nil:
 		return nil, login.ErrBadCredentials
+	case known.barred:
+		return nil, login.ErrDisabled
 	}
 	attempt.Succeed()
+	if known.stored != nil && outdated(known.hash) {
+		m.renewHash(ctx, known.stored, password)
+	}
 	return known.identity, nil
 }
 
 // resolve returns the user that is meant, nil for an unknown one, and the one name that stands for
 // whoever it is. A known user's is what it would be if the user were unknown, so that nothing that
-// is counted by it depends on who is configured.
-func (m *Method) resolve(id login.Identifier) (known *user, name string) {
-	if id.Email != "" && id.UserName == "" {
-		email := fold(id.Email)
+// is counted by it depends on who there is.
+func (m *Method) resolve(id login.Identifier) (known *candidate, name string) {
+	switch {
+	case id.Email != "" && id.UserName != "": // both is nobody: they are never mixed
+		return nil, m.throttleName(id.UserName)
+	case id.Email != "":
+		email := user.Fold(id.Email)
 		if known = m.byEmail[email]; known == nil {
+			known = m.resolveStored("", email)
+		}
+		if known == nil {
 			return nil, m.id + ":e-mail:" + email
 		}
 		return known, m.throttleName(known.identity.UserName)
 	}
-	if id.Email == "" { // both is nobody: they are never mixed
-		known = m.byName[fold(id.UserName)]
+	if known = m.byName[user.Fold(id.UserName)]; known == nil {
+		known = m.resolveStored(id.UserName, "")
 	}
 	return known, m.throttleName(id.UserName)
 }
 
 func (m *Method) throttleName(userName string) string {
-	return m.id + ":name:" + fold(userName)
+	return m.id + ":name:" + user.Fold(userName)
 }

@@ -2,6 +2,8 @@
 // templates and one stylesheet. It knows what a page shows and nothing of why.
 package page
 
+import "time"
+
 // Account is a signed-in account as the pages show it.
 type Account struct {
 	Handle  string // what the forms name it by
@@ -29,9 +31,27 @@ type SignIn struct {
 	ReturnTo   string // carried through the form; empty for the site's root
 	Identifier string // what to fill in for e-mail or user name
 	Password   bool   // a method takes passwords
+	SignUp     bool   // people can make an account for themselves
 	Signed     int    // how many accounts the browser holds already, for the way to the chooser
 	Notice     string // what happened, such as "You were signed out."
 	Problem    string // why the last try failed, read out by screen readers
+}
+
+// SignUp is the page that makes an account. What was typed is filled in again after a problem,
+// except for the password.
+type SignUp struct {
+	Frame
+	ReturnTo       string
+	Name           string
+	UserName       string
+	Email          string
+	Invitation     string // the code, as typed or as the link that was followed has it
+	AskInvitation  bool   // an invitation can be given
+	NeedInvitation bool   // an invitation must be given
+	MinPassword    int    // characters, told before somebody tries fewer; zero tells nothing
+	Signed         int    // how many accounts the browser holds already
+	Problem        string
+	Field          string // the input that the problem is about, by its name in the form; empty for none
 }
 
 // Accounts is the chooser.
@@ -41,6 +61,45 @@ type Accounts struct {
 	Accounts []Account
 	Notice   string
 	Problem  string
+}
+
+// Profile is the page of one account: who it is, its password, and where it is signed in.
+type Profile struct {
+	Frame
+	ReturnTo      string
+	Account       Account
+	Editable      bool   // profile and password can be changed here
+	Name          string // what the form is filled with, as are UserName and Picture
+	UserName      string
+	Email         string
+	Picture       string // an address, or empty
+	EmailVerified bool
+	MinPassword   int       // as in SignUp
+	KeepOthers    bool      // the user wants to stay signed in elsewhere when the password changes
+	Devices       []Device  // in the order to show them
+	Now           time.Time // what the times of Devices are told from
+	Notice        string
+	Problem       string
+	Section       string // where Notice and Problem belong: a Section* constant, or empty for the whole page
+	Field         string // the input that Problem is about, by its name in the form; empty for none
+}
+
+// Sections of the account page. Each is the id of its element too, so that an address can lead there.
+const (
+	SectionProfile  = "profile"
+	SectionPassword = "password"
+	SectionSessions = "sessions"
+)
+
+// Device is a session of the account, on this browser or another.
+type Device struct {
+	ID       string // what the forms name it by
+	Browser  string // such as "Firefox 140"
+	System   string // such as "Windows", or empty
+	IP       string // where it signed in from, or empty
+	SignedIn time.Time
+	LastUsed time.Time
+	Current  bool // it is this browser's
 }
 
 // Refusal is what somebody sees who is signed in as somebody who may not.

@@ -55,6 +55,19 @@ func views(text string) map[string]func(http.ResponseWriter) {
 		"sign-in": func(w http.ResponseWriter) {
 			WriteSignIn(w, http.StatusUnauthorized, SignIn{Frame: frame, ReturnTo: text, Identifier: text, Password: true, Signed: 2, Notice: text, Problem: text})
 		},
+		"sign-up": func(w http.ResponseWriter) {
+			WriteSignUp(w, http.StatusUnprocessableEntity, SignUp{
+				Frame: frame, ReturnTo: text, Name: text, UserName: text, Email: text, Invitation: text,
+				AskInvitation: true, MinPassword: 8, Signed: 2, Problem: text, Field: text,
+			})
+		},
+		"profile": func(w http.ResponseWriter) {
+			device := Device{ID: text, Browser: text, System: text, IP: text}
+			WriteProfile(w, http.StatusOK, Profile{
+				Frame: frame, ReturnTo: text, Account: active(who), Editable: true, Name: text, UserName: text, Email: text, Picture: text,
+				MinPassword: 8, Devices: []Device{device, device}, Notice: text, Problem: text, Section: SectionPassword, Field: text,
+			})
+		},
 		"accounts": func(w http.ResponseWriter) {
 			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, ReturnTo: text, Accounts: []Account{active(who), who}, Notice: text, Problem: text})
 		},
@@ -78,6 +91,21 @@ func TestViewsAreWellFormed(t *testing.T) {
 		},
 		"sign-in without a method": func(w http.ResponseWriter) {
 			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame})
+		},
+		"sign-in with sign-up": func(w http.ResponseWriter) {
+			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true, SignUp: true, Signed: 2})
+		},
+		"sign-up": func(w http.ResponseWriter) {
+			WriteSignUp(w, http.StatusOK, SignUp{Frame: frame})
+		},
+		"sign-up with an invitation": func(w http.ResponseWriter) {
+			WriteSignUp(w, http.StatusOK, SignUp{Frame: frame, NeedInvitation: true, MinPassword: 8, Signed: 1})
+		},
+		"profile": func(w http.ResponseWriter) {
+			WriteProfile(w, http.StatusOK, Profile{Frame: frame, Account: alice, Editable: true, MinPassword: 8, Devices: devices, Now: now})
+		},
+		"profile that is looked after elsewhere": func(w http.ResponseWriter) {
+			WriteProfile(w, http.StatusOK, Profile{Frame: frame, Account: alice})
 		},
 		"chooser": func(w http.ResponseWriter) {
 			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Accounts: []Account{active(alice), admin}})
@@ -174,12 +202,14 @@ func checkStructure(t *testing.T, document *html.Node) {
 		}
 	}
 	for n := range document.Descendants() {
-		if n.DataAtom == atom.Input && attr(n, "type") != "hidden" && !labelled[attr(n, "id")] {
+		if n.DataAtom == atom.Input && attr(n, "type") != "hidden" && !has(n, "hidden") && !labelled[attr(n, "id")] {
 			t.Errorf("input %q has no label", attr(n, "name"))
 		}
-		for _, key := range []string{"aria-describedby", "for"} {
-			if id := attr(n, key); id != "" && !ids[id] {
-				t.Errorf("%s=%q names nothing", key, id)
+		for _, key := range []string{"aria-describedby", "aria-labelledby", "for"} {
+			for _, id := range strings.Fields(attr(n, key)) {
+				if !ids[id] {
+					t.Errorf("%s=%q names nothing", key, id)
+				}
 			}
 		}
 	}
@@ -231,6 +261,16 @@ func TestSignIn(t *testing.T) {
 			t.Error("empty return_to is sent")
 		}
 	})
+	for signUp, want := range map[bool]string{true: "/.auth/sign-up?return_to=%2Fx", false: ""} {
+		t.Run(fmt.Sprint("sign-up ", signUp), func(t *testing.T) {
+			document := draw(t, func(w http.ResponseWriter) {
+				WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true, SignUp: signUp, ReturnTo: "/x"})
+			})
+			if href := attr(named(document, "Create an account"), "href"); href != want {
+				t.Errorf("link %q", href)
+			}
+		})
+	}
 	t.Run("never without its method", func(t *testing.T) {
 		document := draw(t, func(w http.ResponseWriter) { WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Problem: "No."}) })
 		if field(document, "password") != nil {
@@ -292,6 +332,17 @@ func TestAccounts(t *testing.T) {
 			}
 		})
 	}
+	t.Run("manage", func(t *testing.T) {
+		links := 0
+		for n := range document.Descendants() {
+			if n.DataAtom == atom.A && content(n) == "Manage account" {
+				links++
+			}
+		}
+		if href := attr(named(document, "Manage account"), "href"); links != 1 || href != "/.auth/account?return_to=%2Fa+b" {
+			t.Errorf("%d links, the first to %q", links, href)
+		}
+	})
 	t.Run("add", func(t *testing.T) {
 		if href := attr(named(document, "Add another account"), "href"); href != "/.auth/sign-in?return_to=%2Fa+b" {
 			t.Errorf("link %q", href)
@@ -314,6 +365,9 @@ func TestAccounts(t *testing.T) {
 		})
 		if text := content(document); !strings.Contains(text, "No account is active") || strings.Contains(text, "stay signed in") {
 			t.Errorf("page says %q", text)
+		}
+		if named(document, "Manage account") != nil {
+			t.Error("offers to manage an account that is not active")
 		}
 	})
 	t.Run("empty", func(t *testing.T) {
@@ -476,7 +530,8 @@ func press(t *testing.T, button *html.Node) (action string, values url.Values) {
 	}
 	values = url.Values{attr(button, "name"): {attr(button, "value")}}
 	for n := range form.Descendants() {
-		if n.DataAtom == atom.Input {
+		off := attr(n, "type") == "checkbox" && !has(n, "checked")
+		if n.DataAtom == atom.Input && has(n, "name") && !off {
 			values.Add(attr(n, "name"), attr(n, "value"))
 		}
 	}

@@ -30,7 +30,9 @@ func Icon() (body []byte, contentType string) { return icon, "image/svg+xml" }
 
 var (
 	signInPage   = parse("sign-in.html")
+	signUpPage   = parse("sign-up.html")
 	accountsPage = parse("accounts.html")
+	profilePage  = parse("profile.html")
 	refusalPage  = parse("refusal.html")
 	failurePage  = parse("failure.html")
 )
@@ -38,7 +40,7 @@ var (
 // parse joins a page with the layout around it. Every page gets a set of its own, because each
 // defines the same "title" and "main".
 func parse(name string) *template.Template {
-	functions := template.FuncMap{"link": link, "home": home}
+	functions := template.FuncMap{"link": link, "home": home, "stamp": stamp, "moment": moment, "ago": ago}
 	return template.Must(template.New("layout.html").Funcs(functions).
 		ParseFS(templates, "templates/layout.html", "templates/parts.html", "templates/"+name))
 }
@@ -78,6 +80,12 @@ func isInputError(status int) bool {
 	return false
 }
 
+// WriteSignUp answers with the page that makes an account. Its form posts name, username, email,
+// password, where it is asked for invitation, and, unless empty, return_to to <prefix>/sign-up.
+func WriteSignUp(w http.ResponseWriter, status int, v SignUp) {
+	write(w, status, signUpPage, v.Frame, signUpView{v})
+}
+
 // WriteAccounts answers with the chooser. Its forms post action ("switch", "sign-out" or
 // "sign-out-all"), session (a handle, not for "sign-out-all") and, unless empty, return_to to
 // <prefix>/accounts.
@@ -94,6 +102,18 @@ func (v Accounts) AnyActive() bool {
 		}
 	}
 	return false
+}
+
+// WriteProfile answers with the page of an account. Its forms post action and, unless empty,
+// return_to to <prefix>/account, with account, the Handle of Account. By action they post besides:
+//
+//   - "profile": name, username and picture;
+//   - "password": current_password, new_password, and end_others, which is "1" or absent;
+//   - "end": session, a Device's ID;
+//   - "end-others": nothing.
+func WriteProfile(w http.ResponseWriter, status int, v Profile) {
+	v.Account.Active = false // there is no other here
+	write(w, status, profilePage, v.Frame, profileView{v})
 }
 
 // WriteRefusal answers with the refusal. Its forms are the chooser's "switch".

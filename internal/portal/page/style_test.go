@@ -52,6 +52,7 @@ func TestTextContrast(t *testing.T) {
 			{"muted", "hover", text},
 			{"accent", "card", text},
 			{"accent", "tint", text},
+			{"accent", "hover", text},
 			{"on-accent", "accent", text},
 			{"on-accent", "accent-hover", text},
 			{"problem", "problem-tint", text},
@@ -91,7 +92,7 @@ func TestStyleNeedsNothingElse(t *testing.T) {
 	if contentType != "text/css; charset=utf-8" {
 		t.Errorf("content type %q", contentType)
 	}
-	if len(body) > 6<<10 {
+	if len(body) > 8<<10 {
 		t.Errorf("%d bytes", len(body))
 	}
 	for _, not := range []string{"@import", "url(", "@font-face"} {

@@ -1,0 +1,255 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-multi-session/gateway/internal/admin"
+)
+
+// users is the command for users.
+func (c *cli) users() *cobra.Command {
+	return c.group(&cobra.Command{Use: "users", Short: "Lists, creates and changes users"},
+		c.usersList(), c.usersShow(), c.usersCreate(), c.usersUpdate(),
+		c.usersAble("disable", "Ends a user's sessions, and lets the user sign in no more", true),
+		c.usersAble("enable", "Lets a user sign in again who was disabled", false),
+		c.usersPassword(), c.usersDelete(),
+	)
+}
+
+// userCommand is command for one user, who is said by user name, e-mail address or id.
+func (c *cli) userCommand(name, short string, needs access, do func(t *task, path string) error) *cobra.Command {
+	cmd := c.command(name+" <user>", short, cobra.ExactArgs(1), needs, func(t *task) error {
+		switch t.args[0] {
+		case "", ".", "..": // which would be another path
+			return errors.New("no such user")
+		}
+		return do(t, "/users/"+url.PathEscape(t.args[0]))
+	})
+	cmd.ValidArgsFunction = c.completeUsers(1)
+	return cmd
+}
+
+func (c *cli) usersList() *cobra.Command {
+	var search string
+	cmd := c.command("list", "Lists all users, of the configuration and of the database", cobra.NoArgs, looking, func(t *task) error {
+		users, err := t.allUsers(search)
+		if err != nil || t.json {
+			return err
+		}
+		list := newTable(t.stdout(), "USERNAME", "NAME", "E-MAIL", "GROUPS", "STATE", "SOURCE", "CREATED")
+		for _, u := range users {
+			list.row(u.Username, u.Name, u.Email, strings.Join(u.Groups, ","), userState(u), u.Source, moment(u.CreatedAt.Time))
+		}
+		return list.end()
+	})
+	cmd.Flags().StringVar(&search, "search", "", "Only those with this text in user name, name, e-mail address or id")
+	return completedBy(cmd, "search", cobra.NoFileCompletions)
+}
+
+// allUsers returns the users of all pages, and with --json prints them as if they were on one.
+func (t *task) allUsers(search string) ([]admin.User, error) {
+	if err := t.connect(); err != nil {
+		return nil, err
+	}
+	all := struct {
+		Users []json.RawMessage `json:"users"`
+	}{Users: []json.RawMessage{}}
+	var users []admin.User
+	query := make(url.Values)
+	if search != "" {
+		query.Set("search", search)
+	}
+	for {
+		answer, err := t.client.call(t.cmd.Context(), http.MethodGet, "/users", query, nil)
+		if err != nil {
+			return nil, err
+		}
+		var page struct {
+			Users []json.RawMessage `json:"users"`
+			Next  string            `json:"next"`
+		}
+		if err := t.decode(answer, &page); err != nil {
+			return nil, err
+		}
+		for _, raw := range page.Users {
+			var u admin.User
+			if err := t.decode(raw, &u); err != nil {
+				return nil, err
+			}
+			all.Users, users = append(all.Users, raw), append(users, u)
+		}
+		if page.Next == "" {
+			break
+		}
+		query.Set("after", page.Next)
+	}
+	if t.json {
+		return users, json.NewEncoder(t.stdout()).Encode(all)
+	}
+	return users, nil
+}
+
+// userState is what there is to know about whether a user can sign in.
+func userState(u admin.User) string {
+	switch {
+	case u.Disabled:
+		return "disabled"
+	case u.Shadowed:
+		return "shadowed"
+	case !u.Password:
+		return "no password"
+	}
+	return "active"
+}
+
+func (c *cli) usersShow() *cobra.Command {
+	return c.userCommand("show", "Shows a user", looking, func(t *task, path string) error {
+		var u admin.User
+		if show, err := t.call(http.MethodGet, path, nil, nil, &u); !show {
+			return err
+		}
+		email := u.Email
+		if email != "" && !u.EmailVerified {
+			email += " (not verified)"
+		}
+		return details(t.stdout(),
+			"Username", u.Username,
+			"Id", u.ID,
+			"Name", u.Name,
+			"E-mail", email,
+			"Groups", strings.Join(u.Groups, ", "),
+			"Picture", u.Picture,
+			"State", userState(u),
+			"Source", u.Source,
+			"Created", moment(u.CreatedAt.Time),
+			"Changed", moment(u.UpdatedAt.Time),
+		)
+	})
+}
+
+// userFlags are what a user can be given.
+type userFlags struct {
+	email, name, picture string
+	groups               []string
+	unverified           bool
+	hash                 string
+}
+
+func (f *userFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.email, "email", "", "E-mail address")
+	cmd.Flags().BoolVar(&f.unverified, "email-unverified", false, "Nobody has made sure that the address is the user's")
+	cmd.Flags().StringVar(&f.name, "name", "", "Display name")
+	cmd.Flags().StringVar(&f.picture, "picture", "", "URL of a picture")
+	cmd.Flags().StringSliceVar(&f.groups, "groups", nil, "Groups, with commas between them; all there are to be")
+	for _, flag := range []string{"email", "name", "picture", "groups"} {
+		completedBy(cmd, flag, cobra.NoFileCompletions)
+	}
+}
+
+func (f *userFlags) change(t *task) admin.UserChange {
+	change := admin.UserChange{
+		Email:   flagged(t, "email", f.email),
+		Name:    flagged(t, "name", f.name),
+		Picture: flagged(t, "picture", f.picture),
+	}
+	if t.cmd.Flags().Changed("groups") {
+		groups := append([]string{}, f.groups...) // none is a list, too
+		change.Groups = &groups
+	}
+	if t.cmd.Flags().Changed("email-unverified") {
+		verified := !f.unverified
+		change.EmailVerified = &verified
+	}
+	return change
+}
+
+func (c *cli) usersCreate() *cobra.Command {
+	var flags userFlags
+	var disabled, none bool
+	cmd := c.command("create <username>", "Creates a user, and asks for the password", cobra.ExactArgs(1), creating, func(t *task) error {
+		wanted := admin.NewUser{UserChange: flags.change(t), PasswordHash: flagged(t, "password-hash", flags.hash)}
+		wanted.Username = &t.args[0]
+		wanted.Disabled = flagged(t, "disabled", disabled)
+		if wanted.PasswordHash == nil && !none {
+			typed, err := t.terminal().password(harmless(t.args[0]))
+			if err != nil {
+				return err
+			}
+			wanted.Password = &typed
+		}
+		var u admin.User
+		if show, err := t.call(http.MethodPost, "/users", nil, wanted, &u); !show {
+			return err
+		}
+		return t.say("Created user %s with the id %s.", harmless(u.Username), harmless(u.ID))
+	})
+	flags.register(cmd)
+	cmd.Flags().BoolVar(&disabled, "disabled", false, "The user cannot sign in until enabled")
+	cmd.Flags().BoolVar(&none, "no-password", false, "No password is the user's, until one is set")
+	cmd.Flags().StringVar(&flags.hash, "password-hash", "", "Hash of the password, as caddy hash-password prints it, instead of the password")
+	cmd.MarkFlagsMutuallyExclusive("no-password", "password-hash")
+	return completedBy(cmd, "password-hash", cobra.NoFileCompletions)
+}
+
+func (c *cli) usersUpdate() *cobra.Command {
+	var flags userFlags
+	var username string
+	cmd := c.userCommand("update", "Changes what is given about a user", changing, func(t *task, path string) error {
+		wanted := flags.change(t)
+		wanted.Username = flagged(t, "username", username)
+		return t.updateUser(path, wanted, "Changed")
+	})
+	flags.register(cmd)
+	cmd.Flags().StringVar(&username, "username", "", "User name; the one before is not given to others by sign-up")
+	return completedBy(cmd, "username", cobra.NoFileCompletions)
+}
+
+func (c *cli) usersAble(name, short string, disabled bool) *cobra.Command {
+	done := map[bool]string{true: "Disabled", false: "Enabled"}[disabled]
+	return c.userCommand(name, short, changing, func(t *task, path string) error {
+		return t.updateUser(path, admin.UserChange{Disabled: &disabled}, done)
+	})
+}
+
+func (t *task) updateUser(path string, wanted admin.UserChange, done string) error {
+	var u admin.User
+	if show, err := t.call(http.MethodPatch, path, nil, wanted, &u); !show {
+		return err
+	}
+	return t.say("%s user %s.", done, harmless(u.Username))
+}
+
+func (c *cli) usersPassword() *cobra.Command {
+	var hash string
+	var keep bool
+	cmd := c.userCommand("password", "Sets a user's password, and ends the sessions", changing, func(t *task, path string) error {
+		wanted := admin.PasswordChange{PasswordHash: flagged(t, "password-hash", hash), KeepSessions: keep}
+		if wanted.PasswordHash == nil {
+			typed, err := t.terminal().password(harmless(t.args[0]))
+			if err != nil {
+				return err
+			}
+			wanted.Password = &typed
+		}
+		return t.ended(http.MethodPut, path+"/password", nil, wanted, fmt.Sprintf("Set the password of %s", harmless(t.args[0])))
+	})
+	cmd.Flags().StringVar(&hash, "password-hash", "", "Hash of the password, as caddy hash-password prints it, instead of the password")
+	cmd.Flags().BoolVar(&keep, "keep-sessions", false, "Leave the user's sessions as they are")
+	return completedBy(cmd, "password-hash", cobra.NoFileCompletions)
+}
+
+func (c *cli) usersDelete() *cobra.Command {
+	return c.confirmed(c.userCommand("delete", "Deletes a user, and ends the sessions", changing, func(t *task, path string) error {
+		if err := t.confirm("Delete user %s for ever?", harmless(t.args[0])); err != nil {
+			return err
+		}
+		return t.ended(http.MethodDelete, path, nil, nil, fmt.Sprintf("Deleted user %s", harmless(t.args[0])))
+	}))
+}

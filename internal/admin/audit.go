@@ -1,0 +1,54 @@
+package admin
+
+import (
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/user"
+)
+
+// audit writes a line for each thing that was changed, and for each backup that was handed out: it
+// has everybody's hashes. No line has a password, a hash or a code.
+type audit struct{ log *zap.Logger }
+
+// The values of the field "action".
+const (
+	actionCreateUser  = "create-user"
+	actionUpdateUser  = "update-user"
+	actionDeleteUser  = "delete-user"
+	actionSetPassword = "set-password"
+	actionEndSession  = "end-session"
+	actionInvite      = "create-invitation"
+	actionWithdraw    = "delete-invitation"
+	actionBackup      = "backup"
+	actionRestore     = "restore"
+)
+
+// auditEvent is the value of the field "event".
+const auditEvent = "admin"
+
+func (a audit) line(r *http.Request, action string, fields ...zap.Field) {
+	a.log.Info(auditEvent, append([]zap.Field{
+		zap.String("event", auditEvent),
+		zap.String("outcome", "success"),
+		zap.String("action", action),
+		zap.String("remote", r.RemoteAddr),
+	}, fields...)...)
+}
+
+func (a audit) user(r *http.Request, action string, u *user.User, fields ...zap.Field) {
+	a.line(r, action, append([]zap.Field{zap.String("user", u.ID), zap.String("user_name", u.Name)}, fields...)...)
+}
+
+func (a audit) ended(r *http.Request, ended []session.Ended) {
+	for i := range ended {
+		e := &ended[i]
+		a.line(r, actionEndSession,
+			zap.String("account", e.Recorded.Account.ID()),
+			zap.String("method", e.Recorded.Account.Method),
+			zap.String("session", e.ID),
+			zap.String("jar", e.JarID))
+	}
+}

@@ -1,0 +1,195 @@
+package admin
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// maxListed bounds the parameter limit of a list of sessions.
+const maxListed = 100_000
+
+func (s *server) listSessions(w http.ResponseWriter, r *http.Request, q query) error {
+	limit, err := q.number("limit", 0, maxListed)
+	if err != nil {
+		return err
+	}
+	delete(q, "limit")
+	selected, err := s.selection(q)
+	if err != nil {
+		return err
+	}
+	if len(q) == 0 {
+		selected.Everybody = true
+	}
+	found := newest{limit: limit, sessions: make(map[string]Session)}
+	err = s.Manager.EachSession(r.Context(), selected, func(f session.Found) { found.add(toWire(f)) })
+	answer := SessionList{}
+	if answer.Warning, err = s.warning(err); err != nil {
+		return err
+	}
+	answer.Sessions, answer.More = found.list()
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+func (s *server) endSessions(w http.ResponseWriter, r *http.Request, q query) error {
+	everybody, all := q["everybody"]
+	switch {
+	case len(q) == 0:
+		return invalid("no query parameter says which sessions; everybody=true means all")
+	case all && everybody != "true":
+		return invalid("query parameter %q: can be true only", "everybody")
+	case all && len(q) > 1:
+		return invalid("query parameter %q goes with no other", "everybody")
+	}
+	delete(q, "everybody")
+	selected, err := s.selection(q)
+	if err != nil {
+		return err
+	}
+	selected.Everybody = all
+	return s.end(w, r, selected)
+}
+
+func (s *server) endSession(w http.ResponseWriter, r *http.Request, _ query) error {
+	id := r.PathValue("id")
+	if !validID(id) {
+		return errNoSession
+	}
+	ended, err := s.Manager.End(r.Context(), session.Selection{Session: id}, nil)
+	s.audit.ended(r, ended)
+	if err != nil {
+		return err
+	}
+	if len(ended) == 0 {
+		return errNoSession
+	}
+	return writeJSON(w, http.StatusOK, SessionsEnded{SessionsEnded: len(ended)})
+}
+
+func (s *server) end(w http.ResponseWriter, r *http.Request, selected session.Selection) error {
+	ended, err := s.Manager.End(r.Context(), selected, nil)
+	s.audit.ended(r, ended) // also those that were ended before it failed
+	answer := SessionsEnded{SessionsEnded: len(ended)}
+	if answer.Warning, err = s.warning(err); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+// warning turns the error that some jars cannot be read into a warning: nobody is signed in by them,
+// and one of them must not hide all others.
+func (s *server) warning(err error) (string, error) {
+	if !errors.Is(err, session.ErrUnreadable) {
+		return "", err
+	}
+	s.Log.Warn("jars that cannot be read", zap.Error(err))
+	return err.Error(), nil
+}
+
+// selection reads which sessions are meant. A parameter without a value is refused: it could be that
+// of a script whose variable is not set.
+func (s *server) selection(q query) (session.Selection, error) {
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if q[name] == "" {
+			return session.Selection{}, invalid("query parameter %q is empty", name)
+		}
+	}
+	selected := session.Selection{Session: q["session"], Jar: q["jar"], Method: q["method"]}
+	switch {
+	case selected.Session != "" && !validID(selected.Session):
+		return session.Selection{}, invalid("query parameter %q is no id", "session")
+	case selected.Jar != "" && !validID(selected.Jar):
+		return session.Selection{}, invalid("query parameter %q is no id", "jar")
+	}
+	text, ok := q["user"]
+	if !ok {
+		return selected, nil
+	}
+	account, err := s.accountOf(text)
+	selected.Account = account
+	return selected, err
+}
+
+// accountOf returns the account that is meant by an account id, or by a user's id, name or address,
+// which have no colon.
+func (s *server) accountOf(text string) (session.Account, error) {
+	if method, subject, ok := strings.Cut(text, ":"); ok {
+		if method == "" || subject == "" {
+			return session.Account{}, invalid("query parameter %q: %q is no account id", "user", bounded(text))
+		}
+		return session.Account{Method: method, Subject: subject}, nil
+	}
+	configured, stored, err := s.find(text)
+	switch {
+	case err != nil:
+		return session.Account{}, err
+	case configured != nil:
+		return configured.Account, nil
+	case s.Passwords == nil:
+		return session.Account{}, failure(http.StatusConflict, "no password login is configured, so the user has no sessions")
+	}
+	return s.account(stored), nil
+}
+
+// maxIDBytes is longer than any id.
+const maxIDBytes = 64
+
+// validID reports whether a text could be the id of a session or a jar.
+func validID(text string) bool {
+	return len(text) <= maxIDBytes && !strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' })
+}
+
+// newest collects sessions, and keeps those that were signed in last where there is a limit.
+type newest struct {
+	limit    int // zero for none
+	sessions map[string]Session
+	more     bool
+}
+
+func (n *newest) add(s Session) {
+	n.sessions[s.ID] = s
+	if n.limit > 0 && len(n.sessions) > 2*n.limit { // rarely, for it sorts
+		n.list()
+	}
+}
+
+// list returns the sessions in order, and whether there were more.
+func (n *newest) list() (sessions []Session, more bool) {
+	all := slices.AppendSeq(make([]Session, 0, len(n.sessions)), maps.Values(n.sessions))
+	slices.SortFunc(all, func(a, b Session) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt.Time), cmp.Compare(a.ID, b.ID))
+	})
+	if n.limit > 0 && len(all) > n.limit {
+		for _, s := range all[n.limit:] {
+			delete(n.sessions, s.ID)
+		}
+		all = all[:n.limit]
+		n.more = true
+	}
+	return all, n.more
+}
+
+func toWire(f session.Found) Session {
+	return Session{
+		ID:         f.ID,
+		Jar:        f.JarID,
+		Account:    f.Identity.Account.ID(),
+		User:       f.Identity.UserName,
+		Name:       f.Identity.Name,
+		Method:     f.Identity.Account.Method,
+		Active:     f.Active,
+		IP:         f.IP,
+		UserAgent:  f.UserAgent,
+		CreatedAt:  Time{f.CreatedAt},
+		LastUsedAt: Time{f.LastUsedAt},
+		ExpiresAt:  Time{f.ExpiresAt},
+	}
+}

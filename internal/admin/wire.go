@@ -1,0 +1,149 @@
+package admin
+
+import "time"
+
+// The values of User.Source.
+const (
+	SourceStore         = "store"
+	SourceConfiguration = "configuration" // cannot be changed here
+)
+
+// The shapes of requests and answers. What a request leaves out is nil or empty.
+type (
+	// User is somebody who can sign in by password.
+	User struct {
+		ID            string   `json:"id"`
+		Username      string   `json:"username"`
+		Email         string   `json:"email"`
+		EmailVerified bool     `json:"email_verified"`
+		Name          string   `json:"name"`
+		Picture       string   `json:"picture"`
+		Groups        []string `json:"groups"`
+		Disabled      bool     `json:"disabled"`
+		Password      bool     `json:"password"` // whether there is one
+		Source        string   `json:"source"`
+		Shadowed      bool     `json:"shadowed"` // a user of the configuration has the name or the address
+		CreatedAt     Time     `json:"created_at,omitzero"`
+		UpdatedAt     Time     `json:"updated_at,omitzero"`
+	}
+
+	// UserList is one page. Next, where there is more, is the after of the next one.
+	UserList struct {
+		Users []User `json:"users"`
+		Next  string `json:"next,omitempty"`
+	}
+
+	// UserChange is what is to be other about a user. What is nil stays.
+	UserChange struct {
+		Username      *string   `json:"username,omitempty"`
+		Email         *string   `json:"email,omitempty"`
+		EmailVerified *bool     `json:"email_verified,omitempty"`
+		Name          *string   `json:"name,omitempty"`
+		Picture       *string   `json:"picture,omitempty"`
+		Groups        *[]string `json:"groups,omitempty"`
+		Disabled      *bool     `json:"disabled,omitempty"`
+	}
+
+	// NewUser is a user to be made, with one of password and hash or none.
+	NewUser struct {
+		UserChange
+		Password     *string `json:"password,omitempty"`
+		PasswordHash *string `json:"password_hash,omitempty"`
+	}
+
+	// PasswordChange is another password, or the hash of one.
+	PasswordChange struct {
+		Password     *string `json:"password,omitempty"`
+		PasswordHash *string `json:"password_hash,omitempty"`
+		KeepSessions bool    `json:"keep_sessions,omitempty"`
+	}
+
+	// Session is a live one, without what its browser knows it by.
+	Session struct {
+		ID         string `json:"id"`
+		Jar        string `json:"jar"`
+		Account    string `json:"account"` // method:subject
+		User       string `json:"user"`    // user name
+		Name       string `json:"name"`
+		Method     string `json:"method"`
+		Active     bool   `json:"active"`
+		IP         string `json:"ip"`
+		UserAgent  string `json:"user_agent"`
+		CreatedAt  Time   `json:"created_at"`
+		LastUsedAt Time   `json:"last_used_at"`
+		ExpiresAt  Time   `json:"expires_at"`
+	}
+
+	// SessionList has the sessions that were signed in last first. More says that a limit left some
+	// out, and Warning that some jars could not be read.
+	SessionList struct {
+		Sessions []Session `json:"sessions"`
+		More     bool      `json:"more,omitempty"`
+		Warning  string    `json:"warning,omitempty"`
+	}
+
+	// SessionsEnded is how many live sessions were taken out of their jars. Warning says that some
+	// could not be; where a user was changed they are dead all the same.
+	SessionsEnded struct {
+		SessionsEnded int    `json:"sessions_ended"`
+		Warning       string `json:"warning,omitempty"`
+	}
+
+	// Invitation lets people sign up.
+	Invitation struct {
+		ID        string   `json:"id"`
+		Email     string   `json:"email"`
+		Groups    []string `json:"groups"`
+		Uses      int      `json:"uses"`
+		CreatedAt Time     `json:"created_at"`
+		ExpiresAt Time     `json:"expires_at"`
+	}
+
+	// InvitationList has the newest first.
+	InvitationList struct {
+		Invitations []Invitation `json:"invitations"`
+	}
+
+	// NewInvitation is an invitation to be made.
+	NewInvitation struct {
+		Email     string   `json:"email,omitempty"`
+		Groups    []string `json:"groups,omitempty"`
+		Uses      *int     `json:"uses,omitempty"`       // default: 1
+		ExpiresIn *string  `json:"expires_in,omitempty"` // such as 12h or 7d, which is the default
+	}
+
+	// Invited is an invitation that was made. Its code is told this once.
+	Invited struct {
+		Invitation
+		Code string `json:"code"`
+		Path string `json:"path"` // of the page to sign up at
+	}
+
+	// Restored is what a backup had.
+	Restored struct {
+		Users       int `json:"users"`
+		Invitations int `json:"invitations"`
+	}
+
+	// Checked is what was found to be in order.
+	Checked struct {
+		OK       bool `json:"ok"`
+		Users    int  `json:"users"`
+		Sessions int  `json:"sessions"` // dead ones that are still stored among them
+		Jars     int  `json:"jars"`
+	}
+
+	// Error is every answer that is not a success. Problems are those that a check found.
+	Error struct {
+		Error    string   `json:"error"`
+		Problems []string `json:"problems,omitempty"`
+	}
+)
+
+// Time is a time as all answers have it: UTC, to the millisecond.
+type Time struct{ time.Time }
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return t.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
+}

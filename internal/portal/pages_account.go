@@ -1,0 +1,272 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/portal/page"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// Parameters of the addresses and forms of the pages here.
+const (
+	paramInvitation = "invitation"
+	paramDone       = "done" // what was done just now, a key of notices. What is said is never taken from an address
+)
+
+func (p *Portal) signUpPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	_, rules, open := p.logins.Registrar()
+	if !open {
+		return errNotFound
+	}
+	query := r.URL.Query()
+	to, ok := p.destination(v, query.Get(paramReturnTo))
+	if !ok {
+		return errReturnTo
+	}
+	view := p.signUpView(v, to, rules)
+	view.Invitation = fillIn(query.Get(paramInvitation))
+	page.WriteSignUp(w, http.StatusOK, view)
+	return nil
+}
+
+func (p *Portal) signUpView(v Visitor, to destination, rules login.Rules) page.SignUp {
+	return page.SignUp{
+		Frame:          p.frame(v, to),
+		ReturnTo:       to.text,
+		AskInvitation:  rules.Invitation,
+		NeedInvitation: rules.OnlyInvited,
+		MinPassword:    login.MinPassword,
+		Signed:         len(v.Visit.Entries()),
+	}
+}
+
+func (p *Portal) signUpForm(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	_, rules, open := p.logins.Registrar()
+	if !open {
+		return errNotFound
+	}
+	form, to, err := p.readForm(w, r, v)
+	if err != nil {
+		return err
+	}
+	registration := login.Registration{
+		Name:       strings.TrimSpace(form.Get("name")),
+		UserName:   strings.TrimSpace(form.Get("username")),
+		Email:      strings.TrimSpace(form.Get("email")),
+		Password:   form.Get("password"),
+		Invitation: strings.TrimSpace(form.Get("invitation")),
+	}
+	_, err = p.signUp(w, r, v, registration, true)
+	if err == nil {
+		redirect(w, to.location())
+		return nil
+	}
+	view := p.signUpView(v, to, rules)
+	view.Name, view.UserName, view.Email = registration.Name, registration.UserName, registration.Email
+	view.Invitation = registration.Invitation
+	status := p.explain(w, r, v, err, &view.Problem, &view.Field)
+	page.WriteSignUp(w, status, view)
+	return nil
+}
+
+// explain is what a page of a form says about an error, beside which field where it is about one, and
+// the page's status.
+func (p *Portal) explain(w http.ResponseWriter, r *http.Request, v Visitor, err error, says, field *string) (status int) {
+	told, known := disclose(err)
+	if !known {
+		p.logFailure(r, v, err)
+	}
+	retryLater(w, told)
+	*says, *field = told.explain(), fieldOf(err, told)
+	return told.status
+}
+
+// fieldOf is the field of the sign-up page that a problem is about, or none. The account page has the
+// same names but for the password's.
+func fieldOf(err error, told *problem) string {
+	if field, ok := invalidFieldOf(err); ok {
+		return field
+	}
+	switch told.code {
+	case errUsernameTooShort.code, errUsernameTooLong.code, errInvalidUsername.code, errNameTaken.code:
+		return "username"
+	case errEmailTaken.code:
+		return "email"
+	case errPasswordTooShort.code, errPasswordTooLong.code, errPasswordCommon.code:
+		return "password"
+	case errNotInvited.code:
+		return "invitation"
+	}
+	return ""
+}
+
+// notices are what the account page says after something was done, and where.
+var notices = map[string]struct{ section, says string }{
+	doneProfile:  {page.SectionProfile, "Your profile is saved."},
+	donePassword: {page.SectionPassword, "Your password is changed."},
+	doneEnd:      {page.SectionSessions, "The session has ended."},
+	doneOthers:   {page.SectionSessions, "You are signed out everywhere else."},
+}
+
+const (
+	doneProfile  = "profile"
+	donePassword = "password"
+	doneEnd      = "end"
+	doneOthers   = "end-others"
+)
+
+// accountPage shows the active account to its owner.
+func (p *Portal) accountPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	active, ok := v.Visit.Active()
+	if !ok {
+		p.Challenge(w, r, v)
+		return nil
+	}
+	v.Visit.Used(active)
+	query := r.URL.Query()
+	to, ok := p.destination(v, query.Get(paramReturnTo))
+	if !ok {
+		return errReturnTo
+	}
+	view, err := p.accountView(r, v, active, to)
+	if err != nil {
+		return err
+	}
+	done := notices[query.Get(paramDone)]
+	view.Section, view.Notice = done.section, done.says
+	page.WriteProfile(w, http.StatusOK, view)
+	return nil
+}
+
+func (p *Portal) accountView(r *http.Request, v Visitor, active session.Entry, to destination) (page.Profile, error) {
+	found, err := p.devices(r, v, active)
+	if err != nil {
+		return page.Profile{}, err
+	}
+	_, kept := p.logins.Keeper(active.Identity.Account)
+	view := page.Profile{
+		Frame:         p.frame(v, to),
+		ReturnTo:      to.text,
+		Account:       p.account(active),
+		Editable:      kept,
+		Name:          active.Identity.Name,
+		UserName:      active.Identity.UserName,
+		Email:         active.Identity.Email,
+		Picture:       active.Identity.Picture,
+		EmailVerified: active.Identity.EmailVerified,
+		MinPassword:   login.MinPassword,
+		Now:           time.Now(),
+	}
+	for _, f := range found {
+		browser, system := device(f.UserAgent)
+		shown := page.Device{
+			ID: f.ID, Browser: browser, System: system, IP: f.IP,
+			SignedIn: f.CreatedAt, LastUsed: f.LastUsedAt, Current: f.ID == active.ID,
+		}
+		if shown.Current {
+			view.Devices = append([]page.Device{shown}, view.Devices...)
+			continue
+		}
+		view.Devices = append(view.Devices, shown)
+	}
+	return view, nil
+}
+
+// accountForm does what one of the account page's buttons says, to the account that the page showed: a
+// form of a page that shows another account than the active one changes nothing.
+func (p *Portal) accountForm(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	form, to, err := p.readForm(w, r, v)
+	if err != nil {
+		return err
+	}
+	active, ok := v.Visit.Active()
+	if !ok || active.Handle != form.Get("account") {
+		return errOtherAccount
+	}
+	v.Visit.Used(active)
+	switch form.Get("action") {
+	case "profile":
+		return p.profileForm(w, r, v, active, form, to)
+	case "password":
+		return p.passwordForm(w, r, v, active, form, to)
+	case "end":
+		return p.endForm(w, r, v, active, form.Get("session"), to)
+	case "end-others":
+		if err := p.endOthers(r, v, active); err != nil {
+			return err
+		}
+		redirect(w, p.accountDone(doneOthers, to))
+		return nil
+	}
+	return errBadForm
+}
+
+// accountDone is the address of the account page after something was done.
+func (p *Portal) accountDone(done string, to destination) string {
+	return p.address("/account", to, url.Values{paramDone: {done}}) + "#" + notices[done].section
+}
+
+func (p *Portal) profileForm(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, form url.Values, to destination) error {
+	given := func(field string) *string {
+		text := strings.TrimSpace(form.Get(field))
+		return &text
+	}
+	profile := login.Profile{Name: given("name"), UserName: given("username"), Picture: given("picture")}
+	_, err := p.updateProfile(r, v, active, profile)
+	if err == nil {
+		redirect(w, p.accountDone(doneProfile, to))
+		return nil
+	}
+	view, viewErr := p.accountView(r, v, active, to)
+	if viewErr != nil {
+		return viewErr
+	}
+	view.Section = page.SectionProfile
+	view.Name, view.UserName, view.Picture = *profile.Name, *profile.UserName, *profile.Picture
+	status := p.explain(w, r, v, err, &view.Problem, &view.Field)
+	page.WriteProfile(w, status, view)
+	return nil
+}
+
+func (p *Portal) passwordForm(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, form url.Values, to destination) error {
+	endOthers := form.Get("end_others") == "1"
+	_, err := p.changePassword(w, r, v, active, form.Get("current_password"), form.Get("new_password"), endOthers)
+	if err == nil {
+		redirect(w, p.accountDone(donePassword, to))
+		return nil
+	}
+	view, viewErr := p.accountView(r, v, active, to)
+	if viewErr != nil {
+		return viewErr
+	}
+	view.Section, view.KeepOthers = page.SectionPassword, !endOthers
+	status := p.explain(w, r, v, err, &view.Problem, &view.Field)
+	switch {
+	case view.Field == "password":
+		view.Field = "new_password"
+	case view.Problem == errInvalidPassword.explain():
+		view.Field = "current_password"
+	}
+	page.WriteProfile(w, status, view)
+	return nil
+}
+
+// endForm ends a session of the account. That of this browser is signed out as in the chooser.
+func (p *Portal) endForm(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, id string, to destination) error {
+	if id == active.ID {
+		location, err := p.accountsAction(w, r, v, "sign-out", active.Handle, to)
+		if err == nil {
+			redirect(w, location)
+		}
+		return err
+	}
+	if err := p.endSession(w, r, v, active, id); err != nil {
+		return err
+	}
+	redirect(w, p.accountDone(doneEnd, to))
+	return nil
+}

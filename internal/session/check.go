@@ -1,0 +1,45 @@
+package session
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/caddy-multi-session/gateway/storage"
+)
+
+// Check reads every jar and the roster as the store has them, tells report of those that are not as
+// they should be, and returns how many jars and sessions there are, dead ones among them. An error is
+// the store's.
+func (j *Jars) Check(ctx context.Context, report func(problem string)) (jars, sessions int, err error) {
+	ids := make(map[string]bool)
+	err = j.store.Walk(ctx, jarPrefix, func(record storage.Record) error {
+		jars++
+		jar, err := decodeJar(record.Value)
+		if _, keyErr := parseStoreKey(record.Key); err == nil {
+			err = keyErr
+		}
+		switch {
+		case err != nil:
+			report(fmt.Sprintf("%s: %v", record.Key, err))
+			return nil
+		case ids[jar.ID]:
+			report(fmt.Sprintf("jar %s: another one has its id", jar.ID))
+		}
+		ids[jar.ID] = true
+		sessions += len(jar.Sessions)
+		return nil
+	})
+	if err != nil {
+		return jars, sessions, fmt.Errorf("walk jars: %w", err)
+	}
+	record, known, err := j.Roster(ctx)
+	if err != nil {
+		return jars, sessions, err
+	}
+	if known {
+		if _, err := decodeRoster(record.Value); err != nil {
+			report(fmt.Sprintf("roster: %v", err))
+		}
+	}
+	return jars, sessions, nil
+}
