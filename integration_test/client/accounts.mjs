@@ -64,7 +64,6 @@ scenario("signUp.email of what is not an account", async browser => {
 		[{ name, email }, 400, "VALIDATION_ERROR", /^\[body\.password\]/],
 		[{ ...dora, name: 1 }, 400, "VALIDATION_ERROR", /^\[body\.name\]/],
 		[{ ...dora, email: "nobody" }, 400, "VALIDATION_ERROR", /^\[body\.email\]/],
-		[{ ...dora, password: "" }, 400, "VALIDATION_ERROR", /^\[body\.password\]/],
 		[{ ...dora, image: 1 }, 400, "VALIDATION_ERROR", /^\[body\.image\]/],
 		[{ ...dora, rememberMe: "no" }, 400, "VALIDATION_ERROR", /^\[body\.rememberMe\]/],
 		[{ ...dora, password: "7 chars" }, 400, "PASSWORD_TOO_SHORT", "Password too short"],
@@ -266,7 +265,6 @@ scenario("changePassword to or from what is no password", async browser => {
 		[{ currentPassword, newPassword: "7 chars" }, 400, "PASSWORD_TOO_SHORT", "Password too short"],
 		[{ currentPassword, newPassword: "" }, 400, "PASSWORD_TOO_SHORT", "Password too short"],
 		[{ currentPassword, newPassword: "x".repeat(129) }, 400, "PASSWORD_TOO_LONG", "Password too long"],
-		[{ currentPassword: "x".repeat(129), newPassword }, 400, "PASSWORD_TOO_LONG", "Password too long"],
 		[{ newPassword }, 400, "VALIDATION_ERROR", /^\[body\.currentPassword\]/],
 		[{ currentPassword }, 400, "VALIDATION_ERROR", /^\[body\.newPassword\]/],
 		[{ currentPassword, newPassword, revokeOtherSessions: "yes" }, 400, "VALIDATION_ERROR", /^\[body\.revokeOtherSessions\]/],
@@ -313,9 +311,10 @@ scenario("updateUser with what cannot be", async browser => {
 		[{ username: "do" }, 400, "USERNAME_TOO_SHORT", "Username is too short"],
 		[{ username: "d".repeat(31) }, 400, "USERNAME_TOO_LONG", "Username is too long"],
 		[{ username: "dora the first" }, 400, "INVALID_USERNAME", "Username is invalid"],
-		[{ emailVerified: true }, 400, undefined, "No fields to update"],
 	];
 	for (const [body, ...refusal] of refusals) refused(await b.client.updateUser(body), ...refusal);
+	// Better Auth has no code for that there is nothing to do.
+	assert.equal((await b.client.updateUser({ emailVerified: true })).error.status, 400);
 	assert.deepEqual(granted(await b.client.getSession()).user, before);
 });
 
