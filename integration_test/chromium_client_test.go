@@ -46,6 +46,13 @@ func TestChromiumAccountMenu(t *testing.T) {
 	m.await("heading", "Hello, Alice Example")
 
 	m.press("Alice Example")
+	m.follow("link", "Manage account")
+	m.at(origin + "/.auth/account")
+	m.says("Alice Example")
+
+	m.open(origin + "/?page=2")
+	m.await("heading", "Hello, Alice Example")
+	m.press("Alice Example")
 	m.follow("link", "Add another account")
 	m.signIn(http.StatusOK, "bob", password("bob"))
 	m.at(origin + "/?page=2")
@@ -58,9 +65,6 @@ func TestChromiumAccountMenu(t *testing.T) {
 	m.await("button", "Switch to Alice Example alice@example.com")
 	m.find("button", "Sign out Bob Example")
 	m.find("button", "Sign out Alice Example")
-	if to := m.attribute(m.find("link", "Manage account"), "href"); to != "/.auth/account" {
-		t.Errorf("the account is managed at %q", to)
-	}
 	inspect("open menu")
 	m.press("Switch to Alice Example alice@example.com")
 	m.await("heading", "Hello, Alice Example")
