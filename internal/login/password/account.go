@@ -57,7 +57,7 @@ func (m *Method) ChangePassword(ctx context.Context, c login.PasswordChange) (*s
 	if err != nil {
 		return nil, told(err)
 	}
-	return m.stored.identity(m.id, changed), nil
+	return m.known(changed).identity, nil
 }
 
 // confirm checks the current password.
@@ -115,7 +115,7 @@ func (m *Method) UpdateProfile(ctx context.Context, account session.Account, p l
 	if err != nil {
 		return nil, told(err)
 	}
-	return m.stored.identity(m.id, changed), nil
+	return m.known(changed).identity, nil
 }
 
 // mayTake refuses a name that a user cannot choose.

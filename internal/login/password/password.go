@@ -79,10 +79,10 @@ type Method struct {
 
 // stored is the users that the gateway keeps itself, and what was made of them for this method.
 type stored struct {
-	users      *user.Users
-	reserved   map[string]bool // names that nobody can choose, lower case
-	identities sync.Map        // user id to shown
-	decoys     sync.Map        // scheme to hash
+	users    *user.Users
+	reserved map[string]bool // names that nobody can choose, lower case
+	known    sync.Map        // user id to *known
+	decoys   sync.Map        // scheme to hash
 }
 
 var (

@@ -93,7 +93,7 @@ func (m *Method) Register(ctx context.Context, r login.Registration) (*session.I
 	if err != nil {
 		return nil, told(err)
 	}
-	return m.stored.identity(m.id, created), nil
+	return m.known(created).identity, nil
 }
 
 // validNewcomer refuses what could never be a user. A name may be missing.

@@ -58,10 +58,11 @@ func (m *Method) currentStored(recorded *session.Identity) (*session.Identity, b
 		return nil, false
 	}
 	u, ok := m.stored.users.ByID(recorded.Account.Subject)
-	if !ok || u.Disabled || u.Epoch != recorded.Epoch || m.Reserves(u.Name, u.Email) {
+	if !ok || u.Disabled || u.Epoch != recorded.Epoch {
 		return nil, false
 	}
-	return m.stored.identity(m.id, u), true
+	known := m.known(u)
+	return known.identity, !known.shadowed
 }
 
 // resolveStored returns the stored user who is meant, as a candidate.
@@ -80,12 +81,8 @@ func (m *Method) resolveStored(name, email string) *candidate {
 	if err != nil {
 		return nil // without a password, or one that a later release has made
 	}
-	return &candidate{
-		identity: m.stored.identity(m.id, u),
-		hash:     h,
-		stored:   u,
-		barred:   u.Disabled || m.Reserves(u.Name, u.Email),
-	}
+	k := m.known(u)
+	return &candidate{identity: k.identity, hash: h, stored: u, barred: u.Disabled || k.shadowed}
 }
 
 // renewHash gives a user who has just signed in a hash with the parameters that are made now. To fail
@@ -141,21 +138,22 @@ func (s *stored) decoy(scheme string) (hash, bool) {
 	return known.(hash), true
 }
 
-// identity returns who a user is, which is asked for on every request: it is made once for each
-// state that a user has.
-func (s *stored) identity(method string, u *user.User) *session.Identity {
-	if known, ok := s.identities.Load(u.ID); ok && known.(shown).user == u {
-		return known.(shown).identity
+// known returns what there is to know about a user here, which is asked for on every request: it is
+// found out once for each state that a user has.
+func (m *Method) known(u *user.User) *known {
+	if k, ok := m.stored.known.Load(u.ID); ok && k.(*known).user == u {
+		return k.(*known)
 	}
-	made := shown{u, u.Identity(method)}
-	s.identities.Store(u.ID, made)
-	return made.identity
+	k := &known{u, u.Identity(m.id), m.Reserves(u.Name, u.Email)}
+	m.stored.known.Store(u.ID, k)
+	return k
 }
 
-// shown is a user and the identity that was made of it.
-type shown struct {
+// known is a user as an account of the method.
+type known struct {
 	user     *user.User
 	identity *session.Identity
+	shadowed bool // a user of the configuration has the name or the address
 }
 
 // ValidateHash refuses the text of a hash that could not be checked here. Errors never repeat it.

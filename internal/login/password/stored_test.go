@@ -732,7 +732,7 @@ func TestSignUpRefuses(t *testing.T) {
 
 func BenchmarkCurrentStored(b *testing.B) {
 	m, users := withUsers(b, Config{})
-	add(b, users, "carol", "", "stored carol")
+	add(b, users, "Carol", "", "stored carol")
 	recorded, err := m.Authenticate(b.Context(), byName("carol", "stored carol"))
 	if err != nil {
 		b.Fatal(err)
