@@ -71,6 +71,41 @@ func (p *Portal) signInAPI(w http.ResponseWriter, r *http.Request, v Visitor, me
 	return writeJSON(w, http.StatusOK, answer)
 }
 
+func (p *Portal) signUpAPI(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	body, err := readObject(w, r)
+	if err != nil {
+		return err
+	}
+	registration := login.Registration{
+		Name:     body.text("name"),
+		Email:    body.text("email"),
+		Password: body.text("password"),
+		Picture:  body.optionalText("image"),
+	}
+	userName := body.maybeText("username")
+	callbackURL := body.optionalText("callbackURL")
+	remember := body.optionalBool("rememberMe", true)
+	registration.Invitation = body.optionalText("invitationCode")
+	if err := body.err(); err != nil {
+		return err
+	}
+	if _, ok := p.callback(v, callbackURL); !ok {
+		return errCallbackURL
+	}
+	switch {
+	case userName == nil: // one is made of the address
+	case *userName == "":
+		return asked(errUsernameTooShort)
+	default:
+		registration.UserName = *userName
+	}
+	entry, err := p.signUp(w, r, v, registration, remember)
+	if err != nil {
+		return asked(err)
+	}
+	return writeJSON(w, http.StatusOK, wireToken{Token: &entry.Handle, User: toWire(entry).User})
+}
+
 func (p *Portal) signOutAPI(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	if _, err := readObject(w, r); err != nil {
 		return err

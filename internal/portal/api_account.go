@@ -8,53 +8,6 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-func (p *Portal) signUpAPI(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	body, err := readObject(w, r)
-	if err != nil {
-		return err
-	}
-	registration := login.Registration{
-		Name:     body.text("name"),
-		Email:    body.text("email"),
-		Password: body.text("password"),
-		Picture:  body.optionalText("image"),
-	}
-	userName := body.maybeText("username")
-	callbackURL := body.optionalText("callbackURL")
-	remember := body.optionalBool("rememberMe", true)
-	registration.Invitation = body.optionalText("invitationCode")
-	if err := body.err(); err != nil {
-		return err
-	}
-	if _, ok := p.callback(v, callbackURL); !ok {
-		return errCallbackURL
-	}
-	if userName != nil {
-		if err := checkUserName(*userName, login.MinUserName, login.MaxUserName); err != nil {
-			return asked(err)
-		}
-		registration.UserName = *userName
-	}
-	entry, err := p.signUp(w, r, v, registration, remember)
-	if err != nil {
-		return asked(err)
-	}
-	return writeJSON(w, http.StatusOK, wireToken{Token: &entry.Handle, User: toWire(entry).User})
-}
-
-// asked is the problem with a user name that somebody asks for, which the wire contract has another
-// status for than for one that somebody signs in with.
-func asked(err error) error {
-	told, _ := disclose(err)
-	switch told.code {
-	case errUsernameTooShort.code, errUsernameTooLong.code, errInvalidUsername.code:
-		chosen := *told
-		chosen.status = http.StatusBadRequest
-		return &chosen
-	}
-	return err
-}
-
 // activeEntry is who a call about the active account is made as.
 func activeEntry(v Visitor) (session.Entry, error) {
 	active, ok := v.Visit.Active()

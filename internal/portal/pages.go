@@ -188,3 +188,34 @@ func (p *Portal) accountsAction(w http.ResponseWriter, r *http.Request, v Visito
 	}
 	return "", errBadForm
 }
+
+// explain is what a page of a form says about an error, beside which field where it is about one, and
+// the page's status.
+func (p *Portal) explain(w http.ResponseWriter, r *http.Request, v Visitor, err error, says, field *string) (status int) {
+	told, known := disclose(err)
+	if !known {
+		p.logFailure(r, v, err)
+	}
+	retryLater(w, told)
+	*says, *field = told.explain(), fieldOf(err, told)
+	return told.status
+}
+
+// fieldOf is the field of the sign-up page that a problem is about, or none. The account page has the
+// same names but for the password's.
+func fieldOf(err error, told *problem) string {
+	if field, ok := invalidFieldOf(err); ok {
+		return field
+	}
+	switch told.code {
+	case errUsernameTooShort.code, errUsernameTooLong.code, errInvalidUsername.code, errNameTaken.code:
+		return "username"
+	case errEmailTaken.code:
+		return "email"
+	case errPasswordTooShort.code, errPasswordTooLong.code, errPasswordCommon.code:
+		return "password"
+	case errNotInvited.code:
+		return "invitation"
+	}
+	return ""
+}

@@ -7,7 +7,7 @@
 //	crossorigin.go                  who may change state: the page that a request comes from
 //	cors.go                         who may read the API's answers: pages of trusted origins
 //	body.go                         what a request brings along, bounded and read once
-//	pages.go, pages_account.go      the door of the pages: forms in, pages and redirects out
+//	pages.go, pages_*.go            the door of the pages: forms in, pages and redirects out
 //	api.go, api_account.go, wire.go the door of the API: JSON in, JSON out
 //	openapi.go                      what the API promises, for programs
 //	signin.go, signup.go            what both doors do: who comes in,

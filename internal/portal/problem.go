@@ -197,6 +197,19 @@ func invalidField(e *login.InvalidError) *problem {
 	return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "[body." + e.Field + "] " + e.Why, advice: "The " + e.Field + " " + e.Why + "."}
 }
 
+// asked is the problem with a user name that somebody asks for, which the wire contract has another
+// status for than for one that somebody signs in with.
+func asked(err error) error {
+	told, _ := disclose(err)
+	switch told.code {
+	case errUsernameTooShort.code, errUsernameTooLong.code, errInvalidUsername.code:
+		chosen := *told
+		chosen.status = http.StatusBadRequest
+		return &chosen
+	}
+	return err
+}
+
 // roughly is a time to wait in words, rounded up.
 func roughly(d time.Duration) string {
 	n, unit := int64((d+time.Second-1)/time.Second), "second"
