@@ -138,13 +138,13 @@ func (c *cli) usersShow() *cobra.Command {
 type userFlags struct {
 	email, name, picture string
 	groups               []string
-	unverified           bool
+	verified             bool
 	hash                 string
 }
 
 func (f *userFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.email, "email", "", "E-mail address")
-	cmd.Flags().BoolVar(&f.unverified, "email-unverified", false, "Nobody has made sure that the address is the user's")
+	cmd.Flags().BoolVar(&f.verified, "email-verified", true, "Whether somebody has made sure that the address is the user's; a new one is held to be")
 	cmd.Flags().StringVar(&f.name, "name", "", "Display name")
 	cmd.Flags().StringVar(&f.picture, "picture", "", "URL of a picture")
 	cmd.Flags().StringSliceVar(&f.groups, "groups", nil, "Groups, with commas between them; all there are to be")
@@ -158,14 +158,12 @@ func (f *userFlags) change(t *task) admin.UserChange {
 		Email:   flagged(t, "email", f.email),
 		Name:    flagged(t, "name", f.name),
 		Picture: flagged(t, "picture", f.picture),
+
+		EmailVerified: flagged(t, "email-verified", f.verified),
 	}
 	if t.cmd.Flags().Changed("groups") {
 		groups := append([]string{}, f.groups...) // none is a list, too
 		change.Groups = &groups
-	}
-	if t.cmd.Flags().Changed("email-unverified") {
-		verified := !f.unverified
-		change.EmailVerified = &verified
 	}
 	return change
 }

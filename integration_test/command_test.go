@@ -163,7 +163,7 @@ func testUserCommands(t *testing.T, a *administered) {
 			t.Errorf("%s is shown as:\n%s", who, show)
 		}
 	}
-	a.succeeds("users", "update", "erin", "--email", "erin@example.org", "--email-unverified", "--groups", "a")
+	a.succeeds("users", "update", "erin", "--email", "erin@example.org", "--email-verified=false", "--groups", "a")
 	a.succeeds("users", "update", "erin", "--groups", "", "--username", "irene")
 	if got := a.jsonOf("users", "show", "irene"); got["email_verified"] != false || len(got["groups"].([]any)) != 0 {
 		t.Errorf("updated to %v", got)
