@@ -26,11 +26,17 @@ func (p *Portal) readForm(w http.ResponseWriter, r *http.Request, v Visitor) (ur
 	if err != nil {
 		return nil, destination{}, err
 	}
-	to, ok := p.destination(v, form.Get(paramReturnTo))
+	to, err := p.returning(v, form)
+	return form, to, err
+}
+
+// returning is where an address or a form of a page leads afterwards.
+func (p *Portal) returning(v Visitor, values url.Values) (destination, error) {
+	to, ok := p.destination(v, values.Get(paramReturnTo))
 	if !ok {
-		return nil, destination{}, errReturnTo
+		return destination{}, errReturnTo
 	}
-	return form, to, nil
+	return to, nil
 }
 
 func (p *Portal) home(w http.ResponseWriter, _ *http.Request, _ Visitor) error {
@@ -54,9 +60,9 @@ func (p *Portal) address(path string, to destination, params url.Values) string 
 
 func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	query := r.URL.Query()
-	to, ok := p.destination(v, query.Get(paramReturnTo))
-	if !ok {
-		return errReturnTo
+	to, err := p.returning(v, query)
+	if err != nil {
+		return err
 	}
 	view := p.signInView(v, to, query.Get(paramLoginHint))
 	if query.Get(paramSignedOut) == "1" {
@@ -133,9 +139,9 @@ func signInProblem(told *problem) (message string, status int) {
 
 func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	query := r.URL.Query()
-	to, ok := p.destination(v, query.Get(paramReturnTo))
-	if !ok {
-		return errReturnTo
+	to, err := p.returning(v, query)
+	if err != nil {
+		return err
 	}
 	view := p.accountsView(v, to)
 	if query.Get(paramSignedOut) == "1" {

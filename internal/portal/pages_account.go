@@ -39,9 +39,9 @@ func (p *Portal) accountPage(w http.ResponseWriter, r *http.Request, v Visitor) 
 	}
 	v.Visit.Used(active)
 	query := r.URL.Query()
-	to, ok := p.destination(v, query.Get(paramReturnTo))
-	if !ok {
-		return errReturnTo
+	to, err := p.returning(v, query)
+	if err != nil {
+		return err
 	}
 	view, err := p.accountView(r, v, active, to)
 	if err != nil {

@@ -17,9 +17,9 @@ func (p *Portal) signUpPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 		return errNotFound
 	}
 	query := r.URL.Query()
-	to, ok := p.destination(v, query.Get(paramReturnTo))
-	if !ok {
-		return errReturnTo
+	to, err := p.returning(v, query)
+	if err != nil {
+		return err
 	}
 	view := p.signUpView(v, to, rules)
 	view.Invitation = fillIn(query.Get(paramInvitation))

@@ -52,7 +52,7 @@ type Config struct {
 
 	// SignUps counts who signs up, by the same Limits. It is apart from the throttle of sign-in, so
 	// that a class of people who make accounts from one address do not keep each other from signing
-	// in. Like that it is the process's; nil means the same one.
+	// in, and like that throttle it is the process's. Nil means that one.
 	SignUps *login.Throttle
 }
 
