@@ -64,7 +64,7 @@ func signedIn(tb testing.TB, app *App) string {
 	if !ok {
 		tb.Fatal("there is no alice")
 	}
-	done, err := e.manager.SignIn(tb.Context(), session.Token{}, identity, session.Client{})
+	done, err := e.manager.SignIn(tb.Context(), session.Token{}, identity, nil, session.Client{})
 	if err != nil {
 		tb.Fatal(err)
 	}

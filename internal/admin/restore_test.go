@@ -453,7 +453,7 @@ func TestRestoreUnderConcurrentSignIns(t *testing.T) {
 		people.Go(func() {
 			var token session.Token
 			for first := true; ; first = false {
-				done, err := w.manager.SignIn(context.Background(), token, identity, session.Client{})
+				done, err := w.manager.SignIn(context.Background(), token, identity, nil, session.Client{})
 				if err != nil {
 					t.Error(err)
 					return

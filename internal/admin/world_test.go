@@ -195,7 +195,7 @@ func (w *world) configured(name string) *session.Identity {
 
 func (w *world) signIn(token session.Token, identity *session.Identity) session.Token {
 	w.Helper()
-	done, err := w.manager.SignIn(w.Context(), token, identity, session.Client{IP: "192.0.2.1", UserAgent: "test"})
+	done, err := w.manager.SignIn(w.Context(), token, identity, nil, session.Client{IP: "192.0.2.1", UserAgent: "test"})
 	if err != nil {
 		w.Fatalf("sign in: %v", err)
 	}

@@ -431,7 +431,7 @@ func TestAttackSignInWhileAllSessionsEnd(t *testing.T) {
 	u, _ := b.users.ByName("carol")
 	underWay := u.Identity(method.ID()) // as Authenticate returned it
 	wantStatus(t, b.post("/.auth/revoke-sessions", `{}`), `{"status":true}`)
-	done, err := b.manager.SignIn(t.Context(), session.Token{}, underWay, session.Client{})
+	done, err := b.manager.SignIn(t.Context(), session.Token{}, underWay, nil, session.Client{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ func benchWorld(b *testing.B) (*world, Token, []string) {
 	var handles []string
 	for i := range 3 {
 		id := benchIdentity(i)
-		done, err := w.SignIn(ctx, token, id, Client{IP: "192.0.2.1", UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"})
+		done, err := w.SignIn(ctx, token, id, nil, Client{IP: "192.0.2.1", UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func BenchmarkVisitHitRealClock(b *testing.B) {
 	w, _, _ := benchWorld(b)
 	m := NewManager(w.jars, w.people, defaults(), time.Now)
 	b.Cleanup(m.Close)
-	done, err := m.SignIn(ctx, Token{}, benchIdentity(9), Client{})
+	done, err := m.SignIn(ctx, Token{}, benchIdentity(9), nil, Client{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func BenchmarkSignIn(b *testing.B) {
 	id := benchIdentity(0)
 	b.ReportAllocs()
 	for b.Loop() {
-		done, err := w.SignIn(ctx, token, id, Client{})
+		done, err := w.SignIn(ctx, token, id, nil, Client{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -11,10 +11,11 @@ import (
 )
 
 // recordVersion is the version of the jar records that this code writes. A record of a later release
-// is refused, not guessed at. Version 1 is read too: what it lacks are members that may be absent,
-// Transient of a jar and Epoch of an identity.
+// is refused, not guessed at. Older ones are read too: what they lack are members that may be absent,
+// in version 1 Transient of a jar and Epoch of an identity, up to version 2 Grant of a session and
+// Issuer of an identity.
 const (
-	recordVersion = 2
+	recordVersion = 3
 	oldestVersion = 1
 )
 
@@ -42,6 +43,7 @@ type (
 		ExpiresAt  time.Time `json:"expires_at"`
 		IP         string    `json:"ip,omitempty"`
 		UserAgent  string    `json:"user_agent,omitempty"`
+		Grant      *Grant    `json:"grant,omitempty"`
 	}
 )
 
@@ -55,7 +57,7 @@ func encodeJar(j *Jar) ([]byte, error) {
 		Sessions:  make([]sessionRecord, len(j.Sessions)),
 	}
 	for i, s := range j.Sessions {
-		rec.Sessions[i] = sessionRecord{s.ID, s.Handle, s.Recorded, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent}
+		rec.Sessions[i] = sessionRecord{s.ID, s.Handle, s.Recorded, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant}
 	}
 	data, err := json.Marshal(rec)
 	if err != nil {
@@ -105,7 +107,7 @@ func decodeJar(data []byte) (*Jar, error) {
 		}
 		accounts[s.Identity.Account] = true
 		ids[s.ID] = true
-		jar.Sessions = append(jar.Sessions, Session{s.ID, s.Handle, s.Identity, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent})
+		jar.Sessions = append(jar.Sessions, Session{s.ID, s.Handle, s.Identity, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant})
 	}
 	return jar, nil
 }

@@ -72,7 +72,7 @@ func TestLongNumbersOfClaimsSurviveTheStore(t *testing.T) {
 	w := newWorld(t, defaults())
 	id := person("alice")
 	id.Claims = map[string]any{"employee": json.Number("9007199254740993")}
-	done, err := w.SignIn(context.Background(), Token{}, id, Client{})
+	done, err := w.SignIn(context.Background(), Token{}, id, nil, Client{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,11 +110,11 @@ func TestDamagedRecordsAreUnreadable(t *testing.T) {
 		{"cut off", string(good[:len(good)/2])},
 		{"one byte short", string(good[:len(good)-1])},
 		{"data after it", string(good) + "{}"},
-		{"no version", change(`"v":2,`, "")},
-		{"version 0", change(`"v":2,`, `"v":0,`)},
-		{"version of a later release", change(`"v":2,`, `"v":3,`)},
-		{"version is text", change(`"v":2,`, `"v":"1",`)},
-		{"member of a later release", change(`"v":2,`, `"v":2,"new":true,`)},
+		{"no version", change(`"v":3,`, "")},
+		{"version 0", change(`"v":3,`, `"v":0,`)},
+		{"version of a later release", change(`"v":3,`, `"v":4,`)},
+		{"version is text", change(`"v":3,`, `"v":"1",`)},
+		{"member of a later release", change(`"v":3,`, `"v":3,"new":true,`)},
 		{"session member of a later release", change(`"handle":"handle-1"`, `"handle":"handle-1","new":true`)},
 		{"no jar id", change(`"id":"jar-1"`, `"id":""`)},
 		{"no session id", change(`"id":"id-1"`, `"id":""`)},
@@ -122,13 +122,13 @@ func TestDamagedRecordsAreUnreadable(t *testing.T) {
 		{"two of one handle", change(`"handle":"handle-1"`, `"handle":"handle-2"`)},
 		{"two of one id", change(`"id":"id-1"`, `"id":"id-2"`)},
 		{"two of one account", change(`{"method":"google","subject":"10769150350006150715113082367"}`, `{"method":"password","subject":"a:b"}`)},
-		{"no identity", `{"v":2,"id":"x","sessions":[{"id":"a","handle":"b","identity":null}]}`},
+		{"no identity", `{"v":3,"id":"x","sessions":[{"id":"a","handle":"b","identity":null}]}`},
 		{"no account", change(`"method":"google"`, `"method":""`)},
 		{"method with a colon", change(`"method":"google"`, `"method":"goo:gle"`)},
 		{"user name that breaks a header", change(`"user_name":"bob"`, `"user_name":"bob\r\nRemote-User: admin"`)},
 		{"group that is two", change(`"admin"`, `"a,b"`)},
 		{"time that is none", change(`"created_at":"2026`, `"created_at":"x`)},
-		{"sessions are no list", `{"v":2,"id":"x","sessions":{}}`},
+		{"sessions are no list", `{"v":3,"id":"x","sessions":{}}`},
 	} {
 		if jar, err := decodeJar([]byte(c.data)); !errors.Is(err, ErrUnreadable) || jar != nil {
 			t.Errorf("%s: decoded %v, %v; want ErrUnreadable", c.name, jar, err)
@@ -154,7 +154,7 @@ func TestRecordOfVersion1(t *testing.T) {
 			t.Fatalf("the record has the member %s, which the first release does not know", later)
 		}
 	}
-	got, err := decodeJar(bytes.Replace(data, []byte(`"v":2`), []byte(`"v":1`), 1))
+	got, err := decodeJar(bytes.Replace(data, []byte(`"v":3`), []byte(`"v":1`), 1))
 	if err != nil || !reflect.DeepEqual(got, jar) {
 		t.Errorf("decoded %+v, %v\nwant %+v", got, err, jar)
 	}
@@ -170,7 +170,7 @@ func TestUnreadableJarIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record.Value = bytes.Replace(record.Value, []byte(`"v":2`), []byte(`"v":3`), 1)
+	record.Value = bytes.Replace(record.Value, []byte(`"v":3`), []byte(`"v":4`), 1)
 	if _, err := w.store.CompareAndSwap(ctx, key, revision, record); err != nil {
 		t.Fatal(err)
 	}
@@ -226,10 +226,11 @@ func TestFullJarFitsTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		id.Claims = map[string]any{"x": strings.Repeat("x", maxIdentityBytes-len(blank)-len(`,"claims":{"x":""}`))}
-		done, err := w.SignIn(context.Background(), token, id, Client{
+		done, err := w.SignIn(context.Background(), token, id, nil, Client{
 			IP:        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%zone",
-			UserAgent: strings.Repeat("<", 5000), // six bytes each in JSON
+			UserAgent: strings.Repeat("<", 5000),
 		})
+
 		if err != nil {
 			t.Fatalf("sign-in %d: %v", i, err)
 		}
@@ -244,11 +245,11 @@ func TestFullJarFitsTheStore(t *testing.T) {
 	big := person("big")
 	big.Claims = map[string]any{"x": strings.Repeat("x", maxIdentityBytes)}
 	was := w.stored(token)
-	if _, err := w.SignIn(context.Background(), token, big, Client{}); err == nil || errors.Is(err, storage.ErrInvalid) {
+	if _, err := w.SignIn(context.Background(), token, big, nil, Client{}); err == nil || errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("sign-in of an identity that is too large: %v, want a refusal of the identity", err)
 	}
 	big.Claims = map[string]any{"x": func() {}}
-	if _, err := w.SignIn(context.Background(), token, big, Client{}); err == nil {
+	if _, err := w.SignIn(context.Background(), token, big, nil, Client{}); err == nil {
 		t.Error("an identity that cannot be stored was signed in")
 	}
 	w.unchanged(token, was)
@@ -260,9 +261,9 @@ func FuzzDecodeJar(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(good)
-	f.Add([]byte(`{"v":2,"id":"x","sessions":null}`))
-	f.Add([]byte(`{"v":2,"id":"x","created_at":"0000-01-01T00:00:00+23:59","sessions":[{"id":"a","handle":"b","identity":{"account":{"method":"m","subject":"s"},"user_name":"u","claims":{"n":1e400}}}]}`))
-	f.Add([]byte(`{"v":2}`))
+	f.Add([]byte(`{"v":3,"id":"x","sessions":null}`))
+	f.Add([]byte(`{"v":3,"id":"x","created_at":"0000-01-01T00:00:00+23:59","sessions":[{"id":"a","handle":"b","identity":{"account":{"method":"m","subject":"s"},"user_name":"u","claims":{"n":1e400}}}]}`))
+	f.Add([]byte(`{"v":3}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		jar, err := decodeJar(data)
 		if err != nil {

@@ -46,7 +46,7 @@ func TestParallelSignIns(t *testing.T) {
 					wg.Go(func() {
 						<-start
 						var err error
-						results[i], err = w.SignIn(ctx, first.Token, person(fmt.Sprintf("user-%d", i)), Client{})
+						results[i], err = w.SignIn(ctx, first.Token, person(fmt.Sprintf("user-%d", i)), nil, Client{})
 						if err != nil {
 							t.Errorf("tab %d: %v", i, err)
 						}
@@ -88,7 +88,7 @@ func TestParallelSignInsOfNewBrowsers(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 50 {
 			wg.Go(func() {
-				done, err := w.SignIn(ctx, Token{}, person("alice"), Client{})
+				done, err := w.SignIn(ctx, Token{}, person("alice"), nil, Client{})
 				if err != nil {
 					t.Errorf("browser %d: %v", i, err)
 					return
@@ -144,7 +144,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		}
 		signIn := func(rng *rand.Rand) error {
 			token, _, _, _ := snapshot()
-			done, err := w.SignIn(ctx, token, person(fmt.Sprintf("user-%d", rng.IntN(8))), Client{})
+			done, err := w.SignIn(ctx, token, person(fmt.Sprintf("user-%d", rng.IntN(8))), nil, Client{})
 			if err != nil {
 				return err
 			}
@@ -291,7 +291,7 @@ func TestEndAccountAmongSignIns(t *testing.T) {
 						return
 					default:
 					}
-					done, err := w.SignIn(ctx, token, person(fmt.Sprintf("user-%d", i%3)), Client{})
+					done, err := w.SignIn(ctx, token, person(fmt.Sprintf("user-%d", i%3)), nil, Client{})
 					if err != nil {
 						t.Error(err)
 						moved <- token

@@ -29,6 +29,7 @@ func (a Account) ID() string { return a.Method + ":" + a.Subject }
 // is shared between requests.
 type Identity struct {
 	Account       Account        `json:"account"`
+	Issuer        string         `json:"issuer,omitempty"` // of the subject, where it is not the gateway itself
 	UserName      string         `json:"user_name"`
 	Name          string         `json:"name,omitempty"`
 	Email         string         `json:"email,omitempty"` // lower case
@@ -80,6 +81,7 @@ func (id *Identity) Validate() error {
 	for _, field := range []struct{ name, value string }{
 		{"login method id", id.Account.Method},
 		{"subject", id.Account.Subject},
+		{"issuer", id.Issuer},
 		{"user name", id.UserName},
 		{"name", id.Name},
 		{"e-mail", id.Email},

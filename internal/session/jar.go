@@ -38,6 +38,23 @@ type Session struct {
 
 	IP        string // of the client at sign-in, empty where unknown
 	UserAgent string // at sign-in, empty where unknown
+
+	Grant *Grant // of the account's identity provider; nil where there is none
+}
+
+// Grant is what a session has of the identity provider that its account signed in at. Once handed
+// out it is not changed.
+type Grant struct {
+	// SID is the provider's own name of its session with the browser, empty where it gave none.
+	SID string `json:"sid,omitempty"`
+
+	// Sealed is the tokens, encrypted by whoever keeps them.
+	Sealed []byte `json:"sealed,omitempty"`
+
+	// RenewAt is from when on the tokens are to be renewed, and ExpiresAt when the access token has
+	// expired. Zero is never.
+	RenewAt   time.Time `json:"renew_at,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
 // Client is who is at the other end of a sign-in, as it is recorded with the session and the jar.

@@ -35,11 +35,11 @@ func TestLoadThatWriteOvertakes(t *testing.T) {
 			return token, err
 		}, ""},
 		{"move", func(w *world, token Token, _ map[string]string) (Token, error) {
-			_, err := w.SignIn(ctx, token, person("carol"), Client{})
+			_, err := w.SignIn(ctx, token, person("carol"), nil, Client{})
 			return token, err
 		}, ""},
 		{"move, and the new place", func(w *world, token Token, _ map[string]string) (Token, error) {
-			done, err := w.SignIn(ctx, token, person("carol"), Client{})
+			done, err := w.SignIn(ctx, token, person("carol"), nil, Client{})
 			return done.Token, err
 		}, "alice bob carol*"},
 	} {
@@ -130,7 +130,7 @@ func TestMovedJarIsChangedBeforeTheMoveEnds(t *testing.T) {
 	moved, release := w.mem.pause(&w.mem.after, "swap")
 	out := make(chan SignedIn)
 	go func() {
-		done, err := w.SignIn(ctx, token, person("bob"), Client{})
+		done, err := w.SignIn(ctx, token, person("bob"), nil, Client{})
 		if err != nil {
 			t.Error(err)
 		}
@@ -171,7 +171,7 @@ func TestMemoryAfterAnAmbiguousError(t *testing.T) {
 		failing(func() error { _, err := w.SetActive(ctx, token, handles["alice"]); return err })
 		w.want(token, "alice* bob")
 		old := token
-		failing(func() error { _, err := w.SignIn(ctx, token, person("dave"), Client{}); return err })
+		failing(func() error { _, err := w.SignIn(ctx, token, person("dave"), nil, Client{}); return err })
 		w.want(old, "")
 
 		token, _ = w.browser("erin")
@@ -458,7 +458,10 @@ func TestMemoryIsNeverOlderThanAnAcknowledgedWrite(t *testing.T) {
 			{"revoke alice", func(ctx context.Context) error { _, err := m.Revoke(ctx, token, handles["alice"]); return err }},
 			{"revoke carol", func(ctx context.Context) error { _, err := m.Revoke(ctx, token, handles["carol"]); return err }},
 			{"switch to bob", func(ctx context.Context) error { _, err := m.SetActive(ctx, token, handles["bob"]); return err }},
-			{"sign in", func(ctx context.Context) error { _, err := m.SignIn(ctx, token, person("dave"), Client{}); return err }},
+			{"sign in", func(ctx context.Context) error {
+				_, err := m.SignIn(ctx, token, person("dave"), nil, Client{})
+				return err
+			}},
 			{"sign out", func(ctx context.Context) error { _, err := m.SignOut(ctx, token); return err }},
 			{"end bob", func(ctx context.Context) error {
 				_, err := m.EndAccount(ctx, person("bob").Account, w.clock.now())

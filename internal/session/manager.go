@@ -240,7 +240,7 @@ type SignedIn struct {
 // that jar to whoever knows the old token, which is what the new token is there to prevent.
 //
 // Errors: ErrFull; a refusal of the identity, by Identity.Validate or for its size; or the store's.
-func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, client Client) (SignedIn, error) {
+func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, grant *Grant, client Client) (SignedIn, error) {
 	if err := identity.Validate(); err != nil {
 		return SignedIn{}, fmt.Errorf("identity of %s: %w", identity.Account.Method, err)
 	}
@@ -264,7 +264,7 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, c
 			oldest := jar.leastRecentlyUsed()
 			done.Evicted = append(done.Evicted, jar.remove(func(s *Session) bool { return s.Handle == oldest })...)
 		}
-		session := m.newSession(identity, client, at)
+		session := m.newSession(identity, grant, client, at)
 		jar.Transient = client.Transient
 		jar.Sessions = append(jar.Sessions, session)
 		jar.Active = session.Handle
@@ -300,7 +300,7 @@ func (m *Manager) jarForSignIn(ctx context.Context, token, next Token, at time.T
 // maxUserAgentBytes bounds what is kept of a User-Agent.
 const maxUserAgentBytes = 512
 
-func (m *Manager) newSession(identity *Identity, client Client, at time.Time) Session {
+func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at time.Time) Session {
 	recorded := *identity
 	if recorded.CreatedAt.IsZero() {
 		recorded.CreatedAt = at
@@ -320,6 +320,7 @@ func (m *Manager) newSession(identity *Identity, client Client, at time.Time) Se
 		ExpiresAt:  at.Add(m.options.Lifetime),
 		IP:         client.IP,
 		UserAgent:  strings.ToValidUTF8(client.UserAgent, ""),
+		Grant:      grant,
 	}
 }
 

@@ -45,7 +45,7 @@ func TestSignIn(t *testing.T) {
 		at := epoch.Add(1500 * time.Microsecond)
 		w.clock.advance(1500 * time.Microsecond)
 		id := person("alice")
-		done, err := w.SignIn(ctx, Token{}, id, Client{IP: "192.0.2.1", UserAgent: "UA/1"})
+		done, err := w.SignIn(ctx, Token{}, id, nil, Client{IP: "192.0.2.1", UserAgent: "UA/1"})
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestSignInKeepsWhatTheMethodKnows(t *testing.T) {
 	w := newWorld(t, defaults())
 	id := person("alice")
 	id.CreatedAt, id.UpdatedAt = epoch.Add(-time.Hour), epoch.Add(-time.Minute)
-	done, err := w.SignIn(ctx, Token{}, id, Client{})
+	done, err := w.SignIn(ctx, Token{}, id, nil, Client{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestSignInRefusesIdentities(t *testing.T) {
 	was := w.stored(token)
 	bad := person("mallory")
 	bad.UserName = "mallory\r\nRemote-User: admin"
-	if _, err := w.SignIn(ctx, token, bad, Client{}); err == nil {
+	if _, err := w.SignIn(ctx, token, bad, nil, Client{}); err == nil {
 		t.Error("signed in")
 	}
 	w.unchanged(token, was)
@@ -109,7 +109,7 @@ func TestUserAgentIsBounded(t *testing.T) {
 		{"not UTF-8", "a\xff\xfeb", "ab"},
 		{"none", "", ""},
 	} {
-		done, err := w.SignIn(ctx, Token{}, person("alice"), Client{UserAgent: c.ua})
+		done, err := w.SignIn(ctx, Token{}, person("alice"), nil, Client{UserAgent: c.ua})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +265,7 @@ func TestAccountsOfTwoMethodsAreTwo(t *testing.T) {
 	first := w.signIn(Token{}, "alice")
 	id := person("alice")
 	id.Account.Method = "google"
-	done, err := w.SignIn(ctx, first.Token, id, Client{})
+	done, err := w.SignIn(ctx, first.Token, id, nil, Client{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func TestReject(t *testing.T) {
 	everyWorld(t, options, func(w *world) {
 		token, _ := w.browser("alice", "bob")
 		was := w.stored(token)
-		if _, err := w.SignIn(ctx, token, person("carol"), Client{}); !errors.Is(err, ErrFull) {
+		if _, err := w.SignIn(ctx, token, person("carol"), nil, Client{}); !errors.Is(err, ErrFull) {
 			w.Errorf("sign-in to a full jar: %v, want ErrFull", err)
 		}
 		w.unchanged(token, was)
@@ -851,7 +851,7 @@ func TestStoreErrorsAreTold(t *testing.T) {
 		}
 		was := w.mem.snapshot(t)
 		_, visitErr := w.Visit(ctx, token)
-		_, signInErr := w.SignIn(ctx, token, person("dave"), Client{})
+		_, signInErr := w.SignIn(ctx, token, person("dave"), nil, Client{})
 		_, setErr := w.SetActive(ctx, token, handles["alice"])
 		_, revokeErr := w.Revoke(ctx, single, alone["carol"])
 		_, endErr := w.EndAccount(ctx, person("nobody").Account, w.clock.now())
@@ -886,7 +886,7 @@ func TestCanceledRequests(t *testing.T) {
 		if _, err := w.Revoke(canceled, token, handles["alice"]); !errors.Is(err, context.Canceled) {
 			w.Errorf("Revoke: %v", err)
 		}
-		if _, err := w.SignIn(canceled, token, person("carol"), Client{}); !errors.Is(err, context.Canceled) {
+		if _, err := w.SignIn(canceled, token, person("carol"), nil, Client{}); !errors.Is(err, context.Canceled) {
 			w.Errorf("SignIn: %v", err)
 		}
 		w.unchanged(token, was)

@@ -207,7 +207,7 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 		case 0, 1, 2:
 			log("%d signs in %s", b, user)
 			full := m.full(jar, user)
-			done, err := w.SignIn(ctx, token, person(user), Client{})
+			done, err := w.SignIn(ctx, token, person(user), nil, Client{})
 			if full != errors.Is(err, ErrFull) || err != nil && !full {
 				fail("sign-in: %v, want ErrFull: %t", err, full)
 			}

@@ -85,7 +85,7 @@ func TestEndMissingLeavesOthersAlone(t *testing.T) {
 	token, _ := w.browser("alice", "bob")
 	google := person("alice")
 	google.Account.Method = "google"
-	done, err := w.SignIn(ctx, token, google, Client{})
+	done, err := w.SignIn(ctx, token, google, nil, Client{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestSignInBehindTheReload(t *testing.T) {
 			w.mustConfigure(0, Roster{"password": {"bob"}})
 			old := w.Manager
 			w.mustConfigure(0, c.without)
-			done, err := old.SignIn(ctx, Token{}, person("bob"), Client{})
+			done, err := old.SignIn(ctx, Token{}, person("bob"), nil, Client{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,7 +19,7 @@ func outsiders(w *world) (tokens []Token, found []Found) {
 		w.clock.advance(time.Minute)
 	}
 	google := &Identity{Account: Account{"google", "bob"}, UserName: "gbob"}
-	done, err := w.SignIn(ctx, tokens[1], google, Client{})
+	done, err := w.SignIn(ctx, tokens[1], google, nil, Client{})
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestSelectionAmongSignIns(t *testing.T) {
 		defer close(done)
 		token := first.Token
 		for i := 0; moving.Err() == nil; i++ {
-			signedIn, err := w.SignIn(ctx, token, person("bob"), Client{})
+			signedIn, err := w.SignIn(ctx, token, person("bob"), nil, Client{})
 			if err != nil {
 				t.Error(err)
 				return
@@ -216,7 +216,7 @@ func TestForget(t *testing.T) {
 func TestSignInKeepsWhetherTheBrowserForgets(t *testing.T) {
 	w := newWorld(t, defaults())
 	for _, transient := range []bool{true, false, true} {
-		done, err := w.SignIn(ctx, Token{}, person("alice"), Client{Transient: transient})
+		done, err := w.SignIn(ctx, Token{}, person("alice"), nil, Client{Transient: transient})
 		if err != nil {
 			t.Fatal(err)
 		}

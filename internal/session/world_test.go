@@ -348,7 +348,7 @@ func person(name string) *Identity {
 
 func (w *world) signIn(token Token, name string) SignedIn {
 	w.Helper()
-	done, err := w.SignIn(context.Background(), token, person(name), Client{})
+	done, err := w.SignIn(context.Background(), token, person(name), nil, Client{})
 	if err != nil {
 		w.Fatalf("sign in %s: %v", name, err)
 	}
