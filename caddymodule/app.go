@@ -80,11 +80,22 @@ type App struct {
 	// way can then read and take over sessions.
 	InsecureHTTP bool `json:"insecure_http,omitempty"`
 
+	// SecretKeys encrypt what browsers and the store keep of signing in at other sites: the first
+	// encrypts, and all decrypt, so that a key can be replaced. Each has 32 characters at least, and
+	// is random. Global placeholders are replaced, such as {env.SECRET_KEY} or {file./run/secrets/key}.
+	// Default: a key made once and kept beside the store, by stores that can
+	SecretKeys []string `json:"secret_keys,omitempty"`
+
+	// SkipSignInPage sends browsers without an account straight to the provider, where that is the
+	// only way to sign in.
+	SkipSignInPage bool `json:"skip_sign_in_page,omitempty"`
+
 	ctx     caddy.Context
 	log     *zap.Logger
 	logins  *login.Methods
 	options session.Options
 	lease   *lease
+	keys    [][]byte // SecretKeys, with placeholders replaced
 
 	mu       sync.Mutex
 	managed  []string                   // header names of the handlers, besides the presets'
@@ -131,6 +142,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 // build sets the defaults and loads the modules inside.
 func (a *App) build(ctx caddy.Context) (StoreOpener, error) {
 	a.setDefaults()
+	if err := a.provisionSecretKeys(); err != nil {
+		return nil, err
+	}
 	if err := a.provisionLogins(ctx); err != nil {
 		return nil, err
 	}
