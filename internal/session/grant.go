@@ -37,7 +37,7 @@ func (g *Grant) Validate() error {
 	case len(g.Sealed) == 0 && !(g.RenewAt.IsZero() && g.ExpiresAt.IsZero()):
 		return errors.New("has times and no tokens")
 	}
-	if err := validText(g.SID); err != nil {
+	if err := ValidText(g.SID); err != nil {
 		return fmt.Errorf("SID %q: %w", g.SID, err)
 	}
 	return nil
