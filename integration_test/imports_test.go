@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"internal/cookie":         {"internal/session"},
 	"internal/upstream":       {"internal/session", "golang.org/x/net/http/httpguts"},
 	"internal/user":           {"internal/session", "storage"},
+	"internal/newfile":        {"golang.org/x/sys/"},
 	"internal/seal":           {"golang.org/x/crypto/chacha20poly1305"},
 	"internal/login":          {"internal/session", "github.com/hashicorp/golang-lru/v2/simplelru", "golang.org/x/text/unicode/norm"},
 	"internal/login/claims":   {"internal/session", "internal/user"},
@@ -31,7 +32,7 @@ var mayImport = map[string][]string{
 	"internal/portal":         {"internal/session", "internal/login", "internal/cookie", "internal/grant", "internal/seal", "internal/portal/page", "github.com/hashicorp/golang-lru/v2/simplelru", "github.com/medama-io/go-useragent/", "go.uber.org/zap/"},
 	"internal/portal/page":    {},
 	"storage":                 {},
-	"storage/boltstore":       {"storage", "go.etcd.io/bbolt/", "go.uber.org/zap/", "golang.org/x/sys/"},
+	"storage/boltstore":       {"storage", "internal/newfile", "go.etcd.io/bbolt/", "go.uber.org/zap/", "golang.org/x/sys/"},
 	"storage/storagetest":     {"storage"},
 }
 
