@@ -577,6 +577,80 @@ func TestNoPromotionWhenTheActiveOneDies(t *testing.T) {
 	})
 }
 
+// Somebody whose time is over can be asked to sign in again. That is no sign-in.
+func TestLapsed(t *testing.T) {
+	alice := person("alice").Account
+	for name, c := range map[string]struct {
+		end  func(w *world, token Token, handles map[string]string)
+		want string
+	}{
+		"nothing":         {func(*world, Token, map[string]string) {}, ""},
+		"idle":            {func(w *world, _ Token, _ map[string]string) { w.clock.advance(DefaultIdleTimeout) }, "alice"},
+		"a moment before": {func(w *world, _ Token, _ map[string]string) { w.clock.advance(DefaultIdleTimeout - time.Millisecond) }, ""},
+		"gone":            {func(w *world, _ Token, _ map[string]string) { w.people.setGone(true, alice) }, ""},
+		"somebody else": {func(w *world, _ Token, _ map[string]string) {
+			w.people.become(alice, person("mallory"))
+			w.clock.advance(DefaultIdleTimeout)
+		}, ""},
+		"idle, then gone": {func(w *world, _ Token, _ map[string]string) {
+			w.clock.advance(DefaultIdleTimeout)
+			w.people.setGone(true, alice)
+		}, ""},
+		"revoked": {func(w *world, token Token, h map[string]string) { _, _ = w.Revoke(ctx, token, h["alice"]) }, ""},
+		"ended":   {func(w *world, _ Token, _ map[string]string) { _, _ = w.End(ctx, Selection{Account: alice}, nil) }, ""},
+		"switched before": {func(w *world, token Token, h map[string]string) {
+			_, _ = w.SetActive(ctx, token, h["bob"])
+			w.clock.advance(DefaultIdleTimeout)
+		}, "bob"},
+		"name has changed": {func(w *world, _ Token, _ map[string]string) {
+			w.people.become(alice, &Identity{Account: alice, UserName: "alicia"})
+			w.clock.advance(DefaultIdleTimeout)
+		}, "alice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, defaults())
+			token, handles := w.browser("bob", "alice")
+			c.end(w, token, handles)
+			v := w.visit(token)
+			e, ok := v.Lapsed()
+			if ok != (c.want != "") || ok && e.Identity.UserName != c.want {
+				t.Fatalf("Lapsed = %+v, %t; want %q", e.Identity, ok, c.want)
+			}
+			if !ok {
+				return
+			}
+			if e.Active || e.Identity != e.Recorded || e.Handle != handles[c.want] {
+				t.Errorf("the entry is %+v", e)
+			}
+			if _, ok := v.Active(); ok {
+				t.Error("somebody is active")
+			}
+		})
+	}
+	if e, ok := (Visit{}).Lapsed(); ok {
+		t.Errorf("of no jar: %+v", e)
+	}
+}
+
+// Once the jar is changed, what had ended in it is gone.
+func TestLapsedIsForgottenWithTheNextChange(t *testing.T) {
+	w := newWorld(t, defaults())
+	token, handles := w.browser("bob", "alice")
+	w.clock.advance(DefaultIdleTimeout / 2)
+	if err := w.recordUse(ctx, use{token.Key(), handles["bob"], w.clock.now()}); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(DefaultIdleTimeout / 2)
+	if e, ok := w.visit(token).Lapsed(); !ok || e.Identity.UserName != "alice" {
+		t.Fatalf("Lapsed = %+v, %t", e.Identity, ok)
+	}
+	w.want(token, "bob")
+	token = w.signIn(token, "carol").Token
+	if e, ok := w.visit(token).Lapsed(); ok {
+		t.Errorf("Lapsed = %+v", e.Identity)
+	}
+}
+
 func TestDirectoryIsAskedEachTime(t *testing.T) {
 	w := newWorld(t, defaults())
 	token, _ := w.browser("alice")
