@@ -967,3 +967,54 @@ func TestCanceledRequests(t *testing.T) {
 		w.want(token, "alice bob*")
 	})
 }
+
+// What a request has learned of its sessions holds for it, whatever the store has.
+func TestVisitWithoutASession(t *testing.T) {
+	w := newWorld(t, defaults())
+	token, handles := w.browser("alice", "bob")
+	seen := w.visit(token)
+	bob, _ := seen.Active()
+	for id, want := range map[string]string{bob.ID: "alice", "nobody": "alice bob*", "": "alice bob*", handles["bob"]: "alice bob*"} {
+		without := seen.Without(id)
+		if got := names(without); got != want {
+			t.Errorf("without %q: %q, want %q", id, got, want)
+		}
+		if _, ok := without.Active(); ok != strings.Contains(want, "*") {
+			t.Errorf("without %q: active %t", id, ok)
+		}
+		if _, ok := without.Lapsed(); ok || without.JarID() != seen.JarID() {
+			t.Errorf("without %q: lapsed, or of another jar", id)
+		}
+	}
+	if got := names(seen); got != "alice bob*" {
+		t.Errorf("the visit itself has changed to %q", got)
+	}
+	w.want(token, "alice bob*")
+	if got := names(Visit{}.Without("x")); got != "" {
+		t.Errorf("no jar became %q", got)
+	}
+}
+
+func TestVisitWithARenewedSession(t *testing.T) {
+	w := newWorld(t, defaults())
+	done := w.member(w.signIn(Token{}, "bob").Token, "alice")
+	seen := w.visit(done.Token)
+	now := *done.Entry.Session
+	now.Grant, now.Recorded = tokens("second"), member("alice")
+	now.Recorded.UserName = "alicia"
+	renewed := seen.Renewed(&now)
+	if e, ok := renewed.Active(); !ok || e.Identity.UserName != "alicia" || string(e.Grant.Sealed) != "second" || names(renewed) != "bob alicia*" {
+		t.Errorf("it is %q, active %+v", names(renewed), e)
+	}
+	now.ID = "of another jar"
+	if got := names(seen.Renewed(&now)); got != "bob alice*" {
+		t.Errorf("a session of another jar made it %q", got)
+	}
+	if got := names(seen); got != "bob alice*" {
+		t.Errorf("the visit itself has changed to %q", got)
+	}
+	w.want(done.Token, "bob alice*")
+	if got := names(Visit{}.Renewed(&now)); got != "" {
+		t.Errorf("no jar became %q", got)
+	}
+}
