@@ -173,6 +173,26 @@ func (v Visit) Entries() []Entry {
 	return entries
 }
 
+// Without returns the visit as it is once the session with the id has ended.
+func (v Visit) Without(id string) Visit {
+	if v.jar != nil {
+		v.jar = v.jar.clone()
+		v.jar.remove(func(s *Session) bool { return s.ID == id })
+	}
+	return v
+}
+
+// Renewed returns the visit as it is once a session of its jar has become s.
+func (v Visit) Renewed(s *Session) Visit {
+	if v.jar != nil {
+		v.jar = v.jar.clone()
+		if of := v.jar.byID(s.ID); of != nil {
+			*of = *s
+		}
+	}
+	return v
+}
+
 // Transient reports whether the browser was asked to forget its jar when it closes.
 func (v Visit) Transient() bool { return v.jar != nil && v.jar.Transient }
 
