@@ -88,7 +88,7 @@ func (a *App) administration(db *database, logins *login.Methods, manager *sessi
 		Jars:      db.jars,
 		Manager:   manager,
 		Store:     db.store,
-		Budget:    attempts.Budget,
+		Budget:    memory.Budget,
 		Passwords: passwordsOf(logins),
 		Prefix:    a.Path,
 		Log:       a.log,

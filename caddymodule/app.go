@@ -96,6 +96,7 @@ type App struct {
 	options session.Options
 	lease   *lease
 	keys    [][]byte // SecretKeys, with placeholders replaced
+	public  []string // ids of the logins that let in anybody
 
 	mu       sync.Mutex
 	managed  []string                   // header names of the handlers, besides the presets'
@@ -113,8 +114,10 @@ type engine struct {
 	portal  *portal.Portal
 	admin   http.Handler
 	managed *upstream.Managed
+	grants  exposer // nil where no login has tokens
 	cookies cookie.Options
 	log     *zap.Logger
+	stop    func() // ends what logins do beside requests, and waits for it
 }
 
 // CaddyModule implements caddy.Module.
@@ -148,7 +151,11 @@ func (a *App) build(ctx caddy.Context) (StoreOpener, error) {
 	if err := a.provisionLogins(ctx); err != nil {
 		return nil, err
 	}
-	return a.loadStore(ctx)
+	opener, err := a.loadStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return opener, a.validateSecretKeys(opener)
 }
 
 func (a *App) setDefaults() {
@@ -186,9 +193,12 @@ func (a *App) provisionLogins(ctx caddy.Context) error {
 		if !ok {
 			return fmt.Errorf("login module %T is not a login", module)
 		}
-		method, err := maker.LoginMethod(attempts)
+		method, err := maker.LoginMethod(memory)
 		if err != nil {
 			return err
+		}
+		if public, ok := module.(publicLogin); ok && public.letsInAnybody() {
+			a.public = append(a.public, method.ID())
 		}
 		methods = append(methods, method)
 	}
@@ -228,6 +238,11 @@ func (a *App) Validate() error {
 	if err := validateCookieDomain(a.CookieDomain); err != nil {
 		return err
 	}
+	for _, provider := range a.logins.Providers() {
+		if err := a.validateRedirectURI(provider); err != nil {
+			return fmt.Errorf("login %s: redirect_uri %w", provider.ID(), err)
+		}
+	}
 	for _, origin := range a.TrustedOrigins {
 		if _, err := portal.ParseOrigin(origin); err != nil {
 			return fmt.Errorf("trusted_origins: %q: %w", origin, err)
@@ -240,6 +255,9 @@ func (a *App) Validate() error {
 func (a *App) Start() error {
 	if a.InsecureHTTP {
 		a.log.Warn("insecure_http is on: sessions can be read and taken over by whoever is between browser and gateway")
+	}
+	for _, id := range a.public {
+		a.log.Warn("everybody with an account at the provider can sign in, and pass at sites without require: allow says who may", zap.String("login", id))
 	}
 	_, err := a.running()
 	return err
@@ -258,6 +276,7 @@ func (a *App) Cleanup() error {
 	}
 	a.released = true
 	if e := a.engine.Load(); e != nil {
+		e.stop()
 		e.manager.Close()
 	}
 	if a.lease == nil {
@@ -344,7 +363,23 @@ func (a *App) start() (*engine, error) {
 		managed:  upstream.NewManaged(a.managed...),
 		cookies:  cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
 		log:      a.log,
+		stop:     runLogins(a.ctx, logins),
 	}, nil
+}
+
+// runLogins lets logins do what they do beside requests, until the function that it returns is called.
+func runLogins(ctx context.Context, logins *login.Methods) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	for _, method := range logins.All() {
+		if runner, ok := method.(login.Runner); ok {
+			running.Go(func() { runner.Run(ctx) })
+		}
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // loginsWith returns the logins with the users that the gateway keeps itself.

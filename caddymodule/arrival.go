@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/portal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -134,9 +135,17 @@ func clientIP(r *http.Request) netip.Addr {
 	return ip.Unmap()
 }
 
+// exposer knows the tokens that upstreams may be given.
+type exposer interface {
+	// Exposed returns those of a session. What its login does not expose is empty.
+	Exposed(*session.Session) login.Tokens
+}
+
 // setPlaceholders makes the account known to what comes after, the access log among it. A user's own
 // text is a value and never expanded, so a placeholder in somebody's name stays what it is.
-func setPlaceholders(r *http.Request, entry session.Entry) {
+//
+// Tokens are looked up when somebody asks for them, and never without grants.
+func setPlaceholders(r *http.Request, entry session.Entry, grants exposer) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	// Set wins over what was there before; the access log must not show somebody else.
 	repl.Set("http.auth.user.id", entry.Identity.Account.ID())
@@ -157,10 +166,26 @@ func setPlaceholders(r *http.Request, entry session.Entry) {
 			return identity.Account.Method, true
 		case "session":
 			return entry.ID, true
+		case "access_token":
+			return known(exposed(entry, grants).Access)
+		case "id_token":
+			return known(exposed(entry, grants).ID)
 		}
 		if path, ok := strings.CutPrefix(name, "claim."); ok {
 			return identity.ClaimText(path)
 		}
 		return nil, false
 	})
+}
+
+func exposed(entry session.Entry, grants exposer) login.Tokens {
+	if grants == nil || entry.Grant == nil {
+		return login.Tokens{}
+	}
+	return grants.Exposed(entry.Session)
+}
+
+// known is the value of a placeholder, which is not known where it is empty.
+func known(value string) (any, bool) {
+	return value, value != ""
 }

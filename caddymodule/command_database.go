@@ -80,7 +80,7 @@ func (a *App) loginsOf(users *user.Users) (*login.Methods, error) {
 	if a.logins != nil {
 		return a.loginsWith(users)
 	}
-	method, err := new(PasswordLogin).LoginMethod(attempts)
+	method, err := new(PasswordLogin).LoginMethod(memory)
 	if err != nil {
 		return nil, err
 	}
