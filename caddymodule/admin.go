@@ -89,7 +89,7 @@ func (a *App) administration(db *database, logins *login.Methods, manager *sessi
 		Manager:   manager,
 		Names:     db.names,
 		Store:     db.store,
-		Budget:    attempts.Budget,
+		Budget:    memory.Budget,
 		Passwords: passwordsOf(logins),
 		Prefix:    a.Path,
 		Log:       a.log,

@@ -97,6 +97,7 @@ type App struct {
 	options session.Options
 	lease   *lease
 	keys    [][]byte // SecretKeys, with placeholders replaced
+	public  []string // ids of the logins that let in anybody
 
 	mu       sync.Mutex
 	managed  []string                   // header names of the handlers, besides the presets'
@@ -111,12 +112,13 @@ type engine struct {
 	*database
 	logins  *login.Methods
 	manager *session.Manager
-	grants  *grant.Keeper // nil where no login is a provider
+	grants  tokenKeeper // nil where no login is a provider
 	portal  *portal.Portal
 	admin   http.Handler
 	managed *upstream.Managed
 	cookies cookie.Options
 	log     *zap.Logger
+	stop    func() // ends what logins do beside requests, and waits for it
 }
 
 // CaddyModule implements caddy.Module.
@@ -150,7 +152,11 @@ func (a *App) build(ctx caddy.Context) (StoreOpener, error) {
 	if err := a.provisionLogins(ctx); err != nil {
 		return nil, err
 	}
-	return a.loadStore(ctx)
+	opener, err := a.loadStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return opener, a.validateSecretKeys(opener)
 }
 
 func (a *App) setDefaults() {
@@ -188,9 +194,12 @@ func (a *App) provisionLogins(ctx caddy.Context) error {
 		if !ok {
 			return fmt.Errorf("login module %T is not a login", module)
 		}
-		method, err := maker.LoginMethod(attempts)
+		method, err := maker.LoginMethod(memory)
 		if err != nil {
 			return err
+		}
+		if public, ok := module.(publicLogin); ok && public.letsInAnybody() {
+			a.public = append(a.public, method.ID())
 		}
 		methods = append(methods, method)
 	}
@@ -230,6 +239,11 @@ func (a *App) Validate() error {
 	if err := validateCookieDomain(a.CookieDomain); err != nil {
 		return err
 	}
+	for _, provider := range a.logins.Providers() {
+		if err := a.validateRedirectURI(provider); err != nil {
+			return fmt.Errorf("login %s: redirect_uri %w", provider.ID(), err)
+		}
+	}
 	for _, origin := range a.TrustedOrigins {
 		if _, err := portal.ParseOrigin(origin); err != nil {
 			return fmt.Errorf("trusted_origins: %q: %w", origin, err)
@@ -242,6 +256,9 @@ func (a *App) Validate() error {
 func (a *App) Start() error {
 	if a.InsecureHTTP {
 		a.log.Warn("insecure_http is on: sessions can be read and taken over by whoever is between browser and gateway")
+	}
+	for _, id := range a.public {
+		a.log.Warn("everybody with an account at the provider can sign in, and pass at sites without require: allow says who may", zap.String("login", id))
 	}
 	_, err := a.running()
 	return err
@@ -348,17 +365,21 @@ func (a *App) start() (*engine, error) {
 		manager.Close()
 		return nil, err
 	}
-	return &engine{
+	e := &engine{
 		database: db,
 		logins:   logins,
 		manager:  manager,
-		grants:   keeper,
 		portal:   p,
 		admin:    a.administration(db, logins, manager),
 		managed:  upstream.NewManaged(a.managed...),
 		cookies:  cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
 		log:      a.log,
-	}, nil
+		stop:     runLogins(a.ctx, logins),
+	}
+	if keeper != nil {
+		e.grants = keeper
+	}
+	return e, nil
 }
 
 // keeper returns what keeps the tokens of sessions, and the box that they are sealed with: nothing of
@@ -386,6 +407,21 @@ func (a *App) keeper(db *database, logins *login.Methods, manager *session.Manag
 	}), box, nil
 }
 
+// runLogins lets logins do what they do beside requests, until the function that it returns is called.
+func runLogins(ctx context.Context, logins *login.Methods) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	for _, method := range logins.All() {
+		if runner, ok := method.(login.Runner); ok {
+			running.Go(func() { runner.Run(ctx) })
+		}
+	}
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
 // loginsWith returns the logins with the users that the gateway keeps itself.
 func (a *App) loginsWith(db *database) (*login.Methods, error) {
 	methods := slices.Clone(a.logins.All())
@@ -406,6 +442,7 @@ func (a *App) loginsWith(db *database) (*login.Methods, error) {
 
 // close ends what goes on beside the requests, once nothing is served any more.
 func (e *engine) close() {
+	e.stop()
 	if e.grants != nil {
 		e.grants.Close()
 	}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/portal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -40,6 +42,9 @@ func (e *engine) receive(r *http.Request) *arrival {
 	arrived.Scheme, arrived.Host = site(r)
 	arrived.ClientIP = clientIP(r)
 	arrived.err = e.findJar(r, arrived)
+	if arrived.err == nil {
+		arrived.err = e.renew(r, arrived)
+	}
 	e.managed.Strip(r)
 	caddyhttp.SetVar(r.Context(), arrivalVar, arrived)
 	return arrived
@@ -56,6 +61,20 @@ func (e *engine) findJar(r *http.Request, arrived *arrival) (err error) {
 		e.log.Error("a stored jar is not readable; its browser is signed out", zap.Error(err))
 		return nil
 	}
+	return err
+}
+
+// renew has the provider of the active account stand by it again where that is due, and looks at the
+// jar anew if something came of it.
+func (e *engine) renew(r *http.Request, arrived *arrival) (err error) {
+	entry, active := arrived.Visit.Active()
+	if !active || e.grants == nil {
+		return nil
+	}
+	if now, live := e.grants.Current(r.Context(), entry); live && now.Session == entry.Session {
+		return nil
+	}
+	arrived.Visit, err = e.manager.Visit(r.Context(), arrived.Token)
 	return err
 }
 
@@ -134,9 +153,24 @@ func clientIP(r *http.Request) netip.Addr {
 	return ip.Unmap()
 }
 
+// exposer knows the tokens that upstreams may be given.
+type exposer interface {
+	// Exposed returns those of a session. What its login does not expose is empty.
+	Exposed(*session.Session) login.Tokens
+}
+
+// tokenKeeper is grant.Keeper.
+type tokenKeeper interface {
+	exposer
+	Current(context.Context, session.Entry) (now session.Entry, live bool)
+	Close()
+}
+
 // setPlaceholders makes the account known to what comes after, the access log among it. A user's own
 // text is a value and never expanded, so a placeholder in somebody's name stays what it is.
-func setPlaceholders(r *http.Request, entry session.Entry) {
+//
+// Tokens are looked up when somebody asks for them, and never without grants.
+func setPlaceholders(r *http.Request, entry session.Entry, grants exposer) {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	// Set wins over what was there before; the access log must not show somebody else.
 	repl.Set("http.auth.user.id", entry.Identity.Account.ID())
@@ -157,10 +191,26 @@ func setPlaceholders(r *http.Request, entry session.Entry) {
 			return identity.Account.Method, true
 		case "session":
 			return entry.ID, true
+		case "access_token":
+			return known(exposed(entry, grants).Access)
+		case "id_token":
+			return known(exposed(entry, grants).ID)
 		}
 		if path, ok := strings.CutPrefix(name, "claim."); ok {
 			return identity.ClaimText(path)
 		}
 		return nil, false
 	})
+}
+
+func exposed(entry session.Entry, grants exposer) login.Tokens {
+	if grants == nil || entry.Grant == nil {
+		return login.Tokens{}
+	}
+	return grants.Exposed(entry.Session)
+}
+
+// known is the value of a placeholder, which is not known where it is empty.
+func known(value string) (any, bool) {
+	return value, value != ""
 }

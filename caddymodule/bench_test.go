@@ -17,18 +17,32 @@ import (
 
 const testHash = "$2a$04$AqTiFTywa04anej1aaKN4.VF5TWAsoaRFo0AdbWAkmIVMDmQwNKcK" // of alice-example
 
-// testApp returns an app on a store of its own, with alice as its user.
+// aliceLogin is a login that has alice as its user.
+const aliceLogin = `{"module":"password","users":[{"name":"alice","email":"alice@example.com",
+	"display_name":"Alice Example","groups":["admin","dev"],"hash":"` + testHash + `"}]}`
+
+// testApp returns an app on a store of its own that serves, with alice as its user.
 func testApp(tb testing.TB) (*App, caddy.Context) {
+	tb.Helper()
+	app, ctx := provisionedApp(tb, aliceLogin)
+	if err := app.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	return app, ctx
+}
+
+// provisionedApp returns an app on a store of its own that could be started.
+func provisionedApp(tb testing.TB, logins ...string) (*App, caddy.Context) {
 	tb.Helper()
 	store, err := json.Marshal(map[string]string{"module": "bbolt", "path": filepath.Join(tb.TempDir(), "test.db")})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	raw, err := json.Marshal(&App{
-		StoreRaw: store,
-		LoginsRaw: []json.RawMessage{json.RawMessage(`{"module":"password","users":[{"name":"alice","email":"alice@example.com",
-			"display_name":"Alice Example","groups":["admin","dev"],"hash":"` + testHash + `"}]}`)},
-	})
+	configured := &App{StoreRaw: store}
+	for _, login := range logins {
+		configured.LoginsRaw = append(configured.LoginsRaw, json.RawMessage(login))
+	}
+	raw, err := json.Marshal(configured)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -42,9 +56,6 @@ func testApp(tb testing.TB) (*App, caddy.Context) {
 		tb.Fatal(err)
 	}
 	app := module.(*App)
-	if err := app.Start(); err != nil {
-		tb.Fatal(err)
-	}
 	tb.Cleanup(func() {
 		if err := app.Cleanup(); err != nil {
 			tb.Error(err)
@@ -54,7 +65,10 @@ func testApp(tb testing.TB) (*App, caddy.Context) {
 }
 
 // signedIn signs alice in and returns the value of a Cookie header that says so.
-func signedIn(tb testing.TB, app *App) string {
+func signedIn(tb testing.TB, app *App) string { return signedInWith(tb, app, nil) }
+
+// signedInWith is signedIn, with what a provider has granted.
+func signedInWith(tb testing.TB, app *App, grant *session.Grant) string {
 	tb.Helper()
 	e, err := app.running()
 	if err != nil {
@@ -64,7 +78,7 @@ func signedIn(tb testing.TB, app *App) string {
 	if !ok {
 		tb.Fatal("there is no alice")
 	}
-	done, err := e.manager.SignIn(tb.Context(), session.Token{}, identity, nil, session.Client{})
+	done, err := e.manager.SignIn(tb.Context(), session.Token{}, identity, grant, session.Client{})
 	if err != nil {
 		tb.Fatal(err)
 	}

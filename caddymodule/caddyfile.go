@@ -74,6 +74,30 @@ func (b *block) argument() (string, error) {
 	return value, b.noMore()
 }
 
+// secret reads the only argument of an option that is given once. No error tells of it: of a secret
+// that should have been quoted, a part is a surplus argument.
+func (b *block) secret() (string, error) {
+	name := b.Val()
+	values, err := b.values()
+	if err != nil {
+		return "", err
+	}
+	if len(values) > 1 {
+		return "", b.Errf("%s: takes one value; quote it if it has spaces", name)
+	}
+	return values[0], nil
+}
+
+// turnedOff reads the word that turns an option off. Nothing else does for it.
+func (b *block) turnedOff() (bool, error) {
+	name := b.Val()
+	text, err := b.value()
+	if err == nil && text != off {
+		err = b.Errf("%s: %q is not %s", name, text, off)
+	}
+	return err == nil, err
+}
+
 // arguments reads one argument or more.
 func (b *block) arguments() ([]string, error) {
 	name := b.Val()

@@ -80,7 +80,7 @@ func (a *App) loginsOf(db *database) (*login.Methods, error) {
 	if a.logins != nil {
 		return a.loginsWith(db)
 	}
-	method, err := new(PasswordLogin).LoginMethod(attempts)
+	method, err := new(PasswordLogin).LoginMethod(memory)
 	if err != nil {
 		return nil, err
 	}

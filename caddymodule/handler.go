@@ -143,7 +143,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	arrived := engine.receive(r)
 	if original := arrived.request(r); engine.portal.Owns(original.URL.Path) {
 		if entry, active := arrived.Visit.Active(); active {
-			setPlaceholders(r, entry)
+			setPlaceholders(r, entry, nil)
 		}
 		engine.servePortal(arrived.answer(w), original, arrived)
 		return nil
@@ -186,7 +186,7 @@ func (h *Handler) admit(engine *engine, arrived *arrival, w http.ResponseWriter,
 		engine.portal.Challenge(arrived.answer(w), arrived.request(r), arrived.Visitor)
 		return session.Entry{}, false
 	}
-	setPlaceholders(r, entry)
+	setPlaceholders(r, entry, engine.grants)
 	if rule, unmet := h.Require.Unmet(entry.Identity); unmet {
 		engine.portal.Refuse(arrived.answer(w), arrived.request(r), arrived.Visitor, h.Require, rule)
 		return session.Entry{}, false

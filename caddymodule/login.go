@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oidc"
 	"github.com/caddy-multi-session/gateway/internal/login/password"
 )
 
@@ -18,21 +19,34 @@ func init() {
 type Login interface {
 	// LoginMethod returns the method as it is configured. It opens nothing: a configuration that is
 	// only validated calls it too.
-	LoginMethod(*Attempts) (login.Method, error)
+	LoginMethod(*Memory) (login.Method, error)
 }
 
-// Attempts is what the process remembers of attempts to sign in, and what they may cost it. It
-// belongs to no configuration: a reload must not give a guesser a new start.
-type Attempts struct {
+// publicLogin is a Login that can be one for everybody.
+type publicLogin interface {
+	Login
+
+	// letsInAnybody reports whether anybody at all can make an account there and sign in.
+	letsInAnybody() bool
+}
+
+// Memory is what the process remembers for logins. It belongs to no configuration: a reload must not
+// give a guesser a new start, nor ask every provider again.
+type Memory struct {
+	// Of attempts to sign in or up, and what they may cost the process.
 	Throttle *login.Throttle
 	SignUps  *login.Throttle
 	Budget   *password.Budget
+
+	// Of OpenID providers, what they said of themselves.
+	Providers *oidc.Providers
 }
 
-var attempts = &Attempts{
-	Throttle: login.NewThrottle(time.Now),
-	SignUps:  login.NewThrottle(time.Now),
-	Budget:   password.NewBudget(password.DefaultMemory, password.DefaultPatience),
+var memory = &Memory{
+	Throttle:  login.NewThrottle(time.Now),
+	SignUps:   login.NewThrottle(time.Now),
+	Budget:    password.NewBudget(password.DefaultMemory, password.DefaultPatience),
+	Providers: oidc.NewProviders(),
 }
 
 // PasswordLogin signs in users by password: those of the configuration, and those that the gateway
@@ -133,8 +147,8 @@ func (PasswordLogin) CaddyModule() caddy.ModuleInfo {
 }
 
 // LoginMethod implements Login.
-func (l *PasswordLogin) LoginMethod(attempts *Attempts) (login.Method, error) {
-	config := password.Config{ID: l.ID, Users: make([]password.User, len(l.Users)), SignUps: attempts.SignUps}
+func (l *PasswordLogin) LoginMethod(memory *Memory) (login.Method, error) {
+	config := password.Config{ID: l.ID, Users: make([]password.User, len(l.Users)), SignUps: memory.SignUps}
 	if config.ID == "" {
 		config.ID = "password"
 	}
@@ -162,7 +176,7 @@ func (l *PasswordLogin) LoginMethod(attempts *Attempts) (login.Method, error) {
 			Claims:      user.Claims,
 		}
 	}
-	return password.New(config, attempts.Throttle, attempts.Budget)
+	return password.New(config, memory.Throttle, memory.Budget)
 }
 
 // Interface guards

@@ -51,7 +51,7 @@ const minSecretKeyBytes = 32
 // is made.
 func (a *App) provisionSecretKeys() error {
 	for i, text := range a.SecretKeys {
-		key, err := replaceSecret(text)
+		key, err := replacePlaceholders(text)
 		if err != nil {
 			return fmt.Errorf("secret_key: key %d: %w", i+1, err)
 		}
@@ -63,9 +63,20 @@ func (a *App) provisionSecretKeys() error {
 	return nil
 }
 
-// replaceSecret replaces the global placeholders of a secret, such as {env.NAME} and {file./run/name}.
-// The error tells nothing of it: what looks like a placeholder can be a part of the secret.
-func replaceSecret(text string) (string, error) {
+// validateSecretKeys refuses a store that can keep no key where one is needed.
+func (a *App) validateSecretKeys(opener StoreOpener) error {
+	if len(a.keys) > 0 || len(a.logins.Providers()) == 0 {
+		return nil
+	}
+	if _, ok := opener.(KeyKeeper); !ok {
+		return errNoSecretKey
+	}
+	return nil
+}
+
+// replacePlaceholders replaces the global placeholders of a text, such as {env.NAME} and
+// {file./run/name}. The error tells nothing of it: what looks like one can be a part of a secret.
+func replacePlaceholders(text string) (string, error) {
 	value, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
 	if err != nil {
 		return "", errPlaceholder

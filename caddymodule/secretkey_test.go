@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 )
 
@@ -156,8 +158,18 @@ func TestSecretKeyRefusesWhatIsNoFile(t *testing.T) {
 	}
 }
 
+func init() {
+	caddy.RegisterModule(keylessStore{})
+}
+
 // keylessStore is a store that can keep no key.
 type keylessStore struct{}
+
+func (keylessStore) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "multi_session.stores.test_keyless", New: func() caddy.Module { return new(keylessStore) }}
+}
+
+func (*keylessStore) UnmarshalCaddyfile(*caddyfile.Dispenser) error { return nil }
 
 func (keylessStore) Resource() string                     { return "keyless:" }
 func (keylessStore) OpenStore(*zap.Logger) (Store, error) { return nil, errors.New("cannot be opened") }

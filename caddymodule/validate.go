@@ -6,6 +6,10 @@ import (
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/portal"
 )
 
 var (
@@ -33,6 +37,38 @@ func validateCookieDomain(domain string) error {
 	}
 	if _, err := publicsuffix.EffectiveTLDPlusOne(domain); err != nil {
 		return fmt.Errorf("cookie_domain %q: is a public suffix, under which sites of different owners lie; browsers refuse it", domain)
+	}
+	return nil
+}
+
+// validateRedirectURI refuses an address at which the gateway would not take a provider's answer, or
+// would not find the cookie that says whose it is.
+func (a *App) validateRedirectURI(provider login.Provider) error {
+	uri := provider.RedirectURI()
+	if uri == "" {
+		return nil
+	}
+	origin, ok := strings.CutSuffix(uri, a.Path+"/callback/"+provider.ID())
+	if !ok {
+		origin, ok = strings.CutSuffix(uri, a.Path+"/oauth2/callback/"+provider.ID())
+	}
+	if !ok {
+		return fmt.Errorf("%q: must end with %s/callback/%s, behind a site's origin", uri, a.Path, provider.ID())
+	}
+	canonical, err := portal.ParseOrigin(origin)
+	if err == nil && canonical != origin {
+		err = fmt.Errorf("browsers write %s", canonical)
+	}
+	if err != nil {
+		return fmt.Errorf("%q: %w", uri, err)
+	}
+	scheme, host, _ := strings.Cut(origin, "://")
+	host = hostname(host)
+	switch {
+	case scheme != "https" && !a.InsecureHTTP && !cookie.Loopback(host):
+		return fmt.Errorf("%q: must be https", uri)
+	case a.CookieDomain != "" && !cookie.Within(host, a.CookieDomain):
+		return fmt.Errorf("%q: must be within the cookie_domain %s, or the browser's cookies are not there", uri, a.CookieDomain)
 	}
 	return nil
 }

@@ -120,6 +120,135 @@ func TestValidateRefusesAnAppWithoutLogin(t *testing.T) {
 	}
 }
 
+// providerSite is a Caddyfile with a login at a provider beside the given options of the app.
+func providerSite(app, login string) string {
+	return fmt.Sprintf("{\nmulti_session {\n%s\nlogin %s\n}\n}\nhttp://localhost:0 {\nmulti_session\n}\n", app, login)
+}
+
+// oidcLogin is a login that is right, with the options.
+func oidcLogin(id, options string) string {
+	return "oidc " + id + " {\nissuer https://id.example.com\nclient_id gateway\n" + options + "\n}"
+}
+
+// oauth2Login is a login with endpoints that are right, with the options.
+func oauth2Login(options string) string {
+	return "oauth2 corp {\nauthorization_endpoint https://a.example.com\ntoken_endpoint https://a.example.com/token\n" +
+		"userinfo_endpoint https://a.example.com/me\nclient_id a\nclient_secret b\n" + options + "\n}"
+}
+
+func TestValidateRefusesProviders(t *testing.T) {
+	t.Setenv("TEST_EMPTY", "")
+	redirect := func(uri string) string { return oidcLogin("corp", "redirect_uri "+uri) }
+	const right = "https://app.example.com/.auth/callback/corp"
+	tests := map[string]struct{ app, login, want string }{
+		"id with a slash":                {"", oidcLogin("a/b", ""), `login "a/b": the id must have letters, digits and . _ - only`},
+		"id with a colon":                {"", oidcLogin("a:b", ""), `login "a:b": the id must`},
+		"id with a space":                {"", oidcLogin(`"a b"`, ""), `login "a b": the id must`},
+		"id with an umlaut":              {"", oidcLogin("ü", ""), `login "ü": the id must`},
+		"id with an escape":              {"", oidcLogin("a%2Fb", ""), `login "a%2Fb": the id must`},
+		"id that is the path above":      {"", oidcLogin("..", ""), `login "..": the id must`},
+		"id that is the path here":       {"", oidcLogin(".", ""), `login ".": the id must`},
+		"id that is empty":               {"", oidcLogin(`""`, ""), "an id is missing"},
+		"id of two logins":               {"login " + oidcLogin("corp", ""), oidcLogin("corp", ""), "login corp: the id is used twice"},
+		"id of a login with passwords":   {"login password corp", oidcLogin("corp", ""), "login corp: the id is used twice"},
+		"placeholder of the secret":      {"", oidcLogin("corp", "client_secret {env.TEST_EMPTY}"), "login corp: client_secret: has a placeholder that is not known or empty"},
+		"placeholder of the redirect":    {"", redirect("{env.TEST_EMPTY}"), "login corp: redirect_uri: has a placeholder"},
+		"placeholder of the issuer":      {"", "oidc corp {\nissuer https://{env.TEST_EMPTY}\nclient_id a\n}", "login corp: issuer: has a placeholder"},
+		"placeholder of the client":      {"", "oidc corp {\nissuer https://id.example.com\nclient_id {no.such}\n}", "login corp: client_id: has a placeholder"},
+		"placeholder of an endpoint":     {"", "oauth2 corp {\nuserinfo_endpoint {env.TEST_EMPTY}\nclient_id a\n}", "login corp: userinfo_endpoint: has a placeholder"},
+		"placeholder of the base":        {"", "oauth2 corp {\npreset github\nbase_url {env.TEST_EMPTY}\nclient_id a\n}", "login corp: base_url: has a placeholder"},
+		"redirect elsewhere":             {"", redirect("https://app.example.com/callback/corp"), "login corp: redirect_uri \"https://app.example.com/callback/corp\": must end with /.auth/callback/corp"},
+		"redirect of another login":      {"", redirect("https://app.example.com/.auth/callback/other"), "must end with /.auth/callback/corp"},
+		"redirect of another prefix":     {"path /_auth", redirect(right), "must end with /_auth/callback/corp"},
+		"redirect with a slash":          {"", redirect(right + "/"), "must end with"},
+		"redirect with a query":          {"", redirect(right + "?a=b"), "must end with"},
+		"redirect with a fragment":       {"", redirect(right + "#a"), ""},
+		"redirect below another path":    {"", redirect("https://app.example.com/x/.auth/callback/corp"), "must end after the host and port"},
+		"redirect with a user":           {"", redirect("https://me@app.example.com/.auth/callback/corp"), ""},
+		"redirect that is a path":        {"", redirect("/.auth/callback/corp"), ""},
+		"redirect of another scheme":     {"", redirect("ftp://app.example.com/.auth/callback/corp"), ""},
+		"redirect in upper case":         {"", redirect("https://App.example.com/.auth/callback/corp"), "browsers write https://app.example.com"},
+		"redirect with the port of all":  {"", redirect("https://app.example.com:443/.auth/callback/corp"), "browsers write https://app.example.com"},
+		"redirect at plain HTTP":         {"", redirect("http://app.example.com/.auth/callback/corp"), "must be https"},
+		"redirect out of the domain":     {"cookie_domain example.com", redirect("https://app.example.org/.auth/callback/corp"), "must be within the cookie_domain example.com"},
+		"redirect named like the domain": {"cookie_domain example.com", redirect("https://notexample.com/.auth/callback/corp"), "must be within the cookie_domain example.com"},
+
+		"no issuer":                    {"", "oidc corp {\nclient_id gateway\n}", "login corp: issuer"},
+		"issuer at plain HTTP":         {"", "oidc corp {\nissuer http://id.example.com\nclient_id gateway\n}", "login corp: issuer"},
+		"no client_id":                 {"", "oidc corp {\nissuer https://id.example.com\n}", "login corp: client_id"},
+		"unknown prompt":               {"", oidcLogin("corp", "prompt always"), "login corp: prompt"},
+		"user name prefix of a rule":   {"", oidcLogin("corp", "user_name_prefix a:"), "login corp: user name prefix"},
+		"parameter that is ours":       {"", oidcLogin("corp", "parameter redirect_uri https://evil.example.com"), "login corp: parameter"},
+		"scope that is none":           {"", oidcLogin("corp", `scopes "open id"`), "login corp: scope"},
+		"unknown preset":               {"", "oauth2 corp {\npreset gitea\nclient_id a\nclient_secret b\n}", "login corp: preset"},
+		"neither preset nor endpoints": {"", "oauth2 corp {\nclient_id a\nclient_secret b\n}", "login corp: "},
+
+		"key that is short":       {"secret_key 0123456789abcdef0123456789abcde", "password", "secret_key: key 1: must have 32 characters at least"},
+		"older key that is short": {"secret_key 0123456789abcdef0123456789abcdef short", "password", "secret_key: key 2: must have 32 characters"},
+		"placeholder of a key":    {"secret_key {env.TEST_EMPTY}", "password", "secret_key: key 1: has a placeholder"},
+		"store that keeps no key": {"store test_keyless", oidcLogin("corp", ""), "secret_key: is needed, because the store cannot keep a key"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			err := validate(t, providerSite(test.app, test.login))
+			if err == nil {
+				t.Fatal("was accepted")
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("says %q, want %q in it", err, test.want)
+			}
+		})
+	}
+}
+
+// TestValidateRefusesJSON has what a Caddyfile cannot say.
+func TestValidateRefusesJSON(t *testing.T) {
+	for name, test := range map[string]struct{ login, want string }{
+		"subject of an OpenID provider": {`{"module":"oidc","id":"corp","issuer":"https://id.example.com","client_id":"a","claims":{"subject":"oid"}}`, "login corp: claims: subject: cannot be chosen"},
+		"token that there is none of":   {`{"module":"oidc","id":"corp","issuer":"https://id.example.com","client_id":"a","expose":["refresh_token"]}`, `login corp: expose: "refresh_token" is not access_token or id_token`},
+		"token of OpenID alone":         {`{"module":"oauth2","id":"corp","preset":"github","client_id":"a","expose":["id_token"]}`, `login corp: expose: "id_token" is not access_token`},
+		"rule of no kind":               {`{"module":"oidc","id":"corp","issuer":"https://id.example.com","client_id":"a","allow":[{"values":["a"]}]}`, "login corp: allow"},
+		"unknown option":                {`{"module":"oidc","id":"corp","issuer":"https://id.example.com","client_id":"a","expse":["id_token"]}`, `"expse"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			raw := json.RawMessage(`{"logins":[` + test.login + `]}`)
+			t.Setenv("XDG_DATA_HOME", t.TempDir())
+			err := caddy.Validate(&caddy.Config{AppsRaw: caddy.ModuleMap{appName: raw}, Admin: &caddy.AdminConfig{Disabled: true}})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("says %v, want %q in it", err, test.want)
+			}
+		})
+	}
+}
+
+func TestValidateAcceptsProviders(t *testing.T) {
+	t.Setenv("TEST_SECRET", "a secret of 32 characters at least")
+	redirect := func(uri string) string { return oidcLogin("corp", "redirect_uri "+uri) }
+	for name, test := range map[string]struct{ app, login string }{
+		"the minimum":                   {"", oidcLogin("corp", "")},
+		"every character of an id":      {"", oidcLogin("Corp.example_id-1", "")},
+		"a password login beside":       {"login password", oidcLogin("corp", "client_secret {env.TEST_SECRET}")},
+		"the portal's address":          {"", redirect("https://app.example.com/.auth/callback/corp")},
+		"the other one":                 {"", redirect("https://app.example.com/.auth/oauth2/callback/corp")},
+		"the portal's, with a port":     {"", redirect("https://app.example.com:8443/.auth/callback/corp")},
+		"the portal's, elsewhere":       {"path /oauth2", redirect("https://app.example.com/oauth2/callback/corp")},
+		"the portal's, on loopback":     {"", redirect("http://localhost:8080/.auth/callback/corp")},
+		"the portal's, of an address":   {"", redirect("http://[::1]:8080/.auth/callback/corp")},
+		"the portal's, in the domain":   {"cookie_domain example.com", redirect("https://auth.example.com/.auth/callback/corp")},
+		"the portal's, that domain":     {"cookie_domain example.com", redirect("https://example.com/.auth/callback/corp")},
+		"the preset":                    {"", "oauth2 corp {\npreset github\nclient_id a\nclient_secret {env.TEST_SECRET}\n}"},
+		"endpoints":                     {"", oauth2Login("claims {\nsubject id\nuser_name login\n}\nclient_authentication client_secret_post\nissuer https://a.example.com")},
+		"a store that keeps no key":     {"store test_keyless\nsecret_key {env.TEST_SECRET}", oidcLogin("corp", "")},
+		"that store, without providers": {"store test_keyless", "password"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := validate(t, providerSite(test.app, test.login)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestValidateAccepts(t *testing.T) {
 	alice := userLine("alice", "alice@example.com")
 	tests := map[string]struct{ app, login, handler string }{

@@ -31,6 +31,15 @@ type Lister interface {
 	Subjects() []string
 }
 
+// Runner is a method that has something to do beside requests.
+type Runner interface {
+	Method
+
+	// Run does it until ctx ends, and returns soon after. It is called once, while the method's other
+	// methods are.
+	Run(ctx context.Context)
+}
+
 // PasswordMethod is a method that checks a password itself.
 type PasswordMethod interface {
 	Method

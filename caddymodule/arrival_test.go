@@ -1,0 +1,118 @@
+package caddymodule
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// tokens are those that every session with a grant has, as far as they are exposed. It counts how
+// often it was asked.
+type tokens struct {
+	login.Tokens
+	asked int
+}
+
+func (t *tokens) Exposed(*session.Session) login.Tokens {
+	t.asked++
+	return t.Tokens
+}
+
+func (*tokens) Current(_ context.Context, e session.Entry) (session.Entry, bool) { return e, true }
+func (*tokens) Close()                                                           {}
+
+var granted = &session.Grant{Sealed: []byte("sealed")}
+
+func TestTokenPlaceholders(t *testing.T) {
+	both := login.Tokens{Access: "the-access-token", ID: "the-id-token"}
+	for name, test := range map[string]struct {
+		grant      *session.Grant
+		grants     exposer
+		access, id string
+	}{
+		"both are exposed":           {granted, &tokens{Tokens: both}, "the-access-token", "the-id-token"},
+		"the access token alone":     {granted, &tokens{Tokens: login.Tokens{Access: "the-access-token"}}, "the-access-token", ""},
+		"the ID token alone":         {granted, &tokens{Tokens: login.Tokens{ID: "the-id-token"}}, "", "the-id-token"},
+		"none is exposed":            {granted, &tokens{}, "", ""},
+		"a session without tokens":   {nil, &tokens{Tokens: both}, "", ""},
+		"a request for the portal":   {granted, nil, "", ""},
+		"a gateway without a keeper": {nil, nil, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := prepared(make(http.Header))
+			identity := &session.Identity{Account: session.Account{Method: "corp", Subject: "alice"}, UserName: "alice"}
+			setPlaceholders(r, session.Entry{Session: &session.Session{Grant: test.grant}, Identity: identity}, test.grants)
+			repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+			for placeholder, want := range map[string]string{"access_token": test.access, "id_token": test.id} {
+				got, known := repl.GetString("http.auth.user." + placeholder)
+				if got != want || known != (want != "") {
+					t.Errorf("%s is %q, known %v; want %q", placeholder, got, known, want)
+				}
+			}
+			if got, known := repl.GetString("http.auth.user.refresh_token"); known {
+				t.Errorf("there is a refresh token: %q", got)
+			}
+		})
+	}
+}
+
+// TestTokensReachTheUpstreamOnly has requests of an account with tokens, and of one without, at a site
+// that passes the access token on.
+func TestTokensReachTheUpstreamOnly(t *testing.T) {
+	app, ctx := provisionedApp(t, aliceLogin)
+	bearer := handlerFor(t, ctx, &Handler{Headers: []IdentityHeader{{Name: "Authorization", Value: "Bearer {http.auth.user.access_token}"}}})
+	plain := handlerFor(t, ctx, &Handler{})
+	e, err := app.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper := &tokens{Tokens: login.Tokens{Access: "the-access-token"}}
+	e.grants = keeper
+
+	for name, test := range map[string]struct {
+		handler *Handler
+		path    string
+		grant   *session.Grant
+		want    string
+		asked   int
+	}{
+		"a site that asks":                        {bearer, "/", granted, "Bearer the-access-token", 1},
+		"a site that asks, of a password account": {bearer, "/", nil, "", 0},
+		"a site that does not ask":                {plain, "/", granted, "", 0},
+		"the portal of a site that asks":          {bearer, "/.auth/accounts", granted, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keeper.asked = 0
+			header := make(http.Header)
+			header.Set("Cookie", signedInWith(t, app, test.grant))
+			header.Set("Authorization", "Bearer forged")
+			r := httptest.NewRequest(http.MethodGet, "http://localhost"+test.path, http.NoBody)
+			r.Header = header
+			repl := caddy.NewReplacer()
+			w := httptest.NewRecorder()
+			r = caddyhttp.PrepareRequest(r, repl, w, nil)
+			var got string
+			reached := false
+			err := test.handler.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+				reached, got = true, r.Header.Get("Authorization")
+				return nil
+			}))
+			if err != nil || reached != (test.path == "/") || got != test.want {
+				t.Errorf("upstream reached %v with %q, %v; want %q", reached, got, err, test.want)
+			}
+			if keeper.asked != test.asked {
+				t.Errorf("the tokens were looked up %d times, want %d", keeper.asked, test.asked)
+			}
+			if token, known := repl.GetString("http.auth.user.access_token"); !reached && known {
+				t.Errorf("the portal's request has the token %q", token)
+			}
+		})
+	}
+}

@@ -1,0 +1,87 @@
+package caddymodule
+
+import (
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oidc"
+)
+
+func init() {
+	caddy.RegisterModule(OIDCLogin{})
+}
+
+// OIDCLogin signs people in at an OpenID provider, by the authorization code flow of OpenID Connect.
+// The provider is asked what it can do while the gateway serves: one that is away keeps nobody from
+// signing in otherwise.
+type OIDCLogin struct {
+	ProviderLogin
+
+	// Issuer is the provider's name for itself, exactly: the https URL below which it has
+	// /.well-known/openid-configuration. Global placeholders are replaced.
+	Issuer string `json:"issuer"`
+
+	// NoUserInfo does not ask the provider's UserInfo endpoint: the claims are those of the ID token.
+	NoUserInfo bool `json:"no_userinfo,omitempty"`
+
+	// NoLogout leaves people signed in at the provider when they sign out.
+	NoLogout bool `json:"no_logout,omitempty"`
+}
+
+// CaddyModule implements caddy.Module.
+func (OIDCLogin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "multi_session.logins.oidc",
+		New: func() caddy.Module { return new(OIDCLogin) },
+	}
+}
+
+// Provision replaces placeholders.
+func (l *OIDCLogin) Provision(ctx caddy.Context) error {
+	return l.provision(ctx, option{"issuer", &l.Issuer})
+}
+
+// oidcTokens are the tokens that OpenID providers issue.
+var oidcTokens = []string{ExposeAccessToken, ExposeIDToken}
+
+// LoginMethod implements Login.
+func (l *OIDCLogin) LoginMethod(memory *Memory) (login.Method, error) {
+	if l.Claims != nil && l.Claims.Subject != "" {
+		return nil, fmt.Errorf("login %s: claims: subject: cannot be chosen, an OpenID provider has it in sub", l.ID)
+	}
+	exposed, err := l.exposed(oidcTokens...)
+	if err != nil {
+		return nil, err
+	}
+	return oidc.New(oidc.Config{
+		ID:           l.ID,
+		Label:        l.Name,
+		Issuer:       l.Issuer,
+		ClientID:     l.ClientID,
+		ClientSecret: l.ClientSecret,
+		Scopes:       l.Scopes,
+		RedirectURI:  l.RedirectURI,
+		Prompt:       l.Prompt,
+		Claims:       l.mapping(),
+		Allow:        l.Allow,
+		Parameters:   l.Parameters,
+		UserInfo:     !l.NoUserInfo,
+		Refresh:      !l.NoRefresh,
+		Logout:       !l.NoLogout,
+		Expose:       exposed,
+		InsecureHTTP: l.InsecureHTTP,
+		Providers:    memory.Providers,
+		Log:          l.log,
+	})
+}
+
+func (l *OIDCLogin) letsInAnybody() bool { return l.ProviderLogin.letsInAnybody(l.Issuer) }
+
+// Interface guards
+var (
+	_ Login             = (*OIDCLogin)(nil)
+	_ publicLogin       = (*OIDCLogin)(nil)
+	_ caddy.Provisioner = (*OIDCLogin)(nil)
+)

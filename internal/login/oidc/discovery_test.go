@@ -1,0 +1,493 @@
+package oidc
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
+)
+
+func authorizeError(m *Method, t testing.TB) error {
+	_, _, err := m.Authorize(t.Context(), login.AuthorizationRequest{State: "s", RedirectURI: redirectURI})
+	return err
+}
+
+func TestConfigurationAsksNobody(t *testing.T) {
+	w := newWorld(t)
+	m := w.method()
+	if !m.Available() {
+		t.Error("is not available before anybody has asked")
+	}
+	wantAsked(t, w, pathDiscovery, 0)
+	wantReason(t, authorizeError(m, t), "accepted")
+	wantReason(t, authorizeError(m, t), "accepted")
+	wantAsked(t, w, pathDiscovery, 1)
+	wantAsked(t, w, pathKeys, 0)
+}
+
+func TestProviderIsDownAtFirst(t *testing.T) {
+	w := newWorld(t)
+	m := w.method()
+	w.respond(pathDiscovery, unwell)
+	for range 10 {
+		wantReason(t, authorizeError(m, t), "unavailable")
+	}
+	wantAsked(t, w, pathDiscovery, 1)
+	if m.Available() {
+		t.Error("is available")
+	}
+	w.respond(pathDiscovery, nil)
+	w.pass(retryAfter - time.Nanosecond)
+	wantReason(t, authorizeError(m, t), "unavailable")
+	w.pass(time.Nanosecond)
+	wantReason(t, authorizeError(m, t), "accepted")
+	if !m.Available() {
+		t.Error("is not available")
+	}
+}
+
+func TestManyAskOnce(t *testing.T) {
+	w := newWorld(t)
+	m := w.method()
+	arrived, release := make(chan struct{}, 20), make(chan struct{})
+	w.respond(pathDiscovery, func(out http.ResponseWriter, in *http.Request) {
+		<-release
+		w.respond(pathDiscovery, nil)
+		w.ServeHTTP(out, in)
+	})
+	var people sync.WaitGroup
+	for range 20 {
+		people.Go(func() {
+			arrived <- struct{}{}
+			wantReason(t, authorizeError(m, t), "accepted")
+		})
+	}
+	for range 20 {
+		<-arrived
+	}
+	close(release)
+	people.Wait()
+	wantAsked(t, w, pathDiscovery, 2) // the second is the handler's own
+}
+
+func TestDiscoveryGoesOnWithoutTheOneWhoAsked(t *testing.T) {
+	w := newWorld(t)
+	m := w.method()
+	asked, release := make(chan struct{}), make(chan struct{})
+	w.respond(pathDiscovery, func(out http.ResponseWriter, in *http.Request) {
+		close(asked)
+		<-release
+		w.respond(pathDiscovery, nil)
+		w.ServeHTTP(out, in)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var people sync.WaitGroup
+	people.Go(func() {
+		_, _, err := m.Authorize(ctx, login.AuthorizationRequest{})
+		wantReason(t, err, "unavailable")
+	})
+	<-asked
+	cancel()
+	people.Wait()
+	close(release)
+	wantReason(t, authorizeError(m, t), "accepted")
+}
+
+// moments has a world note when it was asked for its metadata, in a bubble's time.
+func moments(w *world, fail func() bool) func() []time.Duration {
+	start := time.Now()
+	var mu sync.Mutex
+	var at []time.Duration
+	w.respond(pathDiscovery, func(out http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		at = append(at, time.Since(start))
+		mu.Unlock()
+		if fail() {
+			unwell(out, nil)
+			return
+		}
+		w.serve(out, w.metadata())
+	})
+	return func() []time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(at)
+	}
+}
+
+func TestRunTriesAgainUntilItSucceeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSilentWorld(t)
+		m := w.connect(w.method(func(c *Config) { c.Now = time.Now }))
+		up := time.Now().Add(30 * time.Minute)
+		asked := moments(w, func() bool { return time.Now().Before(up) })
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go m.Run(ctx)
+
+		time.Sleep(29 * time.Minute)
+		if m.Available() {
+			t.Error("is available while it is down")
+		}
+		at := asked()
+		for i := range len(at) - 1 {
+			longest := min(minBackoff<<min(i, 10), maxBackoff)
+			if gap := at[i+1] - at[i]; gap < longest/2 || gap > longest {
+				t.Errorf("tried again after %s, want %s at most and half of it at least", gap, longest)
+			}
+		}
+		if len(at) < 29 || len(at) > 70 {
+			t.Errorf("tried %d times", len(at))
+		}
+
+		time.Sleep(3 * time.Minute)
+		if !m.Available() || m.provider.peek() == nil {
+			t.Error("is not available when it is up")
+		}
+		tries := len(asked())
+		time.Sleep(23 * time.Hour)
+		if got := len(asked()); got != tries {
+			t.Errorf("asked again %d times within a day", got-tries)
+		}
+		time.Sleep(2 * time.Hour)
+		if got := len(asked()); got != tries+1 {
+			t.Errorf("asked again %d times after a day, want once", got-tries)
+		}
+	})
+}
+
+func TestFailingRediscoveryKeepsWhatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSilentWorld(t)
+		m := w.connect(w.method(func(c *Config) { c.Now = time.Now }))
+		var down atomic.Bool
+		moments(w, down.Load)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go m.Run(ctx)
+		time.Sleep(time.Hour)
+		down.Store(true)
+		time.Sleep(48 * time.Hour)
+		if m.Available() {
+			t.Error("is available while it is down")
+		}
+		wantReason(t, authorizeError(m, t), "accepted")
+
+		w.say("issuer", "https://evil.example.com") // up again, and not itself
+		down.Store(false)
+		time.Sleep(2 * time.Minute)
+		if m.Available() || m.provider.peek().endpoint.TokenURL != w.issuer()+pathToken {
+			t.Error("another issuer's metadata is taken")
+		}
+		w.say("issuer", nil)
+		time.Sleep(2 * time.Minute)
+		if !m.Available() {
+			t.Error("is not available when it is up again")
+		}
+	})
+}
+
+func TestRediscoveryTakesWhatIsNew(t *testing.T) {
+	w := newWorld(t)
+	m := w.method()
+	w.mustSignIn(m, nil)
+	keys := m.provider.peek().keys
+	w.say("end_session_endpoint", w.issuer()+"/logout")
+	if _, err := m.provider.discover(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	known := m.provider.peek()
+	if known.endSession == "" {
+		t.Error("what is new is not known")
+	}
+	if known.keys != keys {
+		t.Error("the keys are forgotten, though they are where they were")
+	}
+	w.say("jwks_uri", w.issuer()+"/other")
+	if _, err := m.provider.discover(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if m.provider.peek().keys == keys {
+		t.Error("the keys of another place are still used")
+	}
+}
+
+func TestReloadAsksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSilentWorld(t)
+		providers := NewProviders()
+		with := func(c *Config) { c.Now, c.Providers = time.Now, providers }
+		before := w.connect(w.method(with))
+		asked := moments(w, func() bool { return false })
+		run := func(m *Method) context.CancelFunc {
+			ctx, cancel := context.WithCancel(t.Context())
+			go m.Run(ctx)
+			return cancel
+		}
+		stop := run(before)
+		time.Sleep(time.Hour)
+		after := w.method(with, func(c *Config) { c.ID = "renamed" })
+		stopAfter := run(after)
+		stop()
+		wantReason(t, authorizeError(after, t), "accepted")
+		time.Sleep(22 * time.Hour)
+		if got := len(asked()); got != 1 {
+			t.Errorf("asked %d times, want once", got)
+		}
+		time.Sleep(2 * time.Hour)
+		if got := len(asked()); got != 2 {
+			t.Errorf("asked %d times, want twice", got)
+		}
+		stopAfter()
+
+		if other := w.method(with, func(c *Config) { c.InsecureHTTP = true }); other.provider == after.provider {
+			t.Error("what was judged by one rule is taken for judged by another")
+		}
+	})
+}
+
+func TestTwoLoginsAtOneProviderAskOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSilentWorld(t)
+		providers := NewProviders()
+		asked := moments(w, func() bool { return false })
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for _, id := range []string{"staff", "guests"} {
+			m := w.method(func(c *Config) { c.ID, c.Now, c.Providers = id, time.Now, providers })
+			go w.connect(m).Run(ctx)
+			synctest.Wait()
+		}
+		time.Sleep(24*time.Hour + time.Minute)
+		if got := len(asked()); got != 2 {
+			t.Errorf("asked %d times in a day and a minute, want twice", got)
+		}
+	})
+}
+
+func TestProvidersAreBounded(t *testing.T) {
+	providers := NewProviders()
+	first := providers.get(providerKey{issuer: "https://0.example.com"}, time.Now)
+	for i := range maxProviders {
+		providers.get(providerKey{issuer: fmt.Sprintf("https://%d.example.com", i+1)}, time.Now)
+	}
+	if got := providers.byIssuer.Len(); got != maxProviders {
+		t.Errorf("%d are remembered, want %d", got, maxProviders)
+	}
+	if providers.get(providerKey{issuer: "https://0.example.com"}, time.Now) == first {
+		t.Error("the one that was used longest ago is remembered")
+	}
+}
+
+func TestAttackMetadata(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change object
+		want   string
+	}{
+		"all in order": {nil, "accepted"},
+
+		"issuer of another":      {object{"issuer": "https://evil.example.com"}, "unavailable"},
+		"issuer with a slash":    {object{"issuer": "https://id.example.com/"}, "unavailable"},
+		"issuer in capitals":     {object{"issuer": "https://ID.example.com"}, "unavailable"},
+		"issuer with the port":   {object{"issuer": "https://id.example.com:443"}, "unavailable"},
+		"issuer missing":         {object{"issuer": nil}, "unavailable"},
+		"issuer no text":         {object{"issuer": []string{"https://id.example.com"}}, "unavailable"},
+		"authorization missing":  {object{"authorization_endpoint": nil}, "unavailable"},
+		"authorization script":   {object{"authorization_endpoint": "javascript:alert(1)"}, "unavailable"},
+		"authorization data":     {object{"authorization_endpoint": "data:text/html,x"}, "unavailable"},
+		"authorization relative": {object{"authorization_endpoint": "/authorize"}, "unavailable"},
+		"authorization HTTP":     {object{"authorization_endpoint": "http://id.example.com/a"}, "unavailable"},
+		"token missing":          {object{"token_endpoint": nil}, "unavailable"},
+		"token HTTP":             {object{"token_endpoint": "http://id.example.com/t"}, "unavailable"},
+		"token on loopback":      {object{"token_endpoint": "http://127.0.0.1:2019/load"}, "unavailable"},
+		"token at localhost":     {object{"token_endpoint": "http://localhost/t"}, "unavailable"},
+		"token with a password":  {object{"token_endpoint": "https://id.example.com@evil.example.com/t"}, "unavailable"},
+		"keys missing":           {object{"jwks_uri": nil}, "unavailable"},
+		"keys in a file":         {object{"jwks_uri": "file:///etc/passwd"}, "unavailable"},
+		"keys by another way":    {object{"jwks_uri": "gopher://id.example.com/"}, "unavailable"},
+		"keys on loopback":       {object{"jwks_uri": "http://[::1]:6379/"}, "unavailable"},
+		"keys without a host":    {object{"jwks_uri": "https:///keys"}, "unavailable"},
+		"userinfo HTTP":          {object{"userinfo_endpoint": "http://id.example.com/u"}, "unavailable"},
+		"userinfo elsewhere":     {object{"userinfo_endpoint": "https://openid.example.net/u"}, "accepted"},
+		"logout script":          {object{"end_session_endpoint": "javascript:alert(1)"}, "unavailable"},
+		"no asymmetric one":      {object{"id_token_signing_alg_values_supported": []string{"none", "HS256"}}, "unavailable"},
+		"algorithms no list":     {object{"id_token_signing_alg_values_supported": "RS256"}, "unavailable"},
+		"algorithms missing":     {object{"id_token_signing_alg_values_supported": nil}, "accepted"},
+		"no secret is taken":     {object{"token_endpoint_auth_methods_supported": []string{"private_key_jwt"}}, "unavailable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newSilentWorld(t)
+			w.respond(pathDiscovery, func(out http.ResponseWriter, _ *http.Request) { w.serve(out, with(w.metadata(), tc.change)) })
+			wantReason(t, authorizeError(w.connect(w.method()), t), tc.want)
+		})
+	}
+}
+
+// TestPlainHTTP is which endpoints a provider at plain HTTP may have, on loopback or where it is allowed.
+func TestPlainHTTP(t *testing.T) {
+	for _, tc := range []struct {
+		issuer, endpoint string
+		insecure, want   bool
+	}{
+		{"https://id.example.com", "https://id.example.com/t", false, true},
+		{"https://id.example.com", "http://id.example.com/t", false, false},
+		{"https://id.example.com", "http://localhost/t", false, false},
+		{"http://localhost", "http://localhost/t", false, true},
+		{"http://localhost", "http://127.0.0.1:9/t", false, true},
+		{"http://localhost", "http://id.example.com/t", false, false},
+		{"http://localhost", "https://id.example.com/t", false, true},
+		{"http://id.lan", "http://id.lan/t", true, true},
+		{"https://id.lan", "http://id.lan/t", true, true},
+		{"http://id.lan", "ftp://id.lan/t", true, false},
+	} {
+		p := &provider{providerKey: providerKey{tc.issuer, tc.insecure}}
+		if err := p.trusts(tc.endpoint); (err == nil) != tc.want {
+			t.Errorf("%s leads to %s, insecure %t: %v", tc.issuer, tc.endpoint, tc.insecure, err)
+		}
+	}
+}
+
+// TestAttackAnswers is what a provider, or whoever is in its place, can do to those who wait for it.
+func TestAttackAnswers(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("followed to another site")
+	}))
+	defer elsewhere.Close()
+	stop := make(chan struct{})
+	answers := map[string]http.HandlerFunc{
+		"slow": func(out http.ResponseWriter, in *http.Request) {
+			select {
+			case <-in.Context().Done():
+			case <-stop:
+			}
+		},
+		"slow body": func(out http.ResponseWriter, in *http.Request) {
+			fmt.Fprint(out, `{"issuer":"`)
+			out.(http.Flusher).Flush()
+			select {
+			case <-in.Context().Done():
+			case <-stop:
+			}
+		},
+		"huge": func(out http.ResponseWriter, in *http.Request) {
+			fmt.Fprint(out, `{"x":"`)
+			block := strings.Repeat("x", 64<<10)
+			for range 32 {
+				if _, err := fmt.Fprint(out, block); err != nil {
+					return
+				}
+			}
+			fmt.Fprint(out, `"}`)
+		},
+		"huge header": func(out http.ResponseWriter, _ *http.Request) {
+			out.Header().Set("X", strings.Repeat("x", 1<<20))
+			fmt.Fprint(out, `{}`)
+		},
+		"redirect elsewhere": func(out http.ResponseWriter, in *http.Request) {
+			http.Redirect(out, in, elsewhere.URL+in.URL.Path, http.StatusTemporaryRedirect)
+		},
+		"redirect in a circle": func(out http.ResponseWriter, in *http.Request) {
+			http.Redirect(out, in, in.URL.Path, http.StatusFound)
+		},
+		"a page":       func(out http.ResponseWriter, _ *http.Request) { fmt.Fprint(out, `<html>sign in to the hotel`) },
+		"nothing":      func(out http.ResponseWriter, _ *http.Request) {},
+		"null":         func(out http.ResponseWriter, _ *http.Request) { fmt.Fprint(out, `null`) },
+		"a list":       func(out http.ResponseWriter, _ *http.Request) { fmt.Fprint(out, `[]`) },
+		"half":         func(out http.ResponseWriter, _ *http.Request) { fmt.Fprint(out, `{"issuer":`) },
+		"hangs up":     func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"server error": unwell,
+		"not there":    http.NotFound,
+		"too many":     func(out http.ResponseWriter, _ *http.Request) { out.WriteHeader(http.StatusTooManyRequests) },
+	}
+	defer close(stop)
+	for _, path := range []string{pathDiscovery, pathKeys, pathToken, pathUserInfo} {
+		for name, answer := range answers {
+			t.Run(strings.Trim(path, "/")+" "+name, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				w.userInfo = object{"sub": alice}
+				m := w.method()
+				m.provider.client = oauthclient.NewHTTPClient(oauthclient.Options{Timeout: 300 * time.Millisecond})
+				if path == pathDiscovery {
+					w.respond(path, answer)
+					err := authorizeError(m, t)
+					wantReason(t, err, "unavailable")
+					if len(err.Error()) > 2*maxErrorText {
+						t.Errorf("error of %d bytes", len(err.Error()))
+					}
+					return
+				}
+				query, pending := w.authorize(m, login.AuthorizationRequest{})
+				w.idToken = func() string { return w.sign(with(w.claims(), object{"nonce": query.Get("nonce")})) }
+				w.respond(path, answer)
+				granted, err := m.Redeem(t.Context(), pending, map[string][]string{"code": {"code-1"}})
+				if granted != nil || reason(err) != "unavailable" {
+					t.Errorf("%v, %v", granted, err)
+				}
+			})
+		}
+	}
+}
+
+func TestRedirectOnTheSameSite(t *testing.T) {
+	w := newWorld(t)
+	w.respond(pathDiscovery, func(out http.ResponseWriter, in *http.Request) {
+		http.Redirect(out, in, "/moved", http.StatusMovedPermanently)
+	})
+	w.respond("/moved", func(out http.ResponseWriter, _ *http.Request) { w.serve(out, w.metadata()) })
+	w.mustSignIn(w.method(), nil)
+}
+
+func TestClientAuthentication(t *testing.T) {
+	for name, tc := range map[string]struct {
+		supported []string
+		secret    string
+		want      oauth2.AuthStyle
+	}{
+		"nothing said":  {nil, clientSecret, oauth2.AuthStyleInHeader},
+		"both":          {[]string{"client_secret_post", "client_secret_basic"}, clientSecret, oauth2.AuthStyleInHeader},
+		"body":          {[]string{"client_secret_post", "private_key_jwt"}, clientSecret, oauth2.AuthStyleInParams},
+		"public client": {[]string{"none"}, "", oauth2.AuthStyleInParams},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if tc.supported != nil {
+				w.say("token_endpoint_auth_methods_supported", tc.supported)
+			}
+			w.mustSignIn(w.method(func(c *Config) { c.ClientSecret = tc.secret }), nil)
+			got := maps.Clone(w.form)
+			if tc.want == oauth2.AuthStyleInHeader {
+				if w.basic[0] != clientID || got.Has("client_secret") {
+					t.Errorf("authenticated as %q with %v", w.basic[0], got)
+				}
+				return
+			}
+			if w.basic[0] != "" || got.Get("client_id") != clientID || got.Get("client_secret") != tc.secret {
+				t.Errorf("authenticated as %q with %v", w.basic[0], got)
+			}
+		})
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	for failures, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second, 7: time.Minute, 1 << 40: time.Minute} {
+		for range 100 {
+			if got := backoff(failures); got > want || got < want/2 {
+				t.Fatalf("%d failures: %s, want %s at most and half of it at least", failures, got, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+)
+
+const (
+	// logoutEvent is what a logout token says has happened.
+	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+	// logoutWindow is how far from now a logout token may have been issued, in the past or the future.
+	logoutWindow = 5 * time.Minute
+
+	// maxHintBytes is how long an ID token may be to be part of a URL. Many servers read no URL that is
+	// longer than 8 KiB.
+	maxHintBytes = 6 << 10
+
+	maxNameBytes = 1024 // of a jti, a subject and a session
+)
+
+// EndSession is login.LogoutInitiator's (OpenID Connect RP-Initiated Logout 1.0, section 2). It asks
+// nobody: a provider that has not been discovered yet has no place to go to.
+func (m *Method) EndSession(tokens login.Tokens, postLogoutRedirectURI, state string) (string, bool) {
+	known := m.provider.peek()
+	if !m.logout || known == nil || known.endSession == "" {
+		return "", false
+	}
+	location, err := url.Parse(known.endSession)
+	if err != nil {
+		return "", false
+	}
+	query := location.Query() // may have parameters of the provider's own
+	set := func(name, value string) {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if len(tokens.ID) <= maxHintBytes {
+		set("id_token_hint", tokens.ID)
+	}
+	set("client_id", m.clientID)
+	set("post_logout_redirect_uri", postLogoutRedirectURI)
+	if postLogoutRedirectURI != "" {
+		set("state", state)
+	}
+	location.RawQuery = query.Encode()
+	return location.String(), true
+}
+
+// VerifyLogout is login.LogoutReceiver's (OpenID Connect Back-Channel Logout 1.0, section 2.6).
+func (m *Method) VerifyLogout(ctx context.Context, raw string) (*login.Logout, error) {
+	known, err := m.provider.metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return m.verifier(known).logoutToken(ctx, raw)
+}
+
+// logoutToken returns what a logout token says. Anybody can send one, and nothing in it is looked at
+// that decides anything before its signature is.
+func (v verifier) logoutToken(ctx context.Context, raw string) (*login.Logout, error) {
+	token, err := parseToken(raw, v.metadata.algorithms)
+	if err != nil {
+		return nil, err
+	}
+	switch token.kind {
+	case "logout+jwt":
+	case "", "jwt": // of providers from before the type was there (section 2.4)
+	default:
+		return nil, rejected("typ", clipped(fmt.Errorf("%q is no logout token's", token.kind)))
+	}
+	text, err := v.metadata.keys.verify(ctx, token.signed, forLogout)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := parsePayload(text)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkIssuer(claims); err != nil {
+		return nil, err
+	}
+	if err := v.checkAudience(claims); err != nil {
+		return nil, err
+	}
+	return v.readLogout(claims)
+}
+
+// readLogout reads the claims that make a token a logout token. An ID token and an access token lack
+// the event, and an ID token of a sign-in has a nonce.
+func (v verifier) readLogout(claims payload) (*login.Logout, error) {
+	until, err := v.logoutExpiry(claims)
+	if err != nil {
+		return nil, err
+	}
+	events, _ := claims["events"].(map[string]any)
+	if _, ok := events[logoutEvent].(map[string]any); !ok || len(events) != 1 {
+		return nil, rejected("events", nil)
+	}
+	if claims.has("nonce") {
+		return nil, rejected("nonce", errors.New("is there"))
+	}
+	logout := &login.Logout{Expiry: until}
+	for _, c := range []struct {
+		name     string
+		value    *string
+		optional bool
+	}{
+		{"jti", &logout.JTI, false},
+		{"sub", &logout.Subject, true},
+		{"sid", &logout.SID, true},
+	} {
+		if c.optional && !claims.has(c.name) {
+			continue
+		}
+		text, ok := claims.text(c.name)
+		if !ok || len(text) > maxNameBytes {
+			return nil, rejected(c.name, nil)
+		}
+		*c.value = text
+	}
+	if logout.Subject == "" && logout.SID == "" {
+		return nil, rejected("sub", errors.New("is missing, and so is sid"))
+	}
+	return logout, nil
+}
+
+// logoutExpiry checks when a logout token was issued and expires, and returns from when on it is not
+// accepted any more. Some providers leave exp out, which was optional once.
+func (v verifier) logoutExpiry(claims payload) (time.Time, error) {
+	now := v.now()
+	issued, ok := claims.time("iat")
+	if !ok || issued.After(now.Add(logoutWindow)) || !now.Before(issued.Add(logoutWindow)) {
+		return time.Time{}, rejected("iat", nil)
+	}
+	until := issued.Add(logoutWindow)
+	if !claims.has("exp") {
+		return until, nil
+	}
+	expiry, ok := claims.time("exp")
+	if expiry = expiry.Add(leeway); !ok || !now.Before(expiry) {
+		return time.Time{}, rejected("exp", nil)
+	}
+	if expiry.Before(until) {
+		until = expiry
+	}
+	return until, nil
+}

@@ -1,0 +1,274 @@
+package oidc
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"maps"
+	"net/url"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/oauth2"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+var (
+	_ login.Renewer         = (*Method)(nil)
+	_ login.LogoutInitiator = (*Method)(nil)
+	_ login.LogoutReceiver  = (*Method)(nil)
+)
+
+// ID is login.Method's.
+func (m *Method) ID() string { return m.id }
+
+// Label is login.Provider's.
+func (m *Method) Label() string { return m.label }
+
+// Available is login.Provider's: whether the provider answered when it was last asked what it says of
+// itself. One that was not asked yet is taken for available, for it is asked where it is needed.
+func (m *Method) Available() bool { return m.provider.available() }
+
+// RedirectURI is login.Provider's.
+func (m *Method) RedirectURI() string { return m.redirectURI }
+
+// Exposes is login.Provider's.
+func (m *Method) Exposes() login.Exposed { return m.expose }
+
+// Current is session.Directory's. What was recorded is the newest that is known; it holds while the
+// subject is still the configured issuer's, and let in.
+func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
+	if recorded.Issuer != m.issuer || !m.allow.Allow(recorded) {
+		return nil, false
+	}
+	return recorded, true
+}
+
+// Authorize is login.Provider's.
+func (m *Method) Authorize(ctx context.Context, r login.AuthorizationRequest) (string, login.Pending, error) {
+	if err := oauthclient.CheckClient(r, m.scopes); err != nil {
+		return "", login.Pending{}, err
+	}
+	known, err := m.provider.metadata(ctx)
+	if err != nil {
+		return "", login.Pending{}, err
+	}
+	client, err := m.client(known, r.RedirectURI)
+	if err != nil {
+		return "", login.Pending{}, err
+	}
+	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier(), Nonce: rand.Text()}
+	parameters := m.requestParameters(r)
+	parameters["nonce"] = pending.Nonce
+	return oauthclient.AuthCodeURL(client, r.State, pending.Verifier, parameters), pending, nil
+}
+
+// requestParameters are those beyond the protocol's. What is configured wins over what the client asks
+// for, and that over what is asked for anyway.
+func (m *Method) requestParameters(r login.AuthorizationRequest) map[string]string {
+	parameters := make(map[string]string)
+	prompt := oauthclient.Prompt(m.prompt, m.parameters, r)
+	if prompt != "" {
+		parameters["prompt"] = prompt
+	}
+	maps.Copy(parameters, r.Parameters)
+	maps.Copy(parameters, m.parameters)
+	if m.parameters["prompt"] != "" {
+		parameters["prompt"] = prompt // has the configured one in it
+	}
+	if r.LoginHint != "" {
+		parameters["login_hint"] = r.LoginHint
+	}
+	return parameters
+}
+
+// Redeem is login.Provider's.
+func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.Values) (*login.Granted, error) {
+	known, err := m.provider.metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	code, err := m.readAnswer(known, answer)
+	if err != nil {
+		return nil, err
+	}
+	client, err := m.client(known, pending.RedirectURI)
+	if err != nil {
+		return nil, err
+	}
+	token, err := oauthclient.Exchange(ctx, m.provider.client, client, code, pending.Verifier)
+	if err != nil {
+		return nil, err
+	}
+	raw, _ := token.Extra("id_token").(string)
+	said, err := m.verifier(known).idToken(ctx, raw, expected{nonce: pending.Nonce, access: token.AccessToken, maxAge: m.maxAge})
+	if err != nil {
+		return nil, err
+	}
+	subject, _ := said.text("sub")
+	more, err := m.userInfo(ctx, known, token.AccessToken, subject)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := m.identity(m.merge(said, more))
+	if err != nil {
+		return nil, err
+	}
+	sid, _ := said.text("sid")
+	return &login.Granted{Identity: identity, Tokens: m.kept(token, raw), SID: sid}, nil
+}
+
+// Renew is login.Renewer's. Once the provider has answered with new tokens, they are returned even
+// where it does not answer any more when it is asked what to think of them: the old refresh token may
+// be used up. The account is then as it was recorded.
+//
+// A grant without a SID is of the same session as before.
+func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens login.Tokens) (*login.Granted, error) {
+	if recorded.Issuer != m.issuer {
+		return nil, rejected("iss", errors.New("is not the one that the account is of"))
+	}
+	known, err := m.provider.metadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client, err := m.client(known, "")
+	if err != nil {
+		return nil, err
+	}
+	token, err := oauthclient.Refresh(ctx, m.provider.client, client, tokens.Refresh)
+	if err != nil {
+		return nil, err
+	}
+	renewed, err := m.renewed(ctx, known, recorded, tokens.ID, token)
+	if errors.Is(err, login.ErrProviderUnavailable) {
+		m.log.Warn("tokens are renewed, and the account is not", zap.String("account", recorded.Account.ID()), zap.Error(err))
+		renewed, err = &login.Granted{Identity: recorded, Tokens: m.kept(token, tokens.ID)}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !m.allow.Allow(renewed.Identity) {
+		return nil, login.ErrNotAllowed
+	}
+	return renewed, nil
+}
+
+// renewed returns what the provider says now, by the tokens that it issued instead of those with the
+// ID token before.
+func (m *Method) renewed(ctx context.Context, known *metadata, recorded *session.Identity, before string, token *oauth2.Token) (*login.Granted, error) {
+	subject := recorded.Account.Subject
+	previous := unverified(before)
+	raw, _ := token.Extra("id_token").(string)
+	said := payload(nil)
+	if raw != "" && raw != before { // the old one again says nothing new
+		var err error
+		said, err = m.verifier(known).idToken(ctx, raw, expected{access: token.AccessToken, previous: previous, subject: subject})
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		raw = before
+	}
+	more, err := m.userInfo(ctx, known, token.AccessToken, subject)
+	if err != nil {
+		return nil, err
+	}
+	granted := &login.Granted{Identity: recorded, Tokens: m.kept(token, raw)}
+	granted.SID, _ = previous.text("sid")
+	if sid, ok := said.text("sid"); ok {
+		granted.SID = sid
+	}
+	var all payload
+	switch {
+	case said != nil:
+		all = m.merge(said, more)
+	case more != nil && len(previous) > 0:
+		all = m.merge(more, previous)
+	default:
+		return granted, nil
+	}
+	granted.Identity, err = m.identity(all)
+	return granted, err
+}
+
+// unverified is what an ID token says that was verified when it came, and kept by the gateway since.
+// It is empty, and not nil, where there is none.
+func unverified(raw string) payload {
+	token, err := parseToken(raw, asymmetric)
+	if err != nil {
+		return payload{}
+	}
+	claims, err := parsePayload(token.signed.UnsafePayloadWithoutVerification())
+	if err != nil {
+		return payload{}
+	}
+	return claims
+}
+
+// identity makes an account of claims, and refuses one that is not let in.
+func (m *Method) identity(all payload) (*session.Identity, error) {
+	identity, err := m.mapping.Identity(m.id, m.issuer, all)
+	if err != nil {
+		return nil, rejected("claims", err)
+	}
+	if unusable := m.mapping.Unusable(all); len(unusable) > 0 {
+		m.log.Warn("groups are left out", zap.String("account", identity.Account.ID()), zap.Strings("groups", unusable))
+	}
+	if !m.allow.Allow(identity) {
+		return nil, login.ErrNotAllowed
+	}
+	return identity, nil
+}
+
+// kept are the tokens that are for anything. The ID token stays with a refresh token, because what
+// comes with the next refresh is compared with it.
+func (m *Method) kept(token *oauth2.Token, id string) login.Tokens {
+	kept := login.Tokens{}
+	if !token.Expiry.IsZero() {
+		kept.Expiry = m.now().Add(time.Until(token.Expiry).Round(time.Second)) // by the library's clock, which is the system's
+	}
+	if m.expose.Access {
+		kept.Access = token.AccessToken
+	}
+	if m.refresh {
+		kept.Refresh = token.RefreshToken
+	}
+	if m.expose.ID || m.logout || kept.Refresh != "" {
+		kept.ID = id
+	}
+	return kept
+}
+
+// readAnswer returns the code of an authorization response. Who answers is looked at first (RFC 9207,
+// section 2.4): nothing that somebody else says counts, not even an error.
+func (m *Method) readAnswer(known *metadata, answer url.Values) (string, error) {
+	switch issuers := answer["iss"]; {
+	case len(issuers) == 0 && !known.answersIss:
+	case len(issuers) != 1 || issuers[0] != m.issuer:
+		return "", rejected("iss", errors.New("of the answer is not the provider"))
+	}
+	return oauthclient.Code(answer)
+}
+
+// client is what the provider knows of the gateway. The error is login.ErrProviderUnavailable.
+func (m *Method) client(known *metadata, redirectURI string) (oauth2.Config, error) {
+	endpoint := known.endpoint
+	var err error
+	if endpoint.AuthStyle, err = oauthclient.AuthStyle(known.clientAuth, m.clientSecret); err != nil {
+		return oauth2.Config{}, unavailable(err)
+	}
+	return oauth2.Config{
+		ClientID:     m.clientID,
+		ClientSecret: m.clientSecret,
+		Endpoint:     endpoint,
+		RedirectURL:  redirectURI,
+		Scopes:       m.scopes,
+	}, nil
+}
+
+func (m *Method) verifier(known *metadata) verifier {
+	return verifier{issuer: m.issuer, clientID: m.clientID, metadata: known, now: m.now}
+}
