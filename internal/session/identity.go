@@ -109,7 +109,7 @@ func (id *Identity) Validate() error {
 const maxTextBytes = 1024
 
 // maxIdentityBytes bounds an identity as it is stored, groups and claims and all, so that a jar of
-// MaxSessionsLimit sessions stays within storage.MaxValueBytes.
+// MaxSessionsLimit sessions stays within storage.MaxValueBytes, grants and all.
 const maxIdentityBytes = 16 << 10
 
 // Fits refuses an identity that is too large to be stored, or that cannot be.

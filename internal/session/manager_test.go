@@ -577,6 +577,80 @@ func TestNoPromotionWhenTheActiveOneDies(t *testing.T) {
 	})
 }
 
+// Somebody whose time is over can be asked to sign in again. That is no sign-in.
+func TestLapsed(t *testing.T) {
+	alice := person("alice").Account
+	for name, c := range map[string]struct {
+		end  func(w *world, token Token, handles map[string]string)
+		want string
+	}{
+		"nothing":         {func(*world, Token, map[string]string) {}, ""},
+		"idle":            {func(w *world, _ Token, _ map[string]string) { w.clock.advance(DefaultIdleTimeout) }, "alice"},
+		"a moment before": {func(w *world, _ Token, _ map[string]string) { w.clock.advance(DefaultIdleTimeout - time.Millisecond) }, ""},
+		"gone":            {func(w *world, _ Token, _ map[string]string) { w.people.setGone(true, alice) }, ""},
+		"somebody else": {func(w *world, _ Token, _ map[string]string) {
+			w.people.become(alice, person("mallory"))
+			w.clock.advance(DefaultIdleTimeout)
+		}, ""},
+		"idle, then gone": {func(w *world, _ Token, _ map[string]string) {
+			w.clock.advance(DefaultIdleTimeout)
+			w.people.setGone(true, alice)
+		}, ""},
+		"revoked": {func(w *world, token Token, h map[string]string) { _, _ = w.Revoke(ctx, token, h["alice"]) }, ""},
+		"ended":   {func(w *world, _ Token, _ map[string]string) { _, _ = w.End(ctx, Selection{Account: alice}, nil) }, ""},
+		"switched before": {func(w *world, token Token, h map[string]string) {
+			_, _ = w.SetActive(ctx, token, h["bob"])
+			w.clock.advance(DefaultIdleTimeout)
+		}, "bob"},
+		"name has changed": {func(w *world, _ Token, _ map[string]string) {
+			w.people.become(alice, &Identity{Account: alice, UserName: "alicia"})
+			w.clock.advance(DefaultIdleTimeout)
+		}, "alice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, defaults())
+			token, handles := w.browser("bob", "alice")
+			c.end(w, token, handles)
+			v := w.visit(token)
+			e, ok := v.Lapsed()
+			if ok != (c.want != "") || ok && e.Identity.UserName != c.want {
+				t.Fatalf("Lapsed = %+v, %t; want %q", e.Identity, ok, c.want)
+			}
+			if !ok {
+				return
+			}
+			if e.Active || e.Identity != e.Recorded || e.Handle != handles[c.want] {
+				t.Errorf("the entry is %+v", e)
+			}
+			if _, ok := v.Active(); ok {
+				t.Error("somebody is active")
+			}
+		})
+	}
+	if e, ok := (Visit{}).Lapsed(); ok {
+		t.Errorf("of no jar: %+v", e)
+	}
+}
+
+// Once the jar is changed, what had ended in it is gone.
+func TestLapsedIsForgottenWithTheNextChange(t *testing.T) {
+	w := newWorld(t, defaults())
+	token, handles := w.browser("bob", "alice")
+	w.clock.advance(DefaultIdleTimeout / 2)
+	if err := w.recordUse(ctx, use{token.Key(), handles["bob"], w.clock.now()}); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.advance(DefaultIdleTimeout / 2)
+	if e, ok := w.visit(token).Lapsed(); !ok || e.Identity.UserName != "alice" {
+		t.Fatalf("Lapsed = %+v, %t", e.Identity, ok)
+	}
+	w.want(token, "bob")
+	token = w.signIn(token, "carol").Token
+	if e, ok := w.visit(token).Lapsed(); ok {
+		t.Errorf("Lapsed = %+v", e.Identity)
+	}
+}
+
 func TestDirectoryIsAskedEachTime(t *testing.T) {
 	w := newWorld(t, defaults())
 	token, _ := w.browser("alice")
@@ -892,4 +966,55 @@ func TestCanceledRequests(t *testing.T) {
 		w.unchanged(token, was)
 		w.want(token, "alice bob*")
 	})
+}
+
+// What a request has learned of its sessions holds for it, whatever the store has.
+func TestVisitWithoutASession(t *testing.T) {
+	w := newWorld(t, defaults())
+	token, handles := w.browser("alice", "bob")
+	seen := w.visit(token)
+	bob, _ := seen.Active()
+	for id, want := range map[string]string{bob.ID: "alice", "nobody": "alice bob*", "": "alice bob*", handles["bob"]: "alice bob*"} {
+		without := seen.Without(id)
+		if got := names(without); got != want {
+			t.Errorf("without %q: %q, want %q", id, got, want)
+		}
+		if _, ok := without.Active(); ok != strings.Contains(want, "*") {
+			t.Errorf("without %q: active %t", id, ok)
+		}
+		if _, ok := without.Lapsed(); ok || without.JarID() != seen.JarID() {
+			t.Errorf("without %q: lapsed, or of another jar", id)
+		}
+	}
+	if got := names(seen); got != "alice bob*" {
+		t.Errorf("the visit itself has changed to %q", got)
+	}
+	w.want(token, "alice bob*")
+	if got := names(Visit{}.Without("x")); got != "" {
+		t.Errorf("no jar became %q", got)
+	}
+}
+
+func TestVisitWithARenewedSession(t *testing.T) {
+	w := newWorld(t, defaults())
+	done := w.member(w.signIn(Token{}, "bob").Token, "alice")
+	seen := w.visit(done.Token)
+	now := *done.Entry.Session
+	now.Grant, now.Recorded = tokens("second"), member("alice")
+	now.Recorded.UserName = "alicia"
+	renewed := seen.Renewed(&now)
+	if e, ok := renewed.Active(); !ok || e.Identity.UserName != "alicia" || string(e.Grant.Sealed) != "second" || names(renewed) != "bob alicia*" {
+		t.Errorf("it is %q, active %+v", names(renewed), e)
+	}
+	now.ID = "of another jar"
+	if got := names(seen.Renewed(&now)); got != "bob alice*" {
+		t.Errorf("a session of another jar made it %q", got)
+	}
+	if got := names(seen); got != "bob alice*" {
+		t.Errorf("the visit itself has changed to %q", got)
+	}
+	w.want(done.Token, "bob alice*")
+	if got := names(Visit{}.Renewed(&now)); got != "" {
+		t.Errorf("no jar became %q", got)
+	}
 }

@@ -25,6 +25,7 @@ type (
 	}
 	modelSession struct {
 		user, handle        string
+		id, sid, tokens     string
 		created, used, ends time.Time
 	}
 )
@@ -82,7 +83,7 @@ func (m *model) full(j *modelJar, user string) bool {
 	return m.options.RejectAtMax && others >= m.options.MaxSessions
 }
 
-func (m *model) signIn(j *modelJar, user, handle string) {
+func (m *model) signIn(j *modelJar, user string, session *Session) {
 	m.begin(j)
 	m.drop(j, func(s *modelSession) bool { return s.user == user })
 	for len(j.sessions) >= m.options.MaxSessions {
@@ -94,7 +95,7 @@ func (m *model) signIn(j *modelJar, user, handle string) {
 		}
 		m.drop(j, func(s *modelSession) bool { return s == oldest })
 	}
-	s := &modelSession{user, handle, m.now, m.now, m.now.Add(m.options.Lifetime)}
+	s := &modelSession{user, session.Handle, session.ID, session.Grant.SID, string(session.Grant.Sealed), m.now, m.now, m.now.Add(m.options.Lifetime)}
 	j.sessions = append(j.sessions, s)
 	j.active = s
 }
@@ -129,9 +130,12 @@ func (m *model) use(j *modelJar) {
 }
 
 func (m *model) endAccount(user string, before time.Time) int {
+	return m.end(func(s *modelSession) bool { return s.user == user && s.created.Before(before) })
+}
+
+func (m *model) end(of func(*modelSession) bool) int {
 	ended := 0
 	for _, j := range m.browsers {
-		of := func(s *modelSession) bool { return s.user == user && s.created.Before(before) }
 		if !slices.ContainsFunc(j.sessions, of) {
 			continue
 		}
@@ -146,12 +150,59 @@ func (m *model) endAccount(user string, before time.Time) int {
 	return ended
 }
 
+// renew replaces the tokens of the session with the id, which are to be was.
+func (m *model) renew(id, was, tokens string) error {
+	for _, j := range m.browsers {
+		for _, s := range j.sessions {
+			switch {
+			case s.id != id || !m.alive(s):
+			case s.tokens == tokens:
+				return nil
+			case s.tokens != was:
+				return ErrRenewed
+			default:
+				m.begin(j)
+				s.tokens = tokens
+				return nil
+			}
+		}
+	}
+	return ErrUnknownHandle
+}
+
+// grants says what a browser's sessions have of their provider.
+func (m *model) grants(j *modelJar) string {
+	var list []string
+	for _, s := range j.sessions {
+		if m.alive(s) {
+			list = append(list, s.sid+"/"+s.tokens)
+		}
+	}
+	return strings.Join(list, " ")
+}
+
+// lapsed says who was active until their time was over.
+func (m *model) lapsed(j *modelJar) string {
+	if s := j.active; s != nil && !m.gone[s.user] && !m.alive(s) {
+		return s.user
+	}
+	return ""
+}
+
 // aliveButGone is alive, but for who is gone: such sessions are worth being ended too.
 func (m *model) aliveButGone(s *modelSession) bool {
 	was := m.gone
 	m.gone = nil
 	defer func() { m.gone = was }()
 	return m.alive(s)
+}
+
+func grants(v Visit) string {
+	var list []string
+	for _, e := range v.Entries() {
+		list = append(list, e.Grant.SID+"/"+string(e.Grant.Sealed))
+	}
+	return strings.Join(list, " ")
 }
 
 // TestManagerAgainstModel does the same at random to browsers of a gateway and of the model, and
@@ -190,6 +241,8 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 	tokens := make([]Token, 3)
 	var dead []Token
 	handles := []string{"", "nobody"}
+	ids := []string{"", "nobody"}
+	lastTokens := map[string]string{} // of a session, by its id
 	for range tokens {
 		m.browsers = append(m.browsers, new(modelJar))
 	}
@@ -203,11 +256,12 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 	for range 120 {
 		b := pick(len(tokens))
 		jar, token, handle, user := m.browsers[b], tokens[b], handles[pick(len(handles))], users[pick(len(users))]
-		switch pick(12) {
+		switch pick(15) {
 		case 0, 1, 2:
 			log("%d signs in %s", b, user)
 			full := m.full(jar, user)
-			done, err := w.SignIn(ctx, token, person(user), nil, Client{})
+			grant := &Grant{SID: fmt.Sprint("sid-", pick(2)), Sealed: fmt.Append(nil, len(trace))}
+			done, err := w.SignIn(ctx, token, person(user), grant, Client{})
 			if full != errors.Is(err, ErrFull) || err != nil && !full {
 				fail("sign-in: %v, want ErrFull: %t", err, full)
 			}
@@ -219,7 +273,9 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 			}
 			tokens[b] = done.Token
 			handles = append(handles, done.Entry.Handle)
-			m.signIn(jar, user, done.Entry.Handle)
+			ids = append(ids, done.Entry.ID)
+			lastTokens[done.Entry.ID] = string(grant.Sealed)
+			m.signIn(jar, user, done.Entry.Session)
 		case 3, 4:
 			log("%d switches to %.4s", b, handle)
 			s := m.find(jar, handle)
@@ -299,8 +355,60 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 				w.Close()
 				w.restart(m.options, exclusive)
 			}
+		case 12, 13:
+			id, was, next := ids[pick(len(ids))], "others", fmt.Sprint(len(trace), "-renewed")
+			if pick(4) > 0 {
+				was = lastTokens[id]
+			}
+			if pick(8) == 0 {
+				next = lastTokens[id] // once more
+			}
+			log("%.4s is renewed from %s to %s", id, was, next)
+			sid := ""
+			for _, j := range m.browsers {
+				for _, s := range j.sessions {
+					if s.id == id {
+						sid, user = s.sid, s.user
+					}
+				}
+			}
+			if next == "" {
+				break // of a session that never was
+			}
+			want := m.renew(id, was, next)
+			got, err := w.Renew(ctx, id, &Grant{SID: sid, Sealed: []byte(was)}, person(user), &Grant{SID: sid, Sealed: []byte(next)})
+			if want == nil && err != nil || !errors.Is(err, want) {
+				fail("renewal: %v, want %v", err, want)
+			}
+			if err == nil {
+				lastTokens[id] = next
+				if got.ID != id || string(got.Grant.Sealed) != next {
+					fail("renewed %q to %q", got.ID, got.Grant.Sealed)
+				}
+			}
+		case 14:
+			sid := fmt.Sprint("sid-", pick(2))
+			log("%s is ended for %s", sid, user)
+			want := m.end(func(s *modelSession) bool { return s.sid == sid && s.user == user })
+			ended, err := w.End(ctx, Selection{Account: person(user).Account, SID: sid}, nil)
+			if len(ended) != want || err != nil {
+				fail("ended %d, %v; want %d", len(ended), err, want)
+			}
 		}
 		for b, token := range tokens {
+			if got, want := grants(w.visit(token)), m.grants(m.browsers[b]); got != want {
+				fail("browser %d has the grants %q, want %q", b, got, want)
+			}
+			// A jar of which nothing lives may be there or not: the store drops it when it likes.
+			if v := w.visit(token); len(v.Entries()) > 0 {
+				lapsed := ""
+				if e, ok := v.Lapsed(); ok {
+					lapsed = e.Identity.UserName
+				}
+				if want := m.lapsed(m.browsers[b]); lapsed != want {
+					fail("browser %d was %q last, want %q", b, lapsed, want)
+				}
+			}
 			if got, want := names(w.visit(token)), m.names(m.browsers[b]); got != want {
 				fail("browser %d sees %q, want %q", b, got, want)
 			}
