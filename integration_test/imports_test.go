@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"internal/user":              {"internal/session", "storage"},
 	"internal/login":             {"internal/session", "github.com/hashicorp/golang-lru/v2/simplelru"},
 	"internal/login/claims":      {"internal/session", "internal/user"},
+	"internal/login/oauth2":      {"internal/login", "internal/login/claims", "internal/login/oauthclient", "internal/session", "go.uber.org/zap/", "golang.org/x/oauth2"},
 	"internal/login/oauthclient": {"internal/login", "golang.org/x/oauth2"},
 	"internal/login/password":    {"internal/login", "internal/session", "internal/user", "github.com/trustelem/zxcvbn/frequency", "golang.org/x/crypto/", "golang.org/x/sync/semaphore", "golang.org/x/text/unicode/norm"},
 	"internal/portal":            {"internal/session", "internal/login", "internal/cookie", "internal/portal/page", "github.com/medama-io/go-useragent/", "go.uber.org/zap/"},

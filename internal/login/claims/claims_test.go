@@ -120,6 +120,27 @@ func TestEmail(t *testing.T) {
 	}
 }
 
+// What is said about "email" must not verify what somebody typed into a profile.
+func TestAttackVerifyAnotherClaim(t *testing.T) {
+	claims := decode(t, `{"sub": "1", "email": "mallory@evil.example", "email_verified": true, "mail": "victim@x.example", "mail_verified": "true"}`)
+	for name, tc := range map[string]struct {
+		mapping  Mapping
+		verified bool
+	}{
+		"not named":                {Mapping{Email: "mail"}, false},
+		"named":                    {Mapping{Email: "mail", EmailVerified: "mail_verified"}, true},
+		"the default named itself": {Mapping{Email: "email"}, true},
+	} {
+		id, err := tc.mapping.Or(Standard()).Identity("corp", issuer, claims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id.EmailVerified != tc.verified {
+			t.Errorf("%s: %s is verified: %t, want %t", name, id.Email, id.EmailVerified, tc.verified)
+		}
+	}
+}
+
 func TestUserName(t *testing.T) {
 	for name, tc := range map[string]struct {
 		mapping Mapping
@@ -134,9 +155,9 @@ func TestUserName(t *testing.T) {
 		"of a number":                     {Mapping{UserName: []string{"uid"}}, `"uid": 1000`, "1000"},
 		"nested":                          {Mapping{UserName: []string{"account.login"}}, `"account": {"login": "alice"}`, "alice"},
 		"prefix":                          {Mapping{UserNamePrefix: "corp-"}, `"preferred_username": "alice"`, "corp-alice"},
-		"an address nobody verified":      {Mapping{Email: "mail", UserName: []string{"email", "sub"}}, `"email": "victim@x.example", "mail": "a@x.example", "email_verified": true`, "1"},
-		"the address of another claim":    {Mapping{Email: "mail", UserName: []string{"mail"}}, `"mail": "a@x.example", "email_verified": true`, "a@x.example"},
-		"the address of that, unverified": {Mapping{Email: "mail", UserName: []string{"mail", "sub"}}, `"mail": "a@x.example"`, "1"},
+		"an address nobody verified":      {Mapping{Email: "mail", EmailVerified: "mail_verified", UserName: []string{"email", "sub"}}, `"email": "victim@x.example", "mail": "a@x.example", "mail_verified": true`, "1"},
+		"the address of another claim":    {Mapping{Email: "mail", EmailVerified: "mail_verified", UserName: []string{"mail"}}, `"mail": "a@x.example", "mail_verified": true`, "a@x.example"},
+		"the address of that, unverified": {Mapping{Email: "mail", EmailVerified: "mail_verified", UserName: []string{"mail", "sub"}}, `"mail": "a@x.example"`, "1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id, err := tc.mapping.Or(Standard()).Identity("corp", issuer, decode(t, `{"sub": "1", `+tc.claims+`}`))

@@ -25,10 +25,13 @@ type Mapping struct {
 	// UserNamePrefix is put before the user name, so that those of several providers are told apart.
 	UserNamePrefix string
 
-	Name          string
-	Email         string
+	Name    string
+	Email   string
+	Picture string
+
+	// EmailVerified says whether Email is verified: true, 1, or the text of either. Where it is not named
+	// no address is.
 	EmailVerified string
-	Picture       string
 
 	// Groups is a list of texts, one text, or an object with a member for each role, as Zitadel has it.
 	Groups string
@@ -58,13 +61,17 @@ func Standard() Mapping {
 	}
 }
 
-// Or returns the mapping with those of defaults in the place of what it does not name.
+// Or returns the mapping with those of defaults in the place of what it does not name. The default that
+// says whether the e-mail address is verified goes with the default address: it says nothing about any
+// other claim.
 func (m Mapping) Or(defaults Mapping) Mapping {
+	if m.EmailVerified == "" && (m.Email == "" || m.Email == defaults.Email) {
+		m.EmailVerified = defaults.EmailVerified
+	}
 	m.Subject = cmp.Or(m.Subject, defaults.Subject)
 	m.UserNamePrefix = cmp.Or(m.UserNamePrefix, defaults.UserNamePrefix)
 	m.Name = cmp.Or(m.Name, defaults.Name)
 	m.Email = cmp.Or(m.Email, defaults.Email)
-	m.EmailVerified = cmp.Or(m.EmailVerified, defaults.EmailVerified)
 	m.Picture = cmp.Or(m.Picture, defaults.Picture)
 	m.Groups = cmp.Or(m.Groups, defaults.Groups)
 	m.GroupPrefix = cmp.Or(m.GroupPrefix, defaults.GroupPrefix)

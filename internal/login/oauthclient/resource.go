@@ -66,7 +66,8 @@ func (e *StatusError) passing() bool {
 func decode(body []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
-	if decoder.Decode(into) != nil {
+	// null decodes into anything, and leaves a map that nothing can be added to.
+	if decoder.Decode(into) != nil || bytes.HasPrefix(bytes.TrimSpace(body), []byte("null")) {
 		return errors.New("the answer is not the JSON that was expected")
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {

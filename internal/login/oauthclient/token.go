@@ -136,13 +136,13 @@ func describe(err error, secrets ...string) *answerError {
 // tellable returns a description if it is a text for people and repeats none of the secrets.
 func tellable(description string, secrets []string) string {
 	const most = 300
-	if len(description) > most {
-		description = description[:most]
-	}
 	for _, secret := range secrets {
-		if secret != "" && strings.Contains(description, secret) {
+		if secret != "" && (strings.Contains(description, secret) || strings.Contains(description, url.QueryEscape(secret))) {
 			return ""
 		}
+	}
+	if len(description) > most {
+		description = description[:most]
 	}
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c > '~' {

@@ -140,6 +140,22 @@ func TestClassifiedAnswers(t *testing.T) {
 	})
 }
 
+// TestAttackDescriptions: what a provider says about an error is told unless it repeats a secret.
+func TestAttackDescriptions(t *testing.T) {
+	for name, tc := range map[string]struct{ description, want string }{
+		"a text":                   {"Invalid client secret provided.", "Invalid client secret provided."},
+		"a secret":                 {"bad: " + secret, ""},
+		"a secret, escaped":        {"bad: a%2Fb%2Bc", ""},
+		"a secret that is cut off": {strings.Repeat("x", 300-len(secret)/2) + secret, ""},
+		"a long one":               {strings.Repeat("x", 1000), strings.Repeat("x", 300)},
+		"lines of a log":           {"no\n{\"level\":\"info\"}\x1b[2J", "no {\"level\":\"info\"} [2J"},
+	} {
+		if got := tellable(tc.description, []string{secret, "a/b+c", ""}); got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
 func TestConfigErrorSaysWhatToDo(t *testing.T) {
 	address := serve(t, answer(401, "application/json", `{"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}`))
 	_, err := Exchange(t.Context(), client(t), config(address), code, verifier)

@@ -1,0 +1,204 @@
+package oauth2
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/claims"
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
+)
+
+// PresetGitHub is GitHub, or a GitHub Enterprise Server at a base URL. Organisations are groups by
+// their login, teams by "organisation/team". Anybody can make an organisation of any name that is free:
+// it is on the rules to name one of those that are meant.
+const PresetGitHub = "github"
+
+const publicGitHub = "https://github.com"
+
+// fillGitHub sets what the preset says, where the configuration says nothing.
+func (c *Config) fillGitHub() error {
+	base := strings.TrimRight(strings.ToLower(cmp.Or(c.BaseURL, publicGitHub)), "/")
+	if err := oauthclient.ValidateURL(base, c.InsecureHTTP); err != nil {
+		return fmt.Errorf("base_url: %w", err)
+	}
+	if u, err := url.Parse(base); err != nil || u.Path != "" || u.RawQuery != "" {
+		return fmt.Errorf("base_url %q: must be a scheme and a host alone", c.BaseURL)
+	}
+	c.BaseURL = base
+	c.Label = cmp.Or(c.Label, "GitHub")
+	c.AuthorizationEndpoint = c.BaseURL + "/login/oauth/authorize"
+	c.TokenEndpoint = c.BaseURL + "/login/oauth/access_token"
+	c.UserInfoEndpoint = c.api() + "/user"
+	c.ClientAuthentication = cmp.Or(c.ClientAuthentication, oauthclient.ClientSecretPost)
+	if len(c.Scopes) == 0 {
+		c.Scopes = []string{"read:user", "user:email", "read:org"}
+	}
+	c.Claims = c.Claims.Or(claims.Mapping{
+		Subject:       "id", // a login can be given up, and taken by somebody else
+		UserName:      []string{"login"},
+		Name:          "name",
+		Email:         "email",
+		EmailVerified: "email_verified",
+		Picture:       "avatar_url",
+		Groups:        "groups",
+		Keep:          []string{"id", "node_id", "login", "type", "name", "email", "email_verified", "company", "location", "html_url", "two_factor_authentication"},
+	})
+	return nil
+}
+
+// api is where the REST API is: of github.com and the enterprises that are hosted there it has a host of
+// its own.
+func (c *Config) api() string {
+	scheme, host, _ := strings.Cut(c.BaseURL, "://")
+	if c.BaseURL == publicGitHub || strings.HasSuffix(host, ".ghe.com") {
+		return scheme + "://api." + host
+	}
+	return c.BaseURL + "/api/v3"
+}
+
+// hintParameter is what the account that is asked for is named by: GitHub has another one than OpenID
+// Connect.
+func (m *Method) hintParameter() string {
+	if m.config.Preset == PresetGitHub {
+		return "login"
+	}
+	return "login_hint"
+}
+
+// github asks GitHub's REST API who an account is.
+type github struct {
+	api  string
+	http *http.Client
+}
+
+const (
+	githubPageSize = 100 // the most there is
+	githubMaxPages = 10  // of a list; an account with more groups than that could not be stored
+)
+
+var githubHeader = map[string]string{"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+
+// about returns the account's user with "email" and "email_verified" of its primary address, and
+// "groups" of its organisations and teams. What the account or the scopes keep from the gateway is
+// left out.
+func (g *github) about(ctx context.Context, accessToken string) (map[string]any, error) {
+	var about map[string]any
+	if _, err := oauthclient.GetJSON(ctx, g.http, g.api+"/user", accessToken, githubHeader, &about); err != nil {
+		return nil, fmt.Errorf("GitHub's user: %w", err)
+	}
+	// An address in the profile is there to be seen. Whether it is the account's own, the list of
+	// addresses says.
+	delete(about, "email_verified")
+	switch address, err := g.email(ctx, accessToken); {
+	case err != nil:
+		return nil, err
+	case address.Email != "":
+		about["email"], about["email_verified"] = address.Email, address.Verified
+	}
+	groups, err := g.groups(ctx, accessToken)
+	if err != nil {
+		return nil, err
+	}
+	about["groups"] = groups
+	return about, nil
+}
+
+type githubEmail struct {
+	Email    string `json:"email"`
+	Primary  bool   `json:"primary"`
+	Verified bool   `json:"verified"`
+}
+
+// email returns the primary address, or the zero value where it is kept back. Where none is primary it
+// is the first, unverified.
+func (g *github) email(ctx context.Context, accessToken string) (githubEmail, error) {
+	emails, err := pages[githubEmail](ctx, g, "/user/emails", accessToken)
+	if err != nil {
+		return githubEmail{}, fmt.Errorf("GitHub's e-mail addresses: %w", err)
+	}
+	for _, e := range emails {
+		if e.Primary {
+			return e, nil
+		}
+	}
+	if len(emails) > 0 {
+		return githubEmail{Email: emails[0].Email}, nil
+	}
+	return githubEmail{}, nil
+}
+
+// groups returns the organisations, and then the teams.
+func (g *github) groups(ctx context.Context, accessToken string) ([]any, error) {
+	type organisation struct {
+		Login string `json:"login"`
+	}
+	type team struct {
+		Slug         string       `json:"slug"`
+		Organization organisation `json:"organization"`
+	}
+	orgs, err := pages[organisation](ctx, g, "/user/orgs", accessToken)
+	if err != nil {
+		return nil, fmt.Errorf("GitHub's organisations: %w", err)
+	}
+	teams, err := pages[team](ctx, g, "/user/teams", accessToken)
+	if err != nil {
+		return nil, fmt.Errorf("GitHub's teams: %w", err)
+	}
+	var groups []any
+	for _, o := range orgs {
+		if plain(o.Login) {
+			groups = append(groups, o.Login)
+		}
+	}
+	for _, t := range teams {
+		if plain(t.Organization.Login) && plain(t.Slug) {
+			groups = append(groups, t.Organization.Login+"/"+t.Slug)
+		}
+	}
+	return groups, nil
+}
+
+// plain reports whether a name could not be taken for an organisation's together with a team's.
+func plain(name string) bool { return name != "" && !strings.Contains(name, "/") }
+
+// pages reads a list, page by page as long as the answers say that there is a next one. That is asked
+// for by its number: an address in an answer could be anybody's, and the token would go there. A list
+// that may not be read is empty: the scope was not asked for or not given.
+func pages[T any](ctx context.Context, g *github, path, accessToken string) ([]T, error) {
+	var all []T
+	for page := 1; page <= githubMaxPages; page++ {
+		var list []T
+		address := fmt.Sprintf("%s%s?per_page=%d&page=%d", g.api, path, githubPageSize, page)
+		header, err := oauthclient.GetJSON(ctx, g.http, address, accessToken, githubHeader, &list)
+		var status *oauthclient.StatusError
+		switch {
+		case errors.As(err, &status) && !errors.Is(err, login.ErrProviderUnavailable) && (status.Status == http.StatusForbidden || status.Status == http.StatusNotFound):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		}
+		all = append(all, list...)
+		if !hasNext(header) {
+			break
+		}
+	}
+	return all, nil
+}
+
+// hasNext reports whether a Link field has a relation "next" (RFC 8288, section 3).
+func hasNext(header http.Header) bool {
+	for _, field := range header.Values("Link") {
+		for link := range strings.SplitSeq(field, ",") {
+			if strings.Contains(link, `rel="next"`) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,236 @@
+package oauth2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"reflect"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/oauth2"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// patience is for all requests that one sign-in or one renewal takes.
+const patience = 20 * time.Second
+
+// Method signs in at one service. Its methods may be called concurrently.
+type Method struct {
+	config Config
+	issuer string // of its accounts
+	oauth  oauth2.Config
+	http   *http.Client
+	about  func(ctx context.Context, accessToken string) (map[string]any, error)
+}
+
+// New returns the method, and asks nobody.
+func New(config Config) (*Method, error) {
+	filled, err := config.filled()
+	if err == nil {
+		err = filled.validate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("login %s: %w", config.ID, err)
+	}
+	m := &Method{
+		config: filled,
+		issuer: filled.AuthorizationEndpoint,
+		oauth:  filled.client(),
+		http:   oauthclient.NewHTTPClient(oauthclient.Options{}),
+	}
+	m.about = m.userInfo
+	if filled.Preset == PresetGitHub {
+		m.issuer = filled.BaseURL
+		m.about = (&github{api: filled.api(), http: m.http}).about
+	}
+	return m, nil
+}
+
+// ID implements login.Method.
+func (m *Method) ID() string { return m.config.ID }
+
+// Label implements login.Provider.
+func (m *Method) Label() string { return m.config.Label }
+
+// RedirectURI implements login.Provider.
+func (m *Method) RedirectURI() string { return m.config.RedirectURI }
+
+// Exposes implements login.Provider.
+func (m *Method) Exposes() login.Exposed { return m.config.Expose }
+
+// Available implements login.Provider. There is nothing to be read from the service before a sign-in,
+// so it is only then that it can turn out not to be there.
+func (m *Method) Available() bool { return true }
+
+// Current implements login.Method. The service is asked at renewals only; until then accounts are who
+// they were, and are let in if the rules of now let them in.
+func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
+	if recorded.Account.Method != m.config.ID || recorded.Issuer != m.issuer || !m.config.Allow.Allow(recorded) {
+		return nil, false
+	}
+	return recorded, true
+}
+
+// Authorize implements login.Provider.
+func (m *Method) Authorize(_ context.Context, r login.AuthorizationRequest) (string, login.Pending, error) {
+	if err := oauthclient.CheckClient(r, m.config.Scopes); err != nil {
+		return "", login.Pending{}, err
+	}
+	oauth := m.oauth
+	oauth.RedirectURL = r.RedirectURI
+	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier()}
+	own := make(map[string]string)
+	if prompt := oauthclient.Prompt(m.config.Prompt, m.config.Parameters, r); prompt != "" {
+		own["prompt"] = prompt
+	}
+	if r.LoginHint != "" {
+		own[m.hintParameter()] = r.LoginHint
+	}
+	return oauthclient.AuthCodeURL(oauth, r.State, pending.Verifier, m.config.Parameters, own, r.Parameters), pending, nil
+}
+
+// Redeem implements login.Provider.
+func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.Values) (*login.Granted, error) {
+	code, err := oauthclient.Code(answer)
+	if err != nil {
+		return nil, err
+	}
+	if m.config.Issuer != "" && answer.Get("iss") != m.config.Issuer {
+		return nil, &login.RejectedError{Reason: "iss", Err: errors.New("the answer is of another issuer, or says none")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	oauth := m.oauth
+	oauth.RedirectURL = pending.RedirectURI
+	token, err := oauthclient.Exchange(ctx, m.http, oauth, code, pending.Verifier)
+	if err != nil {
+		return nil, m.noted("exchange of a code", err)
+	}
+	identity, err := m.identity(ctx, token.AccessToken)
+	if err != nil {
+		return nil, m.noted("user info", rejected(err))
+	}
+	if !m.config.Allow.Allow(identity) {
+		return nil, login.ErrNotAllowed
+	}
+	return &login.Granted{Identity: identity, Tokens: m.tokens(token)}, nil
+}
+
+// Renew implements login.Renewer. The service is asked again who the account is. Where it cannot tell
+// at the moment, the account is who it was: the refresh token may have been good for this once, and the
+// new one must not be lost.
+func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens login.Tokens) (*login.Granted, error) {
+	switch {
+	case recorded.Account.Method != m.config.ID || recorded.Issuer != m.issuer:
+		// The token is another service's secret, of before the configuration was changed.
+		return nil, fmt.Errorf("%w: the account is not of this service", login.ErrRefused)
+	case tokens.Refresh == "":
+		return nil, fmt.Errorf("%w: there is no refresh token", login.ErrRefused)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	token, err := oauthclient.Refresh(ctx, m.http, m.oauth, tokens.Refresh)
+	if err != nil {
+		return nil, m.noted("renewal", err)
+	}
+	identity, err := m.identity(ctx, token.AccessToken)
+	switch {
+	case err == nil && identity.Account != recorded.Account:
+		return nil, &login.RejectedError{Reason: "sub", Err: errors.New("the renewed token is of another account")}
+	case err != nil && denied(err):
+		return nil, m.noted("user info at a renewal", rejected(err))
+	case err != nil:
+		m.config.Log.Warn("user info is not renewed", zap.String("login", m.config.ID), zap.Error(err))
+		identity = recorded
+	default:
+		identity = m.succeeding(recorded, identity)
+	}
+	if !m.config.Allow.Allow(identity) {
+		return nil, login.ErrNotAllowed
+	}
+	return &login.Granted{Identity: identity, Tokens: m.tokens(token)}, nil
+}
+
+// identity asks the service who the account is.
+func (m *Method) identity(ctx context.Context, accessToken string) (*session.Identity, error) {
+	about, err := m.about(ctx, accessToken)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := m.config.Claims.Identity(m.config.ID, m.issuer, about)
+	if err != nil {
+		return nil, err
+	}
+	if unusable := m.config.Claims.Unusable(about); len(unusable) > 0 {
+		m.config.Log.Debug("groups that cannot be told to an upstream are left out",
+			zap.String("login", m.config.ID), zap.String("account", identity.Account.ID()), zap.Strings("groups", unusable))
+	}
+	return identity, nil
+}
+
+// succeeding returns who an account is now that was the recorded one: that itself where nothing has
+// changed.
+func (m *Method) succeeding(recorded, now *session.Identity) *session.Identity {
+	now.CreatedAt, now.UpdatedAt = recorded.CreatedAt, recorded.UpdatedAt
+	if reflect.DeepEqual(recorded, now) {
+		return recorded
+	}
+	now.UpdatedAt = m.config.Now().UTC().Truncate(time.Millisecond)
+	return now
+}
+
+// userInfo reads the user-info endpoint.
+func (m *Method) userInfo(ctx context.Context, accessToken string) (map[string]any, error) {
+	var about map[string]any
+	if _, err := oauthclient.GetJSON(ctx, m.http, m.config.UserInfoEndpoint, accessToken, nil, &about); err != nil {
+		return nil, fmt.Errorf("userinfo endpoint: %w", err)
+	}
+	return about, nil
+}
+
+// rejected makes an error of Redeem or Renew out of one of identity.
+func rejected(err error) error {
+	if errors.Is(err, login.ErrProviderUnavailable) {
+		return err
+	}
+	return &login.RejectedError{Reason: "userinfo", Err: err}
+}
+
+// denied reports whether a service has said that a token which it has just given is no good: the
+// account was suspended, or has taken its consent back.
+func denied(err error) bool {
+	var status *oauthclient.StatusError
+	return errors.As(err, &status) && !errors.Is(err, login.ErrProviderUnavailable) &&
+		(status.Status == http.StatusUnauthorized || status.Status == http.StatusForbidden)
+}
+
+// tokens are those that are kept: what is not kept cannot be stolen.
+func (m *Method) tokens(token *oauth2.Token) login.Tokens {
+	var kept login.Tokens
+	if m.config.Refresh && token.RefreshToken != "" {
+		kept.Refresh, kept.Expiry = token.RefreshToken, token.Expiry
+	}
+	if m.config.Expose.Access {
+		kept.Access, kept.Expiry = token.AccessToken, token.Expiry
+	}
+	return kept
+}
+
+// noted tells the log of what only an administrator can help, and returns the error: people are told
+// no more than that the service is not available.
+func (m *Method) noted(doing string, err error) error {
+	var misconfigured *oauthclient.ConfigError
+	if errors.As(err, &misconfigured) {
+		m.config.Log.Error("the provider refuses this client", zap.String("login", m.config.ID), zap.String("doing", doing), zap.Error(misconfigured))
+	}
+	return err
+}
+
+// Interface guards
+var _ login.Renewer = (*Method)(nil)

@@ -1,0 +1,138 @@
+package oauthclient
+
+import (
+	"errors"
+	"net/url"
+	"testing"
+
+	"golang.org/x/oauth2"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+)
+
+func TestValidateURL(t *testing.T) {
+	for name, tc := range map[string]struct {
+		url      string
+		insecure bool
+		ok       bool
+	}{
+		"https":                         {"https://x.example/token", false, true},
+		"https with a port and query":   {"https://x.example:8443/token?a=b", false, true},
+		"http":                          {"http://x.example/", false, false},
+		"http, allowed":                 {"http://x.example/", true, true},
+		"localhost":                     {"http://localhost:8080/", false, true},
+		"loopback":                      {"http://127.1.2.3/", false, true},
+		"loopback, IPv6":                {"http://[::1]:80/", false, true},
+		"a name below localhost":        {"http://x.localhost/", false, false},
+		"a name that begins like it":    {"http://localhost.evil.example/", false, false},
+		"a name that is a number":       {"http://127.0.0.1.evil.example/", false, false},
+		"another address":               {"http://192.0.2.1/", false, false},
+		"empty":                         {"", true, false},
+		"a path":                        {"/token", true, false},
+		"no host":                       {"https:///token", true, false},
+		"a port alone":                  {"https://:443/token", true, false},
+		"opaque":                        {"https:x.example", true, false},
+		"another scheme":                {"ftp://x.example/", true, false},
+		"a script":                      {"javascript:alert(1)", true, false},
+		"a password":                    {"https://a:b@x.example/", true, false},
+		"a user name":                   {"https://a@x.example/", true, false},
+		"a fragment":                    {"https://x.example/#a", true, false},
+		"an empty fragment":             {"https://x.example/#", true, false},
+		"a newline":                     {"https://x.example/\n", true, false},
+		"a space ahead":                 {" https://x.example/", true, false},
+		"a port that is none":           {"https://x.example:a/", true, false},
+		"a user name that is localhost": {"http://localhost@evil.example/", false, false},
+	} {
+		if err := ValidateURL(tc.url, tc.insecure); (err == nil) != tc.ok {
+			t.Errorf("%s: ValidateURL = %v, want it accepted: %t", name, err, tc.ok)
+		}
+	}
+}
+
+func TestAuthStyle(t *testing.T) {
+	for name, tc := range map[string]struct {
+		supported []string
+		secret    string
+		want      oauth2.AuthStyle
+	}{
+		"nothing said":     {nil, "s", oauth2.AuthStyleInHeader},
+		"both":             {[]string{"client_secret_post", "client_secret_basic"}, "s", oauth2.AuthStyleInHeader},
+		"post":             {[]string{"client_secret_post", "private_key_jwt"}, "s", oauth2.AuthStyleInParams},
+		"keys only":        {[]string{"private_key_jwt"}, "s", 0},
+		"a public client":  {[]string{"client_secret_basic"}, "", oauth2.AuthStyleInParams},
+		"none supports us": {[]string{"none"}, "s", 0},
+	} {
+		got, err := AuthStyle(tc.supported, tc.secret)
+		if got != tc.want || (err == nil) != (tc.want != 0) {
+			t.Errorf("%s: %v, %v, want %v", name, got, err, tc.want)
+		}
+	}
+}
+
+func TestPrompt(t *testing.T) {
+	adding := login.AuthorizationRequest{Adding: true}
+	for name, tc := range map[string]struct {
+		prompt, fixed string
+		request       login.AuthorizationRequest
+		want          string
+	}{
+		"the first account":          {"", "", login.AuthorizationRequest{}, ""},
+		"adding":                     {"", "", adding, "select_account"},
+		"adding, login":              {"login", "", adding, "login"},
+		"adding, off":                {"off", "", adding, ""},
+		"adding a named one":         {"", "", login.AuthorizationRequest{Adding: true, LoginHint: "alice"}, ""},
+		"fixed":                      {"", "consent", login.AuthorizationRequest{}, "consent"},
+		"fixed, adding":              {"", "consent", adding, "select_account consent"},
+		"fixed to the same":          {"", "consent select_account", adding, "consent select_account"},
+		"fixed, adding, off":         {"off", "consent", adding, "consent"},
+		"fixed, adding a named one":  {"login", "consent", login.AuthorizationRequest{Adding: true, LoginHint: "alice"}, "consent"},
+		"fixed to what begins alike": {"login", "login_again", adding, "login login_again"},
+	} {
+		if got := Prompt(tc.prompt, map[string]string{"prompt": tc.fixed}, tc.request); got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+func TestLaterParametersReplace(t *testing.T) {
+	location := AuthCodeURL(oauth2.Config{ClientID: "c", Endpoint: oauth2.Endpoint{AuthURL: "https://x.example/authorize?tenant=1"}}, "st", "v",
+		map[string]string{"prompt": "consent", "a": "1"}, map[string]string{"prompt": "login"}, nil)
+	u, err := url.Parse(location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := u.Query(); len(q["prompt"]) != 1 || q.Get("prompt") != "login" || q.Get("a") != "1" || q.Get("tenant") != "1" || q.Get("code_challenge_method") != "S256" {
+		t.Errorf("got %s", location)
+	}
+}
+
+// FuzzCode: whatever a browser brings, there is a code, or an error that says what is wrong, whose
+// code fits into an address.
+func FuzzCode(f *testing.F) {
+	for _, seed := range []string{"code=a&state=b", "error=access_denied", "code=a&code=b", "error=%00", "iss=a&iss=b&code=c"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		answer, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		code, err := Code(answer)
+		var denied *login.DeniedError
+		var rejected *login.RejectedError
+		switch {
+		case err == nil:
+			if code == "" || len(answer["code"]) != 1 || answer.Get("error") != "" {
+				t.Errorf("%q: code %q", query, code)
+			}
+		case code != "":
+			t.Errorf("%q: code %q, and %v", query, code, err)
+		case errors.As(err, &denied):
+			if len(denied.Code) == 0 || len(denied.Code) > 64 || !visible(denied.Code) {
+				t.Errorf("%q: denied with %q", query, denied.Code)
+			}
+		case !errors.As(err, &rejected) || rejected.Reason != "no_code":
+			t.Errorf("%q: %v", query, err)
+		}
+	})
+}
