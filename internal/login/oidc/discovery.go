@@ -102,10 +102,7 @@ func newProvider(key providerKey, now func() time.Time) *provider {
 
 // metadata returns what is known, and asks where nothing is. A failure of a moment ago is the answer.
 func (p *provider) metadata(ctx context.Context) (*metadata, error) {
-	p.mu.Lock()
-	known := p.known
-	p.mu.Unlock()
-	if known != nil {
+	if known := p.peek(); known != nil {
 		return known, nil
 	}
 	return p.discover(ctx, false)
@@ -136,11 +133,13 @@ func (p *provider) due() time.Duration {
 }
 
 // discover asks the provider, or joins those who do already. It goes on when the one who asks does
-// not wait any more. Without insistence, a failure of a moment ago is the answer.
+// not wait any more. Without insistence, what is known or a failure of a moment ago is the answer.
 func (p *provider) discover(ctx context.Context, insist bool) (*metadata, error) {
 	answered := p.asking.DoChan("", func() (any, error) {
-		if err := p.failing(); err != nil && !insist {
-			return nil, err
+		if !insist {
+			if known, err := p.lately(); known != nil || err != nil {
+				return known, err
+			}
 		}
 		return p.record(p.ask(context.WithoutCancel(ctx)))
 	})
@@ -153,14 +152,17 @@ func (p *provider) discover(ctx context.Context, insist bool) (*metadata, error)
 	}
 }
 
-// failing returns the failure of a moment ago, if there was one.
-func (p *provider) failing() error {
+// lately returns what others have found meanwhile, or the failure of a moment ago, if there was one.
+func (p *provider) lately() (*metadata, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if since := p.now().Sub(p.failedAt); since < 0 || since >= retryAfter {
-		return nil
+	if p.known != nil {
+		return p.known, nil
 	}
-	return p.failed
+	if since := p.now().Sub(p.failedAt); since < 0 || since >= retryAfter {
+		return nil, nil
+	}
+	return nil, p.failed
 }
 
 // record keeps what was found. A failure leaves what is known as it is.

@@ -81,19 +81,38 @@ func TestAttackChangedPayload(t *testing.T) {
 }
 
 func TestUnknownNameIsAskedForOnceAMinute(t *testing.T) {
+	for name, p := range map[string]purpose{"sign-in": forSignIn, "logout": forLogout} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			k := w.keySet()
+			wantReason(t, verifyKeys(t.Context(), k, w.sign(w.claims()), p), "accepted")
+			unknown := w.signAs(object{"kid": "key-2"}, w.claims())
+			for range 3 {
+				for range 3 {
+					wantReason(t, verifyKeys(t.Context(), k, unknown, p), "kid")
+				}
+				w.pass(askAgain - time.Second)
+				wantReason(t, verifyKeys(t.Context(), k, unknown, p), "kid")
+				w.pass(time.Second)
+			}
+			wantAsked(t, w, pathKeys, 1+3)
+		})
+	}
+}
+
+// TestLookUpTakesWhatOthersFound has somebody look a name up in keys that others have replaced since.
+func TestLookUpTakesWhatOthersFound(t *testing.T) {
 	w := newWorld(t)
 	k := w.keySet()
 	wantReason(t, verifyKeys(t.Context(), k, w.sign(w.claims()), forSignIn), "accepted")
-	unknown := w.signAs(object{"kid": "key-2"}, w.claims())
-	for range 3 {
-		for range 3 {
-			wantReason(t, verifyKeys(t.Context(), k, unknown, forSignIn), "kid")
-		}
-		w.pass(askAgain - time.Second)
-		wantReason(t, verifyKeys(t.Context(), k, unknown, forSignIn), "kid")
-		w.pass(time.Second)
+	seen := k.set
+	w.rotate("key-2")
+	wantReason(t, verifyKeys(t.Context(), k, w.sign(w.claims()), forSignIn), "accepted")
+	newer, err := k.lookUp(t.Context(), seen, "key-2", forSignIn)
+	if err != nil || newer == seen || newer != k.set {
+		t.Errorf("%v, %v", newer, err)
 	}
-	wantAsked(t, w, pathKeys, 1+3)
+	wantAsked(t, w, pathKeys, 2)
 }
 
 func TestAttackUnknownNameAtFirst(t *testing.T) {

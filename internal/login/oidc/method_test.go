@@ -374,6 +374,22 @@ func TestWhoIsLetIn(t *testing.T) {
 	}
 }
 
+// TestRuleByAClaimThatIsNotKept has a rule look at a claim that the configuration does not keep
+// otherwise: the rule goes on holding after the sign-in.
+func TestRuleByAClaimThatIsNotKept(t *testing.T) {
+	w := newWorld(t)
+	m := w.method(func(c *Config) {
+		c.Claims.Keep = []string{"department"}
+		c.Allow = claims.Rules{{Kind: claims.RuleClaim, Claim: "employee.type", Values: []string{"staff"}}}
+	})
+	recorded := w.mustSignIn(m, object{"employee": object{"type": "staff"}}).Identity
+	if _, ok := m.Current(recorded); !ok {
+		t.Error("is let in and gone at once")
+	}
+	_, err := w.signIn(m, object{"employee": object{"type": "guest"}})
+	wantReason(t, err, "not allowed")
+}
+
 func TestCurrent(t *testing.T) {
 	w := newWorld(t)
 	recorded := w.mustSignIn(w.method(), object{"groups": []string{"dev"}}).Identity

@@ -202,6 +202,9 @@ func TestAttackForgedIDToken(t *testing.T) {
 		"payload that is not encoded": {func(c object) string {
 			return w.signAs(object{"b64": false, "crit": []string{"b64"}}, c)
 		}, "crit"},
+		"payload that is not encoded, unsaid": {func(c object) string {
+			return w.signAs(object{"b64": false}, c)
+		}, "crit"},
 		"header twice": {func(c object) string {
 			return signWith(t, forger, `{"alg":"none","alg":"ES256","kid":"key-1"}`, c)
 		}, "malformed"},
