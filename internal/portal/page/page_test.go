@@ -50,10 +50,17 @@ var hostile = []string{
 
 // views has every view with the same text in every place.
 func views(text string) map[string]func(http.ResponseWriter) {
-	who := Account{Handle: text, Name: text, Detail: text, Method: text, Initial: Initials(text)}
+	who := Account{Handle: text, Name: text, Detail: text, Method: text, Initial: Initials(text), CanRemove: true}
+	provider := Provider{ID: text, Label: text, Initial: text, Unavailable: true}
 	return map[string]func(http.ResponseWriter){
 		"sign-in": func(w http.ResponseWriter) {
-			WriteSignIn(w, http.StatusUnauthorized, SignIn{Frame: frame, ReturnTo: text, Identifier: text, Password: true, Signed: 2, Notice: text, Problem: text})
+			WriteSignIn(w, http.StatusUnauthorized, SignIn{
+				Frame: frame, ReturnTo: text, Identifier: text, LoginHint: text, Password: true, Providers: []Provider{provider, provider},
+				Again: &who, AgainAt: text, Signed: 2, Notice: text, Problem: text,
+			})
+		},
+		"onward": func(w http.ResponseWriter) {
+			WriteOnward(w, http.StatusOK, Onward{Frame: frame, Location: "https://id.example.com/?" + url.Values{"q": {text}}.Encode(), Label: text})
 		},
 		"sign-up": func(w http.ResponseWriter) {
 			WriteSignUp(w, http.StatusUnprocessableEntity, SignUp{
@@ -68,6 +75,9 @@ func views(text string) map[string]func(http.ResponseWriter) {
 				MinPassword: 8, Devices: []Device{device, device}, Notice: text, Problem: text, Section: SectionPassword, Field: text,
 			})
 		},
+		"profile of a provider": func(w http.ResponseWriter) {
+			WriteProfile(w, http.StatusOK, Profile{Frame: frame, ReturnTo: text, Account: who, Provider: text, Email: text})
+		},
 		"accounts": func(w http.ResponseWriter) {
 			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, ReturnTo: text, Accounts: []Account{active(who), who}, Notice: text, Problem: text})
 		},
@@ -75,7 +85,7 @@ func views(text string) map[string]func(http.ResponseWriter) {
 			WriteRefusal(w, http.StatusForbidden, Refusal{Frame: frame, ReturnTo: text, Active: active(who), Requirement: text, Alternatives: []Account{who, who}})
 		},
 		"failure": func(w http.ResponseWriter) {
-			WriteFailure(w, Failure{Frame: frame, Status: http.StatusNotFound, Title: text, Message: text, Back: text})
+			WriteFailure(w, Failure{Frame: frame, Status: http.StatusNotFound, Title: text, Message: text, Retry: text, RetryLabel: text, Back: text})
 		},
 	}
 }
@@ -94,6 +104,18 @@ func TestViewsAreWellFormed(t *testing.T) {
 		},
 		"sign-in with sign-up": func(w http.ResponseWriter) {
 			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true, SignUp: true, Signed: 2})
+		},
+		"sign-in with providers": func(w http.ResponseWriter) {
+			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Providers: providers})
+		},
+		"sign-in with providers and passwords": func(w http.ResponseWriter) {
+			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Providers: providers, Password: true})
+		},
+		"sign-in again": func(w http.ResponseWriter) {
+			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Providers: providers, Password: true, Again: &alice, AgainAt: "github"})
+		},
+		"onward": func(w http.ResponseWriter) {
+			WriteOnward(w, http.StatusOK, Onward{Frame: frame, Location: "https://id.example.com/", Label: "Google"})
 		},
 		"sign-up": func(w http.ResponseWriter) {
 			WriteSignUp(w, http.StatusOK, SignUp{Frame: frame})
@@ -332,6 +354,33 @@ func TestAccounts(t *testing.T) {
 			}
 		})
 	}
+	t.Run("cannot be removed", func(t *testing.T) {
+		if strings.Contains(content(document), "Remove") {
+			t.Error("offers to keep up sessions that nothing else holds")
+		}
+	})
+	for method, want := range map[string]string{
+		"Google": "Take it off this browser; you stay signed in at Google",
+		"":       "Take it off this browser; you stay signed in at its provider",
+	} {
+		t.Run("remove "+method, func(t *testing.T) {
+			bob := Account{Handle: "handle-bob", Name: "Bob", Method: method, CanRemove: true}
+			document := draw(t, func(w http.ResponseWriter) {
+				WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, ReturnTo: "/a b", Accounts: []Account{alice, bob}})
+			})
+			if named(document, "Remove Alice Example") != nil || named(document, "Sign out Bob") == nil {
+				t.Error("not as each account has it")
+			}
+			remove := named(document, "Remove Bob")
+			values := url.Values{"action": {"remove"}, "session": {"handle-bob"}, "return_to": {"/a b"}}
+			if action, got := press(t, remove); action != "/.auth/accounts" || got.Encode() != values.Encode() {
+				t.Errorf("posts %v to %q", got, action)
+			}
+			if got := attr(remove, "title"); got != want {
+				t.Errorf("described as %q", got)
+			}
+		})
+	}
 	t.Run("manage", func(t *testing.T) {
 		links := 0
 		for n := range document.Descendants() {
@@ -418,8 +467,21 @@ func TestFailure(t *testing.T) {
 			t.Errorf("%q is missing", want)
 		}
 	}
-	if href := attr(named(document, "Back to app.example.com"), "href"); href != "/x" {
-		t.Errorf("link %q", href)
+	if back := named(document, "Back to app.example.com"); attr(back, "href") != "/x" || attr(back, "class") != "primary" {
+		t.Errorf("link %q, %s", attr(back, "href"), attr(back, "class"))
+	}
+	for label, want := range map[string]string{"": "Try again", "Use another account": "Use another account"} {
+		t.Run(want, func(t *testing.T) {
+			document := draw(t, func(w http.ResponseWriter) {
+				WriteFailure(w, Failure{Frame: frame, Status: http.StatusBadRequest, Retry: "/.auth/sign-in?return_to=%2Fx", RetryLabel: label, Back: "/x"})
+			})
+			if retry := named(document, want); attr(retry, "href") != "/.auth/sign-in?return_to=%2Fx" || attr(retry, "class") != "primary" {
+				t.Errorf("link %q, %s", attr(retry, "href"), attr(retry, "class"))
+			}
+			if back := named(document, "Back to app.example.com"); attr(back, "href") != "/x" || attr(back, "class") != "secondary" {
+				t.Errorf("back %q, %s", attr(back, "href"), attr(back, "class"))
+			}
+		})
 	}
 }
 

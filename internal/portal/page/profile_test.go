@@ -129,6 +129,14 @@ func TestProfileThatIsLookedAfterElsewhere(t *testing.T) {
 	if !strings.Contains(content(document), "This account is managed by whoever runs this site.") {
 		t.Error("does not say who can change it")
 	}
+	t.Run("at a provider", func(t *testing.T) {
+		v := v
+		v.Provider = "Google"
+		text := content(drawProfile(t, v))
+		if !strings.Contains(text, "Name, e-mail and picture come from Google and can be changed there.") || strings.Contains(text, "whoever runs this site") {
+			t.Error("does not say where it can be changed")
+		}
+	})
 	if named(document, "End session of Safari 18 on iPhone") == nil {
 		t.Error("its sessions cannot be ended")
 	}
@@ -238,8 +246,8 @@ func TestProfileMessages(t *testing.T) {
 func TestDirection(t *testing.T) {
 	const name = "\u202eمنى العربي"
 	for view, write := range views(name) {
-		if view == "sign-in" || view == "sign-up" {
-			continue // show what was typed in inputs alone
+		if view == "sign-up" {
+			continue // shows what was typed in inputs alone
 		}
 		t.Run(view, func(t *testing.T) {
 			for n := range draw(t, write).Descendants() {

@@ -92,7 +92,7 @@ func TestStyleNeedsNothingElse(t *testing.T) {
 	if contentType != "text/css; charset=utf-8" {
 		t.Errorf("content type %q", contentType)
 	}
-	if len(body) > 8<<10 {
+	if len(body) > 9<<10 {
 		t.Errorf("%d bytes", len(body))
 	}
 	for _, not := range []string{"@import", "url(", "@font-face"} {
