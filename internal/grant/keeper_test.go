@@ -1,0 +1,872 @@
+package grant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// bubble runs a test with a clock of its own. It fails if goroutines are left.
+func bubble(t *testing.T, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { test(newWorld(t)) })
+}
+
+// The tokens live ten minutes: they are to be renewed after eight.
+const (
+	due     = 8 * time.Minute
+	expired = 10 * time.Minute
+)
+
+func TestNothingToRenew(t *testing.T) {
+	bubble(t, func(w *world) {
+		at := time.Now()
+		sealed := []byte("sealed")
+		for name, c := range map[string]struct {
+			method string
+			grant  *session.Grant
+		}{
+			"no provider":               {"password", nil},
+			"a SID alone":               {"oidc", &session.Grant{SID: "sid"}},
+			"tokens that never expire":  {"oidc", &session.Grant{Sealed: sealed}},
+			"expired for good":          {"oidc", &session.Grant{Sealed: sealed, ExpiresAt: at.Add(-time.Hour)}},
+			"not yet":                   {"oidc", &session.Grant{Sealed: sealed, RenewAt: at.Add(time.Millisecond), ExpiresAt: at.Add(time.Minute)}},
+			"expired, and not yet":      {"oidc", &session.Grant{Sealed: sealed, RenewAt: at.Add(time.Millisecond), ExpiresAt: at}},
+			"a provider that cannot":    {"once", &session.Grant{Sealed: sealed, RenewAt: at, ExpiresAt: at}},
+			"a provider that is gone":   {"former", &session.Grant{Sealed: sealed, RenewAt: at, ExpiresAt: at}},
+			"a method that is no such ": {"", &session.Grant{Sealed: sealed, RenewAt: at, ExpiresAt: at}},
+		} {
+			id := &session.Identity{Account: session.Account{Method: c.method, Subject: "bob"}}
+			e := session.Entry{Session: &session.Session{ID: "other", Recorded: id, Grant: c.grant}, Identity: id, Active: true}
+			w.took(0, func() {
+				if now, live := w.Current(w.Context(), e); now != e || !live {
+					t.Errorf("%s: %+v, %t; want the entry as it was", name, now, live)
+				}
+			})
+		}
+		if n := w.provider.asked(); n != 0 {
+			t.Errorf("the provider was asked %d times", n)
+		}
+	})
+}
+
+// The request has a token that is valid, and does not wait. It is gone before the provider answers.
+func TestRenewalInTheBackground(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.delay = 5 * time.Second
+		time.Sleep(due - time.Millisecond)
+		w.must()
+		synctest.Wait()
+		if n := w.provider.asked(); n != 0 {
+			t.Fatal("renewed too early")
+		}
+		time.Sleep(time.Millisecond)
+		e, _ := w.entry()
+		ctx, cancel := context.WithCancel(w.Context())
+		w.took(0, func() {
+			if now, live := w.Current(ctx, e); now != e || !live {
+				t.Errorf("%+v, %t; want the entry as it was", now, live)
+			}
+		})
+		cancel()
+		time.Sleep(4 * time.Second)
+		w.took(0, func() {
+			if _, tokens := w.must(); tokens.Access != "access-0" {
+				t.Errorf("the tokens are %+v before the provider answered", tokens)
+			}
+		})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		now, tokens := w.must()
+		if want := (login.Tokens{Access: "access-1", Refresh: "refresh-1", ID: "id-1"}); tokens.Access != want.Access || tokens.Refresh != want.Refresh || tokens.ID != want.ID {
+			t.Errorf("the tokens are %+v, want %+v", tokens, want)
+		}
+		if !now.Grant.ExpiresAt.Equal(tokens.Expiry) || now.Grant.RenewAt.After(now.Grant.ExpiresAt) || !now.Grant.RenewAt.After(time.Now()) {
+			t.Errorf("expires at %s, to be renewed at %s", now.Grant.ExpiresAt, now.Grant.RenewAt)
+		}
+		if n := w.provider.asked(); n != 1 {
+			t.Errorf("the provider was asked %d times, want once", n)
+		}
+	})
+}
+
+func TestRequestWaitsForTokens(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.delay = 3 * time.Second
+		w.provider.change = func(g *login.Granted) { g.Identity.Groups = []string{"admin"} }
+		time.Sleep(expired)
+		w.took(3*time.Second, func() {
+			now, tokens := w.must()
+			if tokens.Access != "access-1" || len(now.Identity.Groups) != 1 {
+				t.Errorf("went on with %+v as %+v", tokens, now.Identity)
+			}
+		})
+		if e, _ := w.entry(); len(e.Identity.Groups) != 1 {
+			t.Errorf("who the account is was not stored: %+v", e.Identity)
+		}
+	})
+}
+
+func TestWaitIsBounded(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.delay = 15 * time.Second
+		time.Sleep(expired)
+		for _, c := range []struct{ after, took time.Duration }{{0, waitTimeout}, {time.Second, 0}, {time.Second, 0}} {
+			time.Sleep(c.after)
+			w.took(c.took, func() {
+				now, tokens := w.must()
+				if tokens.Access != "access-0" {
+					t.Errorf("the tokens are %+v before the provider answered", tokens)
+				}
+				if exposed := w.Exposed(now.Session); exposed.Access != "" {
+					t.Error("a token that has expired is given to upstreams")
+				}
+			})
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		w.took(0, func() {
+			if _, tokens := w.must(); tokens.Access != "access-1" {
+				t.Errorf("an answer that nobody waited for is lost: %+v", tokens)
+			}
+		})
+		if n := w.provider.asked(); n != 1 {
+			t.Errorf("the provider was asked %d times, want once", n)
+		}
+	})
+}
+
+// Somebody joins a renewal that others have waited for already: the time counts from its beginning.
+func TestWaitCountsFromTheBeginning(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.delay = time.Hour
+		time.Sleep(expired)
+		go w.must()
+		time.Sleep(4 * time.Second)
+		w.took(waitTimeout-4*time.Second, func() { w.must() })
+	})
+}
+
+func TestWaitEndsWithTheRequest(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.delay = 5 * time.Second
+		time.Sleep(expired)
+		e, _ := w.entry()
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		w.took(time.Second, func() {
+			if now, live := w.Current(ctx, e); now != e || !live {
+				t.Errorf("%+v, %t; want the entry as it was", now, live)
+			}
+		})
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if _, tokens := w.must(); tokens.Refresh != "refresh-1" {
+			t.Errorf("the new refresh token went with the request: %+v", tokens)
+		}
+	})
+}
+
+// Fifty requests find the tokens expired at the same moment: the provider sees one.
+func TestSingleFlight(t *testing.T) {
+	for name, after := range map[string]time.Duration{"that wait": expired, "that do not": due} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w *world) {
+				w.provider.delay = time.Second
+				time.Sleep(after)
+				stale, _ := w.entry()
+				var wg sync.WaitGroup
+				request := func(want string) {
+					now, live := w.Current(w.Context(), stale)
+					if !live {
+						t.Error("the session has ended")
+						return
+					}
+					if tokens, _ := w.Open(now.Session); tokens.Access != want {
+						t.Errorf("the tokens are %+v, want %s", tokens, want)
+					}
+				}
+				first := "access-1"
+				if after == due {
+					first = "access-0"
+				}
+				for range 50 {
+					wg.Go(func() { request(first) })
+				}
+				wg.Wait()
+				time.Sleep(time.Second)
+				synctest.Wait()
+				// These saw the jar before, and come to ask when all is done.
+				for range 50 {
+					wg.Go(func() {
+						if after == expired {
+							request(first)
+						} else if _, live := w.Current(w.Context(), stale); !live {
+							t.Error("the session has ended")
+						}
+					})
+				}
+				wg.Wait()
+				synctest.Wait()
+				if n := w.provider.asked(); n != 1 {
+					t.Errorf("the provider was asked %d times, want once", n)
+				}
+				if _, tokens := w.must(); tokens.Refresh != "refresh-1" || len(w.causes()) != 0 {
+					t.Errorf("the tokens are %+v, ended %v", tokens, w.causes())
+				}
+			})
+		})
+	}
+}
+
+// Sessions do not wait for each other.
+func TestEachSessionHasARenewal(t *testing.T) {
+	bubble(t, func(w *world) {
+		alice := w.id
+		w.provider.mu.Lock()
+		granted := w.provider.issue(&session.Identity{Account: session.Account{Method: "oidc", Subject: "bob"}, Issuer: issuer, UserName: "bob"})
+		w.provider.mu.Unlock()
+		w.signIn(granted)
+		bob := w.id
+		held := make(chan struct{})
+		w.provider.before = func(ctx context.Context) error {
+			if w.provider.asked() == 1 {
+				<-held
+				return login.ErrProviderUnavailable
+			}
+			return nil
+		}
+		time.Sleep(expired)
+		w.id = alice
+		e, _ := w.entry()
+		go w.Current(w.Context(), e)
+		synctest.Wait()
+		w.id = bob
+		w.took(0, func() {
+			if _, tokens := w.must(); tokens.Access != "access-2" {
+				t.Errorf("the tokens are %+v", tokens)
+			}
+		})
+		close(held)
+	})
+}
+
+func TestProviderEndsTheSession(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare func(w *world)
+		is      error  // the cause is, or
+		reason  string // the word of a *login.RejectedError
+	}{
+		"refused":     {func(w *world) { w.provider.next = "" }, login.ErrRefused, ""},
+		"not allowed": {answer(fmt.Errorf("group gone: %w", login.ErrNotAllowed)), login.ErrNotAllowed, ""},
+		"rejected":    {answer(fmt.Errorf("ID token: %w", &login.RejectedError{Reason: "iss"})), nil, "iss"},
+		"another key": {func(w *world) { w.Keeper = w.keeper(strings.Repeat("x", 32)) }, ErrLost, ""},
+		"another subject": {change(func(g *login.Granted) {
+			g.Identity.Account.Subject = "mallory"
+		}), nil, "sub"},
+		"another method": {change(func(g *login.Granted) {
+			g.Identity.Account.Method = "once"
+		}), nil, "sub"},
+		"another issuer": {change(func(g *login.Granted) {
+			g.Identity.Issuer = "https://other.example"
+		}), nil, "iss"},
+		"no issuer":                  {change(func(g *login.Granted) { g.Identity.Issuer = "" }), nil, "iss"},
+		"a name that breaks headers": {change(func(g *login.Granted) { g.Identity.UserName = "alice\r\nRemote-User: admin" }), nil, "identity"},
+		"an identity too large": {change(func(g *login.Granted) {
+			g.Identity.Claims = map[string]any{"x": strings.Repeat("x", 100_000)}
+		}), nil, "identity"},
+		"tokens too large":     {change(func(g *login.Granted) { g.Tokens.Access = strings.Repeat("x", 100_000) }), nil, "grant"},
+		"the name of somebody": {change(func(g *login.Granted) { g.Identity.UserName = "carol" }), login.ErrNameTaken, ""},
+		"tokens without refresh": {func(w *world) {
+			e, _ := w.entry()
+			grant := *e.Grant
+			grant.Sealed = w.sealer.Seal(encode(login.Tokens{Access: "a"}), []byte("oidc:alice"))
+			if _, err := w.manager.Renew(w.Context(), w.id, e.Grant, e.Recorded, &grant); err != nil {
+				w.Fatal(err)
+			}
+		}, ErrLost, ""},
+	} {
+		for when, after := range map[string]time.Duration{"expired": expired, "in the background": due} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				bubble(t, func(w *world) {
+					carol := &session.Identity{Account: session.Account{Method: "oidc", Subject: "carol"}, UserName: "carol"}
+					if err := w.names.Claim(w.Context(), w.logins, carol); err != nil {
+						t.Fatal(err)
+					}
+					alice := w.id
+					bob := &login.Granted{Identity: &session.Identity{Account: session.Account{Method: "once", Subject: "bob"}, UserName: "bob"}, SID: "sid"}
+					w.signIn(bob)
+					w.id = alice
+					c.prepare(w)
+					time.Sleep(due - time.Second)
+					w.Current(w.Context(), first(w.entry()))
+					synctest.Wait()
+					if len(w.causes()) != 0 {
+						t.Fatal("it has ended before its tokens were to be renewed")
+					}
+					time.Sleep(after - due + time.Second)
+					stale, _ := w.entry()
+					var wg sync.WaitGroup
+					for range 50 {
+						wg.Go(func() {
+							now, live := w.Current(w.Context(), stale)
+							if live && after == expired {
+								t.Error("the session lives")
+							}
+							if live && now != stale || !live && now != (session.Entry{}) {
+								t.Errorf("the entry is %+v", now)
+							}
+						})
+					}
+					wg.Wait()
+					synctest.Wait()
+					if e, ok := w.entry(); ok {
+						t.Errorf("in the store is %+v", e.Session)
+					}
+					causes := w.causes()
+					if len(causes) != 1 {
+						t.Fatalf("Ended was told %v, want once", causes)
+					}
+					var rejected *login.RejectedError
+					if c.is != nil && !errors.Is(causes[0], c.is) || c.reason != "" && (!errors.As(causes[0], &rejected) || rejected.Reason != c.reason) {
+						t.Errorf("it has ended for %v, want %v %s", causes[0], c.is, c.reason)
+					}
+					if _, live := w.Current(w.Context(), stale); !live && after != expired {
+						t.Log("a request that saw the jar before is refused")
+					}
+					synctest.Wait()
+					if n := w.provider.asked(); n > 1 || len(w.causes()) != 1 {
+						t.Errorf("the provider was asked %d times, Ended told %v", n, w.causes())
+					}
+					v, err := w.manager.Visit(w.Context(), w.token)
+					if err != nil || len(v.Entries()) != 1 || v.Entries()[0].Identity.UserName != "bob" {
+						t.Errorf("others in the jar: %v, %v; want bob", v.Entries(), err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func first(e session.Entry, _ bool) session.Entry { return e }
+
+func answer(err error) func(*world) {
+	return func(w *world) { w.provider.before = func(context.Context) error { return err } }
+}
+
+func change(change func(*login.Granted)) func(*world) {
+	return func(w *world) { w.provider.change = change }
+}
+
+// A provider that is away is no reason to sign anybody out, and is not asked without pause.
+func TestProviderIsUnavailable(t *testing.T) {
+	for name, fail := range map[string]func(context.Context) error{
+		"unavailable":      func(context.Context) error { return fmt.Errorf("dial: %w", login.ErrProviderUnavailable) },
+		"an unknown error": func(context.Context) error { return errors.New("something else") },
+		"denied":           func(context.Context) error { return &login.DeniedError{Code: "server_error"} },
+		"panic":            func(context.Context) error { panic("index out of range") },
+		"timeout":          func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w *world) {
+				w.provider.before = fail
+				time.Sleep(expired)
+				var tries []time.Duration
+				begun, asked := time.Now(), 0
+				for time.Since(begun) < 10*time.Minute {
+					now, tokens := w.must()
+					if tokens.Refresh != "refresh-0" || w.Exposed(now.Session).Access != "" {
+						t.Fatalf("the tokens are %+v", tokens)
+					}
+					if e, _ := w.entry(); now.Session.Grant != e.Session.Grant && !now.Grant.Equal(e.Grant) {
+						t.Fatal("the entry is another one")
+					}
+					synctest.Wait()
+					if n := w.provider.asked(); n != asked {
+						asked = n
+						tries = append(tries, time.Since(begun))
+					}
+					time.Sleep(time.Second)
+				}
+				if len(tries) < 10 || len(tries) > 16 {
+					t.Errorf("the provider was asked at %v", tries)
+				}
+				for i := range tries[1:] {
+					if pause := tries[i+1] - tries[i]; pause > maxSetback+askTimeout+time.Second {
+						t.Errorf("people who are back wait for %s", pause)
+					}
+				}
+				if len(w.causes()) != 0 {
+					t.Errorf("it has ended: %v", w.causes())
+				}
+				w.provider.mu.Lock()
+				w.provider.before = nil
+				w.provider.mu.Unlock()
+				time.Sleep(askTimeout + maxSetback)
+				if _, tokens := w.must(); tokens.Refresh == "refresh-0" {
+					t.Error("once the provider is back nothing is renewed")
+				}
+				if len(w.setbacks) != 0 {
+					t.Errorf("setbacks are remembered: %v", w.setbacks)
+				}
+			})
+		})
+	}
+}
+
+func TestSetbacksAreForgotten(t *testing.T) {
+	bubble(t, func(w *world) {
+		for i := range 100 {
+			w.setBack(fmt.Sprint(i))
+		}
+		time.Sleep(2 * time.Hour)
+		w.setBack("last")
+		if len(w.setbacks) != 1 {
+			t.Errorf("%d setbacks are kept", len(w.setbacks))
+		}
+	})
+}
+
+// The provider has taken the old refresh token and given a new one, and the store takes nothing for
+// a while.
+func TestNewTokensSurviveAStoreThatFails(t *testing.T) {
+	broken := errors.New("disk is full")
+	bubble(t, func(w *world) {
+		time.Sleep(expired)
+		w.store.setBroken(broken)
+		for range 100 { // more than a minute
+			w.took(0, func() {
+				now, tokens := w.must()
+				if tokens.Access != "access-1" || w.Exposed(now.Session).Access != "access-1" {
+					t.Fatalf("went on with %+v", tokens)
+				}
+			})
+			time.Sleep(time.Second)
+		}
+		if e, _ := w.entry(); !e.Grant.ExpiresAt.Before(time.Now()) {
+			t.Fatal("the store was not broken")
+		}
+		w.store.setBroken(nil)
+		time.Sleep(maxRetry)
+		synctest.Wait()
+		e, _ := w.entry()
+		if tokens, _ := w.Open(e.Session); tokens.Refresh != "refresh-1" {
+			t.Errorf("stored are %+v, want the new ones", tokens)
+		}
+		if n := w.provider.asked(); n != 1 || len(w.renewals) != 0 {
+			t.Errorf("the provider was asked %d times, %d renewals are under way", n, len(w.renewals))
+		}
+		time.Sleep(expired)
+		if _, tokens := w.must(); tokens.Refresh != "refresh-2" {
+			t.Errorf("the next renewal came to %+v", tokens)
+		}
+	})
+}
+
+// A write whose answer is lost has happened, and is not taken for somebody else's.
+func TestWritesWhoseAnswerIsLost(t *testing.T) {
+	bubble(t, func(w *world) {
+		time.Sleep(expired)
+		w.store.mu.Lock()
+		w.store.lost = errors.New("connection reset")
+		w.store.mu.Unlock()
+		if _, tokens := w.must(); tokens.Refresh != "refresh-1" {
+			t.Errorf("went on with %+v", tokens)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if _, tokens := w.must(); tokens.Refresh != "refresh-1" || w.provider.asked() != 1 || len(w.renewals) != 0 {
+			t.Errorf("stored are %+v, asked %d times, %d renewals under way", tokens, w.provider.asked(), len(w.renewals))
+		}
+	})
+}
+
+// Signed out while the store fails: the tokens that wait to be stored must not bring the session back.
+func TestSessionEndsWhileTokensWait(t *testing.T) {
+	bubble(t, func(w *world) {
+		time.Sleep(expired)
+		w.store.setBroken(errors.New("disk is full"))
+		w.must()
+		w.store.setBroken(nil)
+		if _, err := w.manager.End(w.Context(), session.Selection{Session: w.id}, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(maxRetry)
+		synctest.Wait()
+		if e, ok := w.entry(); ok || len(w.renewals) != 0 || len(w.causes()) != 0 {
+			t.Errorf("%+v, %d renewals under way, ended %v", e.Session, len(w.renewals), w.causes())
+		}
+	})
+}
+
+// Refused while the store fails: nobody gets in, and Ended is told when it is done.
+func TestRefusedWhileTheStoreFails(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.next = ""
+		time.Sleep(expired)
+		w.store.setBroken(errors.New("disk is full"))
+		for range 60 {
+			e, ok := w.entry()
+			if !ok {
+				t.Fatal("the store was not broken")
+			}
+			w.took(0, func() {
+				if _, live := w.Current(w.Context(), e); live {
+					t.Fatal("the session lives")
+				}
+			})
+			time.Sleep(time.Second)
+		}
+		if n := w.provider.asked(); n != 1 || len(w.causes()) != 0 {
+			t.Errorf("the provider was asked %d times, ended %v", n, w.causes())
+		}
+		w.store.setBroken(nil)
+		time.Sleep(maxRetry)
+		synctest.Wait()
+		if e, ok := w.entry(); ok || len(w.causes()) != 1 || len(w.renewals) != 0 {
+			t.Errorf("%+v, ended %v, %d renewals under way", e.Session, w.causes(), len(w.renewals))
+		}
+	})
+}
+
+// While nothing can be stored it is not known whose name a new one is: nobody is called by it.
+func TestNewNameWhileTheStoreFails(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.change = func(g *login.Granted) { g.Identity.UserName = "alicia" }
+		time.Sleep(expired)
+		w.store.setBroken(errors.New("disk is full"))
+		e, _ := w.entry()
+		if now, live := w.Current(w.Context(), e); live {
+			t.Errorf("went on as %+v", now.Identity)
+		}
+		w.store.setBroken(nil)
+		time.Sleep(maxRetry)
+		synctest.Wait()
+		if now, tokens := w.must(); now.Identity.UserName != "alicia" || tokens.Refresh != "refresh-1" {
+			t.Errorf("went on as %+v with %+v", now.Identity, tokens)
+		}
+		if holder, _, err := w.names.Holder(w.Context(), "alicia"); err != nil || holder != "oidc:alice" {
+			t.Errorf("the name is %q's, %v", holder, err)
+		}
+	})
+}
+
+// Another process was faster, in each of the ways there are.
+func TestRenewedElsewhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers func(w *world) // to the slower one
+	}{
+		"and refused here":     {func(w *world) { w.provider.before = func(context.Context) error { return login.ErrRefused } }},
+		"and not allowed here": {func(w *world) { w.provider.before = func(context.Context) error { return login.ErrNotAllowed } }},
+		"and renewed here":     {func(w *world) { w.provider.next = "refresh-0" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w *world) {
+				time.Sleep(expired)
+				held := make(chan struct{})
+				var once sync.Once
+				w.provider.before = func(context.Context) error {
+					mine := false
+					once.Do(func() { mine = true })
+					if mine {
+						<-held
+						w.provider.mu.Lock()
+						defer w.provider.mu.Unlock()
+						c.answers(w)
+						if w.provider.next != "refresh-0" {
+							return w.provider.before(w.Context())
+						}
+					}
+					return nil
+				}
+				slow := make(chan login.Tokens)
+				here := w.Keeper
+				stale, _ := w.entry()
+				go func() {
+					now, live := here.Current(w.Context(), stale)
+					if !live {
+						t.Error("the session has ended")
+						close(slow)
+						return
+					}
+					tokens, _ := here.Open(now.Session)
+					slow <- tokens
+				}()
+				synctest.Wait()
+				w.start() // elsewhere
+				_, there := w.must()
+				close(held)
+				if tokens := <-slow; tokens != there {
+					t.Errorf("went on with %+v, want those of elsewhere: %+v", tokens, there)
+				}
+				synctest.Wait()
+				e, ok := w.entry()
+				if tokens, _ := w.Open(e.Session); !ok || tokens != there || len(w.causes()) != 0 {
+					t.Errorf("stored are %+v, ended %v", tokens, w.causes())
+				}
+			})
+		})
+	}
+}
+
+// A request comes late with what it saw before another process renewed. The old refresh token must not
+// be used again: the provider would take it for stolen.
+func TestStaleEntryAsksNobody(t *testing.T) {
+	bubble(t, func(w *world) {
+		time.Sleep(expired)
+		stale, _ := w.entry()
+		here := w.Keeper
+		w.start()
+		_, there := w.must()
+		now, live := here.Current(w.Context(), stale)
+		if tokens, _ := here.Open(now.Session); !live || tokens != there {
+			t.Errorf("went on with %+v, want %+v", tokens, there)
+		}
+		if n := w.provider.asked(); n != 1 {
+			t.Errorf("the provider was asked %d times, want once", n)
+		}
+	})
+}
+
+func TestSessionEndsWhileTheProviderIsAsked(t *testing.T) {
+	for name, end := range map[string]func(w *world){
+		"signed out": func(w *world) { _, _ = w.manager.SignOut(w.Context(), w.token) },
+		"ended":      func(w *world) { _, _ = w.manager.End(w.Context(), session.Selection{Method: "oidc", SID: "sid"}, nil) },
+		"replaced": func(w *world) {
+			old := w.id
+			w.provider.mu.Lock()
+			granted := w.provider.issue(&session.Identity{Account: session.Account{Method: "oidc", Subject: "alice"}, Issuer: issuer, UserName: "alice"})
+			w.provider.mu.Unlock()
+			w.signIn(granted)
+			w.id = old
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w *world) {
+				w.provider.delay = 5 * time.Second
+				time.Sleep(expired)
+				e, _ := w.entry()
+				over := make(chan bool)
+				go func() {
+					_, live := w.Current(w.Context(), e)
+					over <- live
+				}()
+				synctest.Wait()
+				end(w)
+				if <-over {
+					t.Error("the session lives")
+				}
+				synctest.Wait()
+				if e, ok := w.entry(); ok || len(w.causes()) != 0 {
+					t.Errorf("it is back: %+v; Ended was told %v", e.Session, w.causes())
+				}
+			})
+		})
+	}
+}
+
+// Sign-ins move the jar while the provider answers.
+func TestJarMovesWhileTheProviderIsAsked(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.delay = 5 * time.Second
+		time.Sleep(expired)
+		e, _ := w.entry()
+		done := make(chan login.Tokens)
+		go func() {
+			now, _ := w.Current(w.Context(), e)
+			tokens, _ := w.Open(now.Session)
+			done <- tokens
+		}()
+		synctest.Wait()
+		alice := w.id
+		w.signIn(&login.Granted{Identity: &session.Identity{Account: session.Account{Method: "once", Subject: "bob"}, UserName: "bob"}, SID: "s"})
+		w.id = alice
+		if tokens := <-done; tokens.Refresh != "refresh-1" {
+			t.Errorf("went on with %+v", tokens)
+		}
+		if _, tokens := w.must(); tokens.Refresh != "refresh-1" {
+			t.Errorf("stored are %+v", tokens)
+		}
+	})
+}
+
+func TestAnswersThatAreIncomplete(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*login.Granted)
+		sid    string
+		want   login.Tokens
+	}{
+		"complete":         {func(*login.Granted) {}, "sid", login.Tokens{Access: "access-1", Refresh: "refresh-1", ID: "id-1"}},
+		"another SID":      {func(g *login.Granted) { g.SID = "other" }, "sid", login.Tokens{Access: "access-1", Refresh: "refresh-1", ID: "id-1"}},
+		"no SID":           {func(g *login.Granted) { g.SID = "" }, "sid", login.Tokens{Access: "access-1", Refresh: "refresh-1", ID: "id-1"}},
+		"no ID token":      {func(g *login.Granted) { g.Tokens.ID = "" }, "sid", login.Tokens{Access: "access-1", Refresh: "refresh-1", ID: "id-0"}},
+		"no refresh token": {func(g *login.Granted) { g.Tokens.Refresh = "" }, "sid", login.Tokens{Access: "access-1", Refresh: "refresh-0", ID: "id-1"}},
+		"no access token":  {func(g *login.Granted) { g.Tokens.Access = "" }, "sid", login.Tokens{Refresh: "refresh-1", ID: "id-1"}},
+		"no identity":      {func(g *login.Granted) { g.Identity = nil }, "sid", login.Tokens{Access: "access-1", Refresh: "refresh-1", ID: "id-1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w *world) {
+				w.provider.change = c.change
+				time.Sleep(expired)
+				now, tokens := w.must()
+				tokens.Expiry = time.Time{}
+				if tokens != c.want || now.Grant.SID != c.sid || now.Identity.UserName != "alice" {
+					t.Errorf("%+v, SID %q; want %+v, %q", tokens, now.Grant.SID, c.want, c.sid)
+				}
+			})
+		})
+	}
+}
+
+// A provider that gave no SID at sign-in may with a renewal.
+func TestFirstSIDIsTaken(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.mu.Lock()
+		granted := w.provider.issue(&session.Identity{Account: session.Account{Method: "oidc", Subject: "alice"}, Issuer: issuer, UserName: "alice"})
+		w.provider.mu.Unlock()
+		granted.SID = ""
+		w.signIn(granted)
+		time.Sleep(expired)
+		if now, _ := w.must(); now.Grant.SID != "sid" {
+			t.Errorf("the SID is %q", now.Grant.SID)
+		}
+		if found, err := w.manager.Sessions(w.Context(), session.Selection{Method: "oidc", SID: "sid"}); err != nil || len(found) != 1 {
+			t.Errorf("found by it: %v, %v", found, err)
+		}
+	})
+}
+
+// The clock of the provider is wrong, or ours: it is not asked on every request.
+func TestTokensThatComeExpired(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.life = -time.Hour
+		time.Sleep(expired)
+		for range 100 {
+			w.must()
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := w.provider.asked(); n < 5 || n > 12 {
+			t.Errorf("the provider was asked %d times in ten seconds", n)
+		}
+	})
+}
+
+func TestClose(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.delay = 5 * time.Second
+		time.Sleep(due)
+		w.must()
+		synctest.Wait()
+		w.took(5*time.Second, w.Close)
+		if _, tokens := w.must(); tokens.Refresh != "refresh-1" {
+			t.Errorf("what was under way is lost: %+v", tokens)
+		}
+		time.Sleep(expired)
+		w.took(0, func() { w.must() }) // nothing is begun any more
+		if n := w.provider.asked(); n != 1 {
+			t.Errorf("the provider was asked %d times, want once", n)
+		}
+		w.took(0, w.Close)
+	})
+}
+
+// Close is not held up by a provider that hangs, and neither is anybody who waits for it then.
+func TestCloseIsBounded(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.delay = time.Hour
+		time.Sleep(expired - 5*time.Second)
+		w.must()
+		time.Sleep(5 * time.Second)
+		go w.must()
+		synctest.Wait()
+		w.took(closeTimeout, w.Close)
+		if e, ok := w.entry(); !ok || len(w.causes()) != 0 {
+			t.Errorf("%+v, %t, ended %v", e.Session, ok, w.causes())
+		}
+	})
+}
+
+// A store that fails for good does not hold it up either, and the loss is told.
+func TestCloseGivesUpOnAStoreThatFails(t *testing.T) {
+	bubble(t, func(w *world) {
+		time.Sleep(expired)
+		w.store.setBroken(errors.New("disk is full"))
+		w.must()
+		w.took(closeTimeout, w.Close)
+		if n := w.log.FilterMessage("outcome of a renewal is lost").Len(); n != 1 {
+			t.Errorf("the loss was logged %d times", n)
+		}
+	})
+}
+
+func TestCloseAmongRequests(t *testing.T) {
+	bubble(t, func(w *world) {
+		time.Sleep(due)
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() { w.must() })
+			wg.Go(w.Close)
+		}
+		wg.Wait()
+	})
+}
+
+// No log line has a token, whatever happens.
+func TestTokensStayOutOfLogs(t *testing.T) {
+	bubble(t, func(w *world) {
+		time.Sleep(expired)
+		w.store.setBroken(errors.New("disk is full"))
+		w.must()
+		w.store.setBroken(nil)
+		time.Sleep(expired)
+		w.provider.before = func(context.Context) error { return login.ErrProviderUnavailable }
+		w.must()
+		time.Sleep(expired)
+		w.provider.before = func(context.Context) error { panic("x") }
+		w.must()
+		synctest.Wait()
+		if w.log.Len() < 4 {
+			t.Errorf("%d lines were logged", w.log.Len())
+		}
+		for _, line := range w.log.All() {
+			text := fmt.Sprint(line.Message, line.ContextMap())
+			if slices.ContainsFunc([]string{"access-", "refresh-", "id-0", "id-1"}, func(secret string) bool { return strings.Contains(text, secret) }) {
+				t.Errorf("logged: %s", text)
+			}
+		}
+	})
+}
+
+func TestNothingToRenewDoesNotAllocate(t *testing.T) {
+	k, entries := idle(t)
+	for name, e := range entries {
+		if n := testing.AllocsPerRun(100, func() {
+			if now, live := k.Current(context.Background(), e); !live || now.Session != e.Session {
+				t.Fatal("the entry is another one")
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations a request, want none", name, n)
+		}
+	}
+}
+
+func BenchmarkCurrent(b *testing.B) {
+	k, entries := idle(b)
+	for name, e := range entries {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				k.Current(context.Background(), e)
+			}
+		})
+	}
+}

@@ -1,0 +1,338 @@
+package grant
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/seal"
+	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/storage"
+)
+
+// provider is one that hands out a refresh token with each answer, takes each once only, and refuses
+// all of a session's from then on that one comes a second time for.
+type provider struct {
+	id      string
+	exposes login.Exposed
+	life    time.Duration // of access tokens
+	delay   time.Duration // of answers
+
+	mu     sync.Mutex
+	calls  int
+	next   string // the refresh token that is taken; empty: none is any more
+	before func(ctx context.Context) error
+	change func(*login.Granted) // of what is answered
+}
+
+func (p *provider) ID() string { return p.id }
+func (p *provider) Current(recorded *session.Identity) (*session.Identity, bool) {
+	return recorded, true
+}
+func (p *provider) Label() string          { return p.id }
+func (p *provider) Available() bool        { return true }
+func (p *provider) RedirectURI() string    { return "" }
+func (p *provider) Exposes() login.Exposed { return p.exposes }
+func (p *provider) Authorize(context.Context, login.AuthorizationRequest) (string, login.Pending, error) {
+	return "", login.Pending{}, errors.New("not here")
+}
+func (p *provider) Redeem(context.Context, login.Pending, url.Values) (*login.Granted, error) {
+	return nil, errors.New("not here")
+}
+
+// renewer is a provider that can be asked again.
+type renewer struct{ *provider }
+
+func (p renewer) Renew(ctx context.Context, recorded *session.Identity, tokens login.Tokens) (*login.Granted, error) {
+	p.mu.Lock()
+	p.calls++
+	before, change := p.before, p.change
+	p.mu.Unlock()
+	if before != nil {
+		if err := before(ctx); err != nil {
+			return nil, err
+		}
+	}
+	p.mu.Lock()
+	if tokens.Refresh != p.next || p.next == "" {
+		p.next = ""
+		p.mu.Unlock()
+		return nil, fmt.Errorf("token endpoint: %w", login.ErrRefused)
+	}
+	granted := p.issue(recorded)
+	p.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", login.ErrProviderUnavailable, ctx.Err())
+	case <-time.After(p.delay):
+	}
+	if change != nil {
+		change(granted)
+	}
+	return granted, nil
+}
+
+// issue makes new tokens. The caller holds the lock.
+func (p *provider) issue(id *session.Identity) *login.Granted {
+	p.next = fmt.Sprintf("refresh-%d", p.calls)
+	same := *id
+	return &login.Granted{
+		Identity: &same, SID: "sid",
+		Tokens: login.Tokens{Access: fmt.Sprintf("access-%d", p.calls), Refresh: p.next, ID: fmt.Sprintf("id-%d", p.calls), Expiry: time.Now().Add(p.life)},
+	}
+}
+
+func (p *provider) asked() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls
+}
+
+// memStore keeps records in memory. While it is broken nothing is written.
+type memStore struct {
+	mu       sync.Mutex
+	broken   error
+	lost     error // of writes that are done all the same
+	records  map[string]storage.Record
+	revision map[string]storage.Revision
+	last     storage.Revision
+}
+
+func (s *memStore) setBroken(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = err
+}
+
+func (s *memStore) live(key string) (storage.Record, storage.Revision) {
+	r, ok := s.records[key]
+	if !ok || !time.Now().Before(r.Expiry) {
+		return storage.Record{}, 0
+	}
+	return r, s.revision[key]
+}
+
+func (s *memStore) Get(_ context.Context, key string) (storage.Record, storage.Revision, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, revision := s.live(key)
+	if revision == 0 {
+		return r, 0, storage.ErrNotFound
+	}
+	r.Value = bytes.Clone(r.Value)
+	return r, revision, nil
+}
+
+func (s *memStore) CompareAndSwap(ctx context.Context, key string, rev storage.Revision, next storage.Record) (storage.Revision, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := errors.Join(ctx.Err(), s.broken); err != nil {
+		return 0, err
+	}
+	_, now := s.live(key)
+	if _, taken := s.live(next.Key); now != rev || next.Key != key && taken != 0 {
+		return 0, storage.ErrConflict
+	}
+	delete(s.records, key)
+	s.last++
+	next.Value = bytes.Clone(next.Value)
+	s.records[next.Key], s.revision[next.Key] = next, s.last
+	return s.last, s.lost
+}
+
+func (s *memStore) Delete(ctx context.Context, key string, rev storage.Revision) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := errors.Join(ctx.Err(), s.broken); err != nil {
+		return err
+	}
+	if _, now := s.live(key); now != rev || rev == 0 {
+		return storage.ErrConflict
+	}
+	delete(s.records, key)
+	return s.lost
+}
+
+func (s *memStore) Find(_ context.Context, term, after string, limit int) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var keys []string
+	for key := range s.records {
+		if r, revision := s.live(key); revision != 0 && key > after && slices.Contains(r.Terms, term) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys[:min(len(keys), limit)], nil
+}
+
+func (s *memStore) Walk(_ context.Context, prefix string, visit func(storage.Record) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.records {
+		if r, revision := s.live(key); revision != 0 && strings.HasPrefix(key, prefix) {
+			if err := visit(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// world is a gateway with a provider, at which alice has signed in. It is to be in a bubble of synctest.
+type world struct {
+	*testing.T
+	store    *memStore
+	provider *provider
+	logins   *login.Methods
+	names    *login.Names
+	manager  *session.Manager
+	log      *observer.ObservedLogs
+	*Keeper
+
+	mu    sync.Mutex
+	ended []error // causes
+
+	token session.Token
+	id    string // of the session
+}
+
+const issuer = "https://issuer.example"
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		T:        t,
+		store:    &memStore{records: make(map[string]storage.Record), revision: make(map[string]storage.Revision)},
+		provider: &provider{id: "oidc", life: 10 * time.Minute, exposes: login.Exposed{Access: true, ID: true}},
+	}
+	w.names = login.NewNames(session.NewNotes(w.store, time.Now))
+	w.start()
+	w.provider.mu.Lock()
+	granted := w.provider.issue(&session.Identity{Account: session.Account{Method: "oidc", Subject: "alice"}, Issuer: issuer, UserName: "alice"})
+	w.provider.mu.Unlock()
+	w.signIn(granted)
+	return w
+}
+
+// start makes a manager and a keeper of what is there, as another process does.
+func (w *world) start() {
+	w.Helper()
+	logins, err := login.NewMethods(renewer{w.provider}, &provider{id: "once"})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.logins = logins
+	options := session.Options{MaxSessions: 5, Lifetime: 30 * 24 * time.Hour}
+	w.manager = session.NewManager(session.NewJars(w.store, false), logins, options, time.Now)
+	w.Cleanup(w.manager.Close)
+	w.Keeper = w.keeper(strings.Repeat("k", 32))
+}
+
+func (w *world) keeper(keys ...string) *Keeper {
+	w.Helper()
+	var secrets [][]byte
+	for _, key := range keys {
+		secrets = append(secrets, []byte(key))
+	}
+	box, err := seal.NewBox(secrets...)
+	if err != nil {
+		w.Fatal(err)
+	}
+	core, log := observer.New(zap.DebugLevel)
+	w.log = log
+	k := New(Config{
+		Manager: w.manager, Logins: w.logins, Names: w.names, Sealer: box.Sealer("grant"), Log: zap.New(core), Now: time.Now,
+		Ended: func(e session.Ended, cause error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if e.ID != w.id {
+				w.Errorf("session %s of %s was told to have ended", e.ID, e.Recorded.UserName)
+			}
+			w.ended = append(w.ended, cause)
+		},
+	})
+	w.Cleanup(k.Close)
+	return k
+}
+
+func (w *world) signIn(granted *login.Granted) {
+	w.Helper()
+	kept, err := w.Seal(granted)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if err := w.names.Claim(w.Context(), w.logins, granted.Identity); err != nil {
+		w.Fatal(err)
+	}
+	done, err := w.manager.SignIn(w.Context(), w.token, granted.Identity, kept, session.Client{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.token, w.id = done.Token, done.Entry.ID
+}
+
+// entry is alice's as a request finds it, and false where she is not signed in.
+func (w *world) entry() (session.Entry, bool) {
+	w.Helper()
+	v, err := w.manager.Visit(w.Context(), w.token)
+	if err != nil {
+		w.Error(err)
+	}
+	for _, e := range v.Entries() {
+		if e.ID == w.id {
+			return e, true
+		}
+	}
+	return session.Entry{}, false
+}
+
+// must is a request that is made as alice. It returns what she has then.
+func (w *world) must() (now session.Entry, tokens login.Tokens) {
+	w.Helper()
+	e, ok := w.entry()
+	if !ok {
+		w.Error("alice is not signed in")
+		return e, tokens
+	}
+	now, live := w.Current(w.Context(), e)
+	switch {
+	case !live:
+		w.Error("the session has ended")
+		return e, tokens
+	case now.ID != w.id || now.Identity.Account != e.Identity.Account || now.Active != e.Active:
+		w.Errorf("it was made as %+v", now)
+	}
+	if tokens, ok = w.Open(now.Session); !ok {
+		w.Error("the tokens do not open")
+	}
+	return now, tokens
+}
+
+// causes returns why sessions have ended.
+func (w *world) causes() []error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.ended)
+}
+
+// took reports an error if something took another time than it should, by the clock of the bubble.
+func (w *world) took(want time.Duration, what func()) {
+	w.Helper()
+	begun := time.Now()
+	what()
+	if took := time.Since(begun); took != want {
+		w.Errorf("took %s, want %s", took, want)
+	}
+}
