@@ -87,6 +87,7 @@ func (a *App) administration(db *database, logins *login.Methods, manager *sessi
 		Users:     db.users,
 		Jars:      db.jars,
 		Manager:   manager,
+		Names:     db.names,
 		Store:     db.store,
 		Budget:    attempts.Budget,
 		Passwords: passwordsOf(logins),

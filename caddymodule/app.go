@@ -17,12 +17,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/grant"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/portal"
+	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/upstream"
-	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
 func init() {
@@ -80,11 +81,22 @@ type App struct {
 	// way can then read and take over sessions.
 	InsecureHTTP bool `json:"insecure_http,omitempty"`
 
+	// SecretKeys encrypt what browsers and the store keep of signing in at other sites: the first
+	// encrypts, and all decrypt, so that a key can be replaced. Each has 32 characters at least, and
+	// is random. Global placeholders are replaced, such as {env.SECRET_KEY} or {file./run/secrets/key}.
+	// Default: a key made once and kept beside the store, by stores that can
+	SecretKeys []string `json:"secret_keys,omitempty"`
+
+	// SkipSignInPage sends browsers without an account straight to the provider, where that is the
+	// only way to sign in.
+	SkipSignInPage bool `json:"skip_sign_in_page,omitempty"`
+
 	ctx     caddy.Context
 	log     *zap.Logger
 	logins  *login.Methods
 	options session.Options
 	lease   *lease
+	keys    [][]byte // SecretKeys, with placeholders replaced
 
 	mu       sync.Mutex
 	managed  []string                   // header names of the handlers, besides the presets'
@@ -99,6 +111,7 @@ type engine struct {
 	*database
 	logins  *login.Methods
 	manager *session.Manager
+	grants  *grant.Keeper // nil where no login is a provider
 	portal  *portal.Portal
 	admin   http.Handler
 	managed *upstream.Managed
@@ -131,6 +144,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 // build sets the defaults and loads the modules inside.
 func (a *App) build(ctx caddy.Context) (StoreOpener, error) {
 	a.setDefaults()
+	if err := a.provisionSecretKeys(); err != nil {
+		return nil, err
+	}
 	if err := a.provisionLogins(ctx); err != nil {
 		return nil, err
 	}
@@ -244,7 +260,7 @@ func (a *App) Cleanup() error {
 	}
 	a.released = true
 	if e := a.engine.Load(); e != nil {
-		e.manager.Close()
+		e.close()
 	}
 	if a.lease == nil {
 		return nil
@@ -302,11 +318,16 @@ func (a *App) start() (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	logins, err := a.loginsWith(db.users)
+	logins, err := a.loginsWith(db)
 	if err != nil {
 		return nil, err
 	}
 	manager := session.NewManager(db.jars, logins, a.options, time.Now)
+	keeper, box, err := a.keeper(db, logins, manager)
+	if err != nil {
+		manager.Close()
+		return nil, err
+	}
 	// What the configurations before have left must be done before this one serves anybody: it may
 	// have an account again whose sessions they were to end.
 	a.endNoted(manager)
@@ -314,7 +335,13 @@ func (a *App) start() (*engine, error) {
 		Prefix:         a.Path,
 		Manager:        manager,
 		Logins:         logins,
+		Box:            box,
+		Notes:          db.notes,
+		Names:          db.names,
+		Grants:         keeper,
 		TrustedOrigins: a.TrustedOrigins,
+		SkipSignInPage: a.SkipSignInPage,
+		Now:            time.Now,
 		Log:            a.log,
 	})
 	if err != nil {
@@ -325,6 +352,7 @@ func (a *App) start() (*engine, error) {
 		database: db,
 		logins:   logins,
 		manager:  manager,
+		grants:   keeper,
 		portal:   p,
 		admin:    a.administration(db, logins, manager),
 		managed:  upstream.NewManaged(a.managed...),
@@ -333,15 +361,40 @@ func (a *App) start() (*engine, error) {
 	}, nil
 }
 
+// keeper returns what keeps the tokens of sessions, and the box that they are sealed with: nothing of
+// both where no login is a provider.
+func (a *App) keeper(db *database, logins *login.Methods, manager *session.Manager) (*grant.Keeper, *seal.Box, error) {
+	if len(logins.Providers()) == 0 {
+		return nil, nil, nil
+	}
+	keys, err := a.secretKeys(a.lease.shared.opener)
+	if err != nil {
+		return nil, nil, err
+	}
+	box, err := seal.NewBox(keys...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("secret_key: %w", err)
+	}
+	return grant.New(grant.Config{
+		Manager: manager,
+		Logins:  logins,
+		Sealer:  box.Sealer("grant"),
+		Log:     a.log,
+		Now:     time.Now,
+		Names:   db.names,
+		Ended:   portal.AuditRefusals(a.log),
+	}), box, nil
+}
+
 // loginsWith returns the logins with the users that the gateway keeps itself.
-func (a *App) loginsWith(users *user.Users) (*login.Methods, error) {
+func (a *App) loginsWith(db *database) (*login.Methods, error) {
 	methods := slices.Clone(a.logins.All())
 	for i, method := range methods {
 		configured, ok := method.(*password.Method)
 		if !ok {
 			continue
 		}
-		with := configured.With(users, a.rights...)
+		with := configured.With(db.users, db.names, a.rights...)
 		for _, u := range with.Shadowed() {
 			a.log.Warn("a stored user cannot sign in: a user of the configuration has the name or e-mail address",
 				zap.String("login", with.ID()), zap.String("user", u.Name), zap.String("id", u.ID))
@@ -349,6 +402,14 @@ func (a *App) loginsWith(users *user.Users) (*login.Methods, error) {
 		methods[i] = with
 	}
 	return login.NewMethods(methods...)
+}
+
+// close ends what goes on beside the requests, once nothing is served any more.
+func (e *engine) close() {
+	if e.grants != nil {
+		e.grants.Close()
+	}
+	e.manager.Close()
 }
 
 // unavailable answers a request that came while the store could not be opened. Start fails for the

@@ -29,7 +29,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //
 //	multi_session {
 //	    login <module> [<id>] {
-//	        ...                                   # the login's own options; see PasswordLogin
+//	        ...                                   # the login's own options; see PasswordLogin, OIDCLogin, OAuth2Login
 //	    }
 //	    store <module> {
 //	        ...                                   # the store's own options; see BBoltStore
@@ -40,6 +40,8 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    lifetime        <duration>
 //	    idle_timeout    <duration>|off
 //	    trusted_origins <origin...>
+//	    secret_key      <key> [<older key...>]
+//	    skip_sign_in_page
 //	    insecure_http
 //	}
 //
@@ -92,6 +94,11 @@ func (a *App) unmarshalOption(b *block) (err error) {
 		a.IdleTimeout, err = b.duration("idle_timeout", text)
 	case "trusted_origins":
 		a.TrustedOrigins, err = b.values()
+	case "secret_key":
+		a.SecretKeys, err = b.values()
+	case "skip_sign_in_page":
+		a.SkipSignInPage = true
+		err = b.flag()
 	case "insecure_http":
 		a.InsecureHTTP = true
 		err = b.flag()

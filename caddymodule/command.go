@@ -48,7 +48,7 @@ func (c *cli) build(cmd *cobra.Command) {
 	})
 	completedBy(cmd, "address", cobra.NoFileCompletions)
 	completedBy(cmd, "adapter", cobra.NoFileCompletions)
-	c.group(cmd, c.users(), c.sessions(), c.invitations(), c.backup(), c.restore(), c.check())
+	c.group(cmd, c.users(), c.sessions(), c.invitations(), c.names(), c.backup(), c.restore(), c.check())
 }
 
 // group makes a command one that only has others: alone it says which.

@@ -58,7 +58,7 @@ func administer(path string, db *database, app *App) (requester, error) {
 		app.setDefaults()
 	}
 	app.log = zap.NewNop() // who changes something sees what came of it
-	logins, err := app.loginsOf(db.users)
+	logins, err := app.loginsOf(db)
 	if err != nil {
 		return nil, errors.Join(err, db.store.Close())
 	}
@@ -76,15 +76,15 @@ func administer(path string, db *database, app *App) (requester, error) {
 
 // loginsOf returns the logins with the users of a database. Without a configuration there is the one
 // that a configuration has mostly.
-func (a *App) loginsOf(users *user.Users) (*login.Methods, error) {
+func (a *App) loginsOf(db *database) (*login.Methods, error) {
 	if a.logins != nil {
-		return a.loginsWith(users)
+		return a.loginsWith(db)
 	}
 	method, err := new(PasswordLogin).LoginMethod(attempts)
 	if err != nil {
 		return nil, err
 	}
-	return login.NewMethods(method.(*password.Method).With(users))
+	return login.NewMethods(method.(*password.Method).With(db.users, db.names))
 }
 
 // everythingLives are the options of a configuration that nobody knows. It may let sessions live as

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/user"
 	"github.com/caddy-multi-session/gateway/storage"
@@ -160,6 +161,8 @@ type database struct {
 	store Store
 	jars  *session.Jars
 	users *user.Users
+	notes *session.Notes
+	names *login.Names
 }
 
 func openDatabase(opener StoreOpener) (*database, error) {
@@ -175,7 +178,8 @@ func openDatabase(opener StoreOpener) (*database, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store %s: %w", opener.Resource(), err), store.Close())
 	}
-	return &database{store, session.NewJars(store, store.Exclusive()), users}, nil
+	notes := session.NewNotes(store, time.Now)
+	return &database{store, session.NewJars(store, store.Exclusive()), users, notes, login.NewNames(notes)}, nil
 }
 
 func (s *sharedStore) database() (*database, error) {

@@ -43,7 +43,7 @@ const (
 	MaxKeyBytes   = 512     // of a key; at least 1
 	MaxTermBytes  = 512     // of an index term; at least 1, no NUL byte
 	MaxTerms      = 256     // of one record; no two alike
-	MaxValueBytes = 1 << 20 // of a value; may be empty
+	MaxValueBytes = 4 << 20 // of a value; may be empty
 )
 
 // Record is what a store keeps.

@@ -29,6 +29,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/user"
@@ -43,6 +44,7 @@ type Config struct {
 	Users   *user.Users
 	Jars    *session.Jars
 	Manager *session.Manager
+	Names   *login.Names     // of providers' accounts
 	Store   storage.Store    // what the above are kept in
 	Budget  *password.Budget // for making hashes
 
@@ -126,6 +128,8 @@ func (s *server) routes() []route {
 		{http.MethodGet, "/invitations", nil, s.listInvitations},
 		{http.MethodPost, "/invitations", nil, s.invite},
 		{http.MethodDelete, "/invitations/{id}", nil, s.withdraw},
+		{http.MethodGet, "/names/{name}", nil, s.getName},
+		{http.MethodDelete, "/names/{name}", nil, s.releaseName},
 		{http.MethodGet, "/backup", nil, s.backup},
 		{http.MethodPost, "/restore", nil, s.restore},
 		{http.MethodGet, "/check", nil, s.check},

@@ -39,6 +39,7 @@ var (
 	errNoUser       = failure(http.StatusNotFound, "no such user")
 	errNoSession    = failure(http.StatusNotFound, "no such session")
 	errNoInvitation = failure(http.StatusNotFound, "no such invitation")
+	errNoName       = failure(http.StatusNotFound, "no account of a provider has that user name")
 )
 
 // told returns the problem that an error is, and false where it is a technical failure.

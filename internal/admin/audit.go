@@ -22,6 +22,7 @@ const (
 	actionEndSession  = "end-session"
 	actionInvite      = "create-invitation"
 	actionWithdraw    = "delete-invitation"
+	actionReleaseName = "release-name"
 	actionBackup      = "backup"
 	actionRestore     = "restore"
 )

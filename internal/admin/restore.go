@@ -21,7 +21,7 @@ import (
 // The bounds of a backup that is read.
 const (
 	maxBackup     = 1 << 30
-	maxBackupLine = 2 << 20 // a record of storage.MaxValueBytes in base64, and its key
+	maxBackupLine = storage.MaxValueBytes * 3 / 2 // a record of storage.MaxValueBytes in base64, and its key
 )
 
 // restore replaces everything by a backup, once all of it was read and found to be one. No session is
@@ -41,13 +41,15 @@ func (s *server) restore(w http.ResponseWriter, r *http.Request, _ query) error 
 	// From here on it makes no difference whether the client waits for the end.
 	ctx := context.WithoutCancel(r.Context())
 	err = s.Users.Restore(ctx, saved, func(ctx context.Context, users iter.Seq2[storage.Record, error]) error {
-		roster, known, err := s.Jars.Roster(ctx)
+		lasting, err := s.Jars.Lasting(ctx)
 		if err != nil {
 			return err
 		}
 		return replacer.Replace(ctx, func(yield func(storage.Record, error) bool) {
-			if known && !yield(roster, nil) {
-				return
+			for _, record := range lasting {
+				if !yield(record, nil) {
+					return
+				}
 			}
 			users(yield)
 		})

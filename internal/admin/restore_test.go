@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -141,6 +142,10 @@ func TestRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	notes := session.NewNotes(w.store, w.clock.now)
+	if err := notes.Put(t.Context(), "state", "used", nil, w.clock.now().Add(24*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	w.clock.advance(2 * time.Hour) // one invitation expires
 	if got := w.mustRestore(backup); got != (Restored{Users: 2, Invitations: 2}) {
 		t.Errorf("restored %+v", got)
@@ -157,6 +162,9 @@ func TestRestore(t *testing.T) {
 	}
 	if now, known, err := w.jars.Roster(t.Context()); err != nil || !known || !bytes.Equal(now.Value, roster.Value) {
 		t.Errorf("the roster is %s, %t, %v, want %s", now.Value, known, err, roster.Value)
+	}
+	if err := notes.Put(t.Context(), "state", "used", nil, w.clock.now().Add(time.Hour)); !errors.Is(err, session.ErrNoted) {
+		t.Errorf("what must not happen twice can after the restore: %v", err)
 	}
 	// Nobody is signed in, whoever it was and whenever, in memory as in the store.
 	for _, token := range tokens {
@@ -294,8 +302,8 @@ func TestSpoiltBackups(t *testing.T) {
 		"an invitation of 0 uses":    {edit(1, value(`"uses":1`, `"uses":0`)), "uses"},
 		"a short secret":             {edit(3, func(r *backupRecord) { r.Value = r.Value[1:] }), "secret"},
 		"a value that is no base64":  {sum(append(slices.Clone(lines), strings.Replace(recordLine(t, "user:~zzzzzzzz", "x"), `"value":"`, `"value":"*`, 1))), "base64"},
-		"a huge line":                {sum(append(slices.Clone(lines), recordLine(t, "user:~zzzzzzzz", strings.Repeat("x", 2<<20)))), "longer than"},
-		"a line without an end":      {lines[0] + strings.Repeat("x", 3<<20), "longer than"},
+		"a huge line":                {sum(append(slices.Clone(lines), recordLine(t, "user:~zzzzzzzz", strings.Repeat("x", 2*storage.MaxValueBytes)))), "longer than"},
+		"a line without an end":      {lines[0] + strings.Repeat("x", 2*storage.MaxValueBytes), "longer than"},
 		"a huge record":              {sum(append(slices.Clone(lines), recordLine(t, "user:~zzzzzzzz", strings.Repeat("x", 1<<20)))), "not readable"},
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, tc.backup, tc.words) })

@@ -119,6 +119,12 @@ type (
 		Path string `json:"path"` // of the page to sign up at
 	}
 
+	// HeldName is a user name that belongs to an account of a provider.
+	HeldName struct {
+		UserName string `json:"user_name"`
+		Account  string `json:"account"` // its id, "login:subject"
+	}
+
 	// Restored is what a backup had.
 	Restored struct {
 		Users       int `json:"users"`

@@ -53,6 +53,7 @@ type world struct {
 	users     *user.Users
 	jars      *session.Jars
 	manager   *session.Manager
+	names     *login.Names
 	passwords *password.Method
 	logged    *observer.ObservedLogs
 	config    Config
@@ -84,7 +85,8 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.passwords = configured.With(w.users)
+	w.names = login.NewNames(session.NewNotes(store, w.clock.now))
+	w.passwords = configured.With(w.users, w.names)
 	logins, err := login.NewMethods(w.passwords, elsewhere{})
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +98,7 @@ func newWorld(t testing.TB) *world {
 	core, logged := observer.New(zapcore.InfoLevel)
 	w.logged = logged
 	w.config = Config{
-		Users: w.users, Jars: w.jars, Manager: w.manager, Store: store, Budget: budget,
+		Users: w.users, Jars: w.jars, Manager: w.manager, Names: w.names, Store: store, Budget: budget,
 		Passwords: w.passwords, Prefix: "/.auth", Log: zap.New(core), Now: w.clock.now,
 	}
 	w.handler = New(w.config)

@@ -1,5 +1,6 @@
-// Package cookie is the gateway's own cookie, the one that names a browser's jar, and what keeps
-// it between the browser and the gateway: upstreams neither see it nor set or clear it.
+// Package cookie is the gateway's own cookies, the one that names a browser's jar and those of sign-ins
+// that are under way, and what keeps them between the browser and the gateway: upstreams neither see
+// them nor set or clear them.
 package cookie
 
 import (
@@ -28,9 +29,10 @@ const (
 // names are all of the gateway's: none of them is the upstream's business, whichever is in use.
 var names = [...]string{NameHost, NameDomain, NamePlain}
 
+// reserved reports whether a name is the gateway's: a jar's, or that of a sign-in under way.
 func reserved(name string) bool {
 	for _, n := range names {
-		if name == n {
+		if rest, ok := strings.CutPrefix(name, n); ok && (rest == "" || strings.HasPrefix(rest, flowMark)) {
 			return true
 		}
 	}

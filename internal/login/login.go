@@ -251,11 +251,16 @@ func (m *Methods) Keeper(account session.Account) (Keeper, bool) {
 	return k, true
 }
 
-// Current implements session.Directory: accounts of a method that is not configured are gone.
+// Current implements session.Directory: accounts of a method that is not configured are gone, and so
+// are a provider's whose user name a local user has by now.
 func (m *Methods) Current(recorded *session.Identity) (*session.Identity, bool) {
 	method := m.byID[recorded.Account.Method]
 	if method == nil {
 		return nil, false
 	}
-	return method.Current(recorded)
+	identity, ok := method.Current(recorded)
+	if !ok || m.shadowed(identity) {
+		return nil, false
+	}
+	return identity, true
 }

@@ -49,7 +49,7 @@ func (p *Portal) passwordChanged(w http.ResponseWriter, r *http.Request, v Visit
 	case err != nil:
 		return session.Entry{}, err
 	case endOthers:
-		return p.admit(w, r, v, identity, !v.Visit.Transient())
+		return p.admit(w, r, v, identity, nil, !v.Visit.Transient())
 	}
 	active.Identity = identity
 	return active, nil

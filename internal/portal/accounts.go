@@ -18,31 +18,32 @@ func (p *Portal) switchTo(r *http.Request, v Visitor, handle string) (session.En
 	return entry, nil
 }
 
-// revoke signs one account out, and reports whether the browser has no other.
-func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v Visitor, handle string) (last bool, err error) {
+// revoke signs one account out.
+func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v Visitor, handle string) (session.Revoked, error) {
 	done, err := p.manager.Revoke(r.Context(), v.Token, handle)
 	if err != nil {
 		p.audit.failed(r, v, eventRevoke, err)
-		return false, err
+		return session.Revoked{}, err
 	}
 	if done.Empty {
 		v.Cookie.Clear(w.Header())
 	}
 	p.audit.revoked(r, v, done)
-	return done.Empty, nil
+	return done, nil
 }
 
-// signOut signs all of the browser's accounts out. It is no error if there are none.
-func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v Visitor) error {
+// signOut signs all of the browser's accounts out, and returns their sessions. It is no error if there
+// are none.
+func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v Visitor) ([]session.Session, error) {
 	ended, err := p.manager.SignOut(r.Context(), v.Token)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if brought(r.Header, v.Cookie.Name) {
 		v.Cookie.Clear(w.Header())
 	}
 	p.audit.signedOut(r, v, ended)
-	return nil
+	return ended, nil
 }
 
 // brought reports whether a cookie of the name came with the request, however malformed and however

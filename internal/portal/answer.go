@@ -47,7 +47,7 @@ func (p *Portal) frame(v Visitor, to destination) page.Frame {
 	return page.Frame{Prefix: p.prefix, Site: v.Host, FormTarget: to.origin}
 }
 
-// account is how a page shows an entry. Who has one login method only need not be told it.
+// account is how a page shows an entry. Where there is one login method only, nobody need be told it.
 func (p *Portal) account(e session.Entry) page.Account {
 	view := page.Account{
 		Handle:  e.Handle,
@@ -64,9 +64,20 @@ func (p *Portal) account(e session.Entry) page.Account {
 		view.Detail = ""
 	}
 	if len(p.logins.All()) > 1 {
-		view.Method = e.Identity.Account.Method
+		view.Method = p.label(e.Identity.Account.Method)
+	}
+	if _, ok := p.initiator(e.Identity.Account.Method); ok {
+		view.CanRemove = true
 	}
 	return view
+}
+
+// label is what people know a login method by.
+func (p *Portal) label(method string) string {
+	if provider, ok := p.logins.Provider(method); ok {
+		return provider.Label()
+	}
+	return method
 }
 
 func (p *Portal) accounts(entries []session.Entry) []page.Account {

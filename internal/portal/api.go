@@ -110,10 +110,15 @@ func (p *Portal) signOutAPI(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if _, err := readObject(w, r); err != nil {
 		return err
 	}
-	if err := p.signOut(w, r, v); err != nil {
+	ended, err := p.signOut(w, r, v)
+	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, wireSuccess{Success: true})
+	answer := wireSignedOut{Success: true}
+	if next := p.signOutElsewhere(r, v, ended, "/"); next.label != "" {
+		answer.URL = next.location
+	}
+	return writeJSON(w, http.StatusOK, answer)
 }
 
 func (p *Portal) setActiveAPI(w http.ResponseWriter, r *http.Request, v Visitor) error {

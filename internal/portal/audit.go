@@ -37,6 +37,8 @@ const (
 	eventUpdate  = "update-user"
 	eventRefuse  = "refuse" // the active account may not
 	eventForged  = "cross-origin"
+	eventLogout  = "back-channel-logout" // an account's provider ended sessions
+	eventRefresh = "refresh"             // an account's provider no longer stands by it
 )
 
 func newAudit(log *zap.Logger) audit {
@@ -67,6 +69,41 @@ func (a audit) signInFailed(r *http.Request, v Visitor, method string, id login.
 		zap.String("reason", reason(err)),
 		zap.String("method", method),
 		zap.String("identifier_tag", hex.EncodeToString(mac.Sum(nil)[:8])))
+}
+
+// providerFailed is a sign-in at a provider that came to nothing, or was not even begun.
+func (a audit) providerFailed(r *http.Request, v Visitor, method string, err error) {
+	a.line(r, v, v.Visit.JarID(), eventSignIn, "failure", zap.String("reason", reason(err)), zap.String("method", method))
+}
+
+// AuditRefusals returns what writes a line for each session that ended because its provider no longer
+// stands by it. No request is behind such a line.
+func AuditRefusals(log *zap.Logger) func(session.Ended, error) {
+	log = log.Named("audit")
+	return func(ended session.Ended, err error) {
+		log.Info(eventRefresh,
+			zap.String("event", eventRefresh),
+			zap.String("outcome", "failure"),
+			zap.String("reason", reason(err)),
+			zap.String("client_ip", ended.IP),
+			zap.String("user_agent", bounded(ended.UserAgent)),
+			zap.String("jar", ended.JarID),
+			of(&ended.Session))
+	}
+}
+
+// endedByProvider is a provider's word that sessions are over. The line is there even if there were none.
+func (a audit) endedByProvider(r *http.Request, v Visitor, method string, ended []session.Ended) {
+	if len(ended) == 0 {
+		a.line(r, v, "", eventLogout, "success", zap.String("method", method))
+	}
+	for i := range ended {
+		a.line(r, v, ended[i].JarID, eventLogout, "success", of(&ended[i].Session))
+	}
+}
+
+func (a audit) providerLogoutFailed(r *http.Request, v Visitor, method string, err error) {
+	a.line(r, v, "", eventLogout, "failure", zap.String("reason", reason(err)), zap.String("method", method))
 }
 
 func (a audit) switched(r *http.Request, v Visitor, e session.Entry) {
@@ -140,6 +177,13 @@ func reason(err error) string {
 	var throttled *login.ThrottledError
 	if errors.As(err, &throttled) {
 		return "throttled: " + throttled.Reason
+	}
+	var rejected *login.RejectedError
+	if errors.As(err, &rejected) {
+		return rejected.Reason
+	}
+	if errors.Is(err, login.ErrRefused) {
+		return "REFUSED"
 	}
 	told, _ := disclose(err)
 	return told.code

@@ -140,6 +140,24 @@ func (o *object) optionalBool(name string, absent bool) bool {
 	return value
 }
 
+// optionalTexts returns a member that must be a list of strings where it is there.
+func (o *object) optionalTexts(name string) (texts []string) {
+	o.read(name, "array", &texts)
+	return texts
+}
+
+// optionalTextMap returns a member that must be an object of strings where it is there.
+func (o *object) optionalTextMap(name string) (texts map[string]string) {
+	o.read(name, "object", &texts)
+	return texts
+}
+
+// has reports whether a member is there and not null.
+func (o *object) has(name string) bool {
+	value, ok := o.members[name]
+	return ok && kindOf(value) != "null"
+}
+
 func (o *object) read(name, kind string, into any) {
 	value, ok := o.members[name]
 	if !ok {

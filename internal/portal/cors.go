@@ -76,5 +76,5 @@ func permit(w http.ResponseWriter, route route) {
 // the portal's: a program that has mistaken the path is to be told so.
 func (p *Portal) isAPI(path string) bool {
 	at := p.routes[strings.TrimPrefix(path, p.prefix)]
-	return p.Owns(path) && !at.page && !at.static
+	return p.Owns(path) && !at.page && !at.static && !at.server
 }

@@ -18,6 +18,7 @@ const (
 	paramReturnTo  = "return_to"
 	paramLoginHint = "login_hint"
 	paramSignedOut = "signed_out" // "1": say that it happened. What is said is never taken from an address
+	paramOther     = "other"      // "1": say that another account than asked for has signed in
 )
 
 // readForm reads what a page's form sends, and where it leads afterwards.
@@ -64,6 +65,9 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil {
 		return err
 	}
+	if provider, ok := p.straight(v); ok && query.Get(paramSignedOut) == "" {
+		return p.departTo(w, r, v, provider, to, query.Get(paramLoginHint))
+	}
 	view := p.signInView(v, to, query.Get(paramLoginHint))
 	if query.Get(paramSignedOut) == "1" {
 		view.Notice = "You are signed out."
@@ -75,14 +79,25 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 func (p *Portal) signInView(v Visitor, to destination, identifier string) page.SignIn {
 	_, password := p.logins.Password()
 	_, _, signUp := p.logins.Registrar()
-	return page.SignIn{
+	view := page.SignIn{
 		Frame:      p.frame(v, to),
 		ReturnTo:   to.text,
 		Identifier: fillIn(identifier),
+		LoginHint:  fillIn(identifier),
 		Password:   password,
+		Providers:  p.providers(),
 		SignUp:     signUp,
 		Signed:     len(v.Visit.Entries()),
 	}
+	if lapsed, ok := v.Visit.Lapsed(); ok {
+		again := p.account(lapsed)
+		view.Again = &again
+		if view.LoginHint == "" {
+			view.LoginHint = hintOf(lapsed.Identity)
+			view.Identifier = view.LoginHint
+		}
+	}
+	return view
 }
 
 // fillIn is text that the identifier's field may be filled with: what could be an identifier.
@@ -99,12 +114,21 @@ func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil {
 		return err
 	}
+	if form.Has("method") {
+		return p.departForm(w, r, v, form, to)
+	}
 	typed := strings.TrimSpace(form.Get("identifier"))
 	_, err = p.signIn(w, r, v, credentials{identifier: identify(typed), password: form.Get("password"), remember: true})
-	if err == nil {
-		redirect(w, to.location())
+	if err != nil {
+		p.signInFailed(w, r, v, to, typed, err)
 		return nil
 	}
+	redirect(w, to.location())
+	return nil
+}
+
+// signInFailed shows the sign-in page again, with what was typed but for the password.
+func (p *Portal) signInFailed(w http.ResponseWriter, r *http.Request, v Visitor, to destination, typed string, err error) {
 	told, known := disclose(err)
 	if !known {
 		p.logFailure(r, v, err)
@@ -114,7 +138,6 @@ func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v Visitor) e
 	message, status := signInProblem(told)
 	view.Problem = message
 	page.WriteSignIn(w, status, view)
-	return nil
 }
 
 // identify reads the form's one field for both: what has an at sign is an e-mail address.
@@ -147,6 +170,9 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 	if query.Get(paramSignedOut) == "1" {
 		view.Notice = "The account is signed out."
 	}
+	if query.Get(paramOther) == "1" {
+		view.Notice = "You signed in with another account than the one that was asked for. It was added and is the active one now."
+	}
 	page.WriteAccounts(w, http.StatusOK, view)
 	return nil
 }
@@ -161,7 +187,7 @@ func (p *Portal) accountsForm(w http.ResponseWriter, r *http.Request, v Visitor)
 	if err != nil {
 		return err
 	}
-	location, err := p.accountsAction(w, r, v, form.Get("action"), form.Get("session"), to)
+	next, err := p.accountsAction(w, r, v, form.Get("action"), form.Get("session"), to)
 	if errors.Is(err, session.ErrUnknownHandle) {
 		// The page is older than what has happened since, in another tab or by time.
 		view := p.accountsView(v, to)
@@ -172,27 +198,39 @@ func (p *Portal) accountsForm(w http.ResponseWriter, r *http.Request, v Visitor)
 	if err != nil {
 		return err
 	}
-	redirect(w, location)
+	p.goOn(w, v, next)
 	return nil
 }
 
 // accountsAction returns where to go on.
-func (p *Portal) accountsAction(w http.ResponseWriter, r *http.Request, v Visitor, action, handle string, to destination) (location string, err error) {
+func (p *Portal) accountsAction(w http.ResponseWriter, r *http.Request, v Visitor, action, handle string, to destination) (onwardTo, error) {
 	signedOut := url.Values{paramSignedOut: {"1"}}
 	switch action {
 	case "switch":
-		_, err = p.switchTo(r, v, handle)
-		return to.location(), err
-	case "sign-out":
-		last, err := p.revoke(w, r, v, handle)
-		if last {
-			return p.address("/sign-in", to, signedOut), err
+		_, err := p.switchTo(r, v, handle)
+		return onwardTo{location: to.location()}, err
+	case "sign-out", "remove":
+		done, err := p.revoke(w, r, v, handle)
+		if err != nil {
+			return onwardTo{}, err
 		}
-		return p.address("/accounts", to, signedOut), err
+		path := "/accounts"
+		if done.Empty {
+			path = "/sign-in"
+		}
+		then := p.address(path, to, signedOut)
+		if action == "remove" {
+			return onwardTo{location: then}, nil
+		}
+		return p.signOutElsewhere(r, v, []session.Session{done.Ended}, then), nil
 	case "sign-out-all":
-		return p.address("/sign-in", to, signedOut), p.signOut(w, r, v)
+		ended, err := p.signOut(w, r, v)
+		if err != nil {
+			return onwardTo{}, err
+		}
+		return p.signOutElsewhere(r, v, ended, p.address("/sign-in", to, signedOut)), nil
 	}
-	return "", errBadForm
+	return onwardTo{}, errBadForm
 }
 
 // explain is what a page of a form says about an error, beside which field where it is about one, and

@@ -169,9 +169,9 @@ func (p *Portal) passwordForm(w http.ResponseWriter, r *http.Request, v Visitor,
 // endForm ends a session of the account. That of this browser is signed out as in the chooser.
 func (p *Portal) endForm(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, id string, to destination) error {
 	if id == active.ID {
-		location, err := p.accountsAction(w, r, v, "sign-out", active.Handle, to)
+		next, err := p.accountsAction(w, r, v, "sign-out", active.Handle, to)
 		if err == nil {
-			redirect(w, location)
+			p.goOn(w, v, next)
 		}
 		return err
 	}

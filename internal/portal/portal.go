@@ -8,9 +8,11 @@
 //	cors.go                         who may read the API's answers: pages of trusted origins
 //	body.go                         what a request brings along, bounded and read once
 //	pages.go, pages_*.go            the door of the pages: forms in, pages and redirects out
-//	api.go, api_account.go, wire.go the door of the API: JSON in, JSON out
+//	api.go, api_*.go, wire.go       the door of the API: JSON in, JSON out
 //	openapi.go                      what the API promises, for programs
 //	signin.go, signup.go            what both doors do: who comes in,
+//	signin_provider.go, flow.go     who comes in by way of a provider, and what is kept on that way,
+//	logout.go                       who is signed out at a provider too, or by it,
 //	accounts.go, account.go         the accounts of the browser, and one account by its owner
 //	gate.go, navigation.go          requests to an upstream that are not let through
 //	returnto.go, origin.go          where a browser may be sent afterwards
@@ -23,19 +25,29 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-multi-session/gateway/internal/grant"
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// Config is what a Portal is made of. All but TrustedOrigins is required.
+// Config is what a Portal is made of. All but TrustedOrigins and SkipSignInPage is required, and Box,
+// Notes, Names and Grants only where one of the logins is a provider.
 type Config struct {
 	Prefix         string // path of the portal on every site, such as "/.auth"
 	Manager        *session.Manager
 	Logins         *login.Methods
-	TrustedOrigins []string // other origins that may use the API and be returned to
+	Box            *seal.Box      // seals what is kept of sign-ins under way
+	Notes          *session.Notes // of what is not to happen twice
+	Names          *login.Names   // of providers' accounts
+	Grants         *grant.Keeper  // of the tokens of sessions
+	TrustedOrigins []string       // other origins that may use the API and be returned to
+	SkipSignInPage bool           // where there is nothing to choose
+	Now            func() time.Time
 	Log            *zap.Logger
 }
 
@@ -47,14 +59,26 @@ type Portal struct {
 	trusted    map[string]bool // canonical origins
 	protection *http.CrossOriginProtection
 	routes     map[string]route
+	now        func() time.Time
 	log        *zap.Logger
 	audit      audit
+
+	// For providers.
+	flows          *flows
+	signOutSealer  *seal.Sealer
+	notes          *session.Notes
+	names          *login.Names
+	grants         *grant.Keeper
+	skipSignInPage bool
 }
 
 // New returns the portal of a configuration, or an error that names what is wrong with it.
 func New(c Config) (*Portal, error) {
-	if c.Manager == nil || c.Logins == nil || c.Log == nil {
-		return nil, errors.New("portal: a manager, logins and a log are required")
+	if c.Manager == nil || c.Logins == nil || c.Now == nil || c.Log == nil {
+		return nil, errors.New("portal: a manager, logins, a clock and a log are required")
+	}
+	if len(c.Logins.Providers()) > 0 && (c.Box == nil || c.Notes == nil || c.Names == nil || c.Grants == nil) {
+		return nil, errors.New("portal: a box, notes, names and grants are required where a login is a provider")
 	}
 	if err := ValidatePrefix(c.Prefix); err != nil {
 		return nil, err
@@ -65,8 +89,18 @@ func New(c Config) (*Portal, error) {
 		logins:     c.Logins,
 		trusted:    make(map[string]bool, len(c.TrustedOrigins)),
 		protection: http.NewCrossOriginProtection(),
+		now:        c.Now,
 		log:        c.Log,
 		audit:      newAudit(c.Log.Named("audit")),
+
+		notes:          c.Notes,
+		names:          c.Names,
+		grants:         c.Grants,
+		skipSignInPage: c.SkipSignInPage,
+	}
+	if c.Box != nil {
+		p.flows = newFlows(c.Box.Sealer("sign-in"), c.Now)
+		p.signOutSealer = c.Box.Sealer("sign-out")
 	}
 	for _, text := range c.TrustedOrigins {
 		origin, err := ParseOrigin(text)

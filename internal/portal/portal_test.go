@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -20,8 +21,10 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/grant"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/password"
+	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/user"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
@@ -40,12 +43,13 @@ type gateway struct {
 }
 
 type setup struct {
-	options      session.Options
-	origins      []string
-	cookieDomain string
-	noPasswords  bool
-	moreMethods  []login.Method
-	signUp       *password.SignUp // with it, users are the stored ones in place of accounts
+	options        session.Options
+	origins        []string
+	cookieDomain   string
+	noPasswords    bool
+	skipSignInPage bool
+	moreMethods    []login.Method
+	signUp         *password.SignUp // with it, users are the stored ones in place of accounts
 }
 
 func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
@@ -65,6 +69,8 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 
+	notes := session.NewNotes(store, clock.Now)
+	names := login.NewNames(notes)
 	people := newAccounts()
 	methods := s.moreMethods
 	var users *user.Users
@@ -77,7 +83,7 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 		if err != nil {
 			t.Fatal(err)
 		}
-		methods = append(methods, kept.With(users))
+		methods = append(methods, kept.With(users, names))
 	}
 	if !s.noPasswords {
 		methods = append([]login.Method{people}, methods...)
@@ -89,7 +95,25 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	manager := session.NewManager(session.NewJars(store, true), logins, s.options, clock.Now)
 	t.Cleanup(manager.Close)
 	core, log := observer.New(zapcore.DebugLevel)
-	portal, err := New(Config{Prefix: "/.auth", Manager: manager, Logins: logins, TrustedOrigins: s.origins, Log: zap.New(core)})
+	box, err := seal.NewBox([]byte("a key of thirty-two bytes or more"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper := grant.New(grant.Config{Manager: manager, Logins: logins, Sealer: box.Sealer("grant"), Names: names, Log: zap.NewNop(), Now: clock.Now})
+	t.Cleanup(keeper.Close)
+	portal, err := New(Config{
+		Prefix:         "/.auth",
+		Manager:        manager,
+		Logins:         logins,
+		Box:            box,
+		Notes:          notes,
+		Names:          names,
+		Grants:         keeper,
+		TrustedOrigins: s.origins,
+		SkipSignInPage: s.skipSignInPage,
+		Now:            clock.Now,
+		Log:            zap.New(core),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +198,8 @@ func (m otherMethod) Current(recorded *session.Identity) (*session.Identity, boo
 type browser struct {
 	*gateway
 	scheme, host string
-	cookie       string // value of the jar's cookie; empty for none
+	cookie       string            // value of the jar's cookie; empty for none
+	flows        map[string]string // cookies of sign-ins under way
 }
 
 func (g *gateway) browser() *browser {
@@ -188,8 +213,15 @@ func (b *browser) request(method, target, body string, headers ...string) *http.
 	r := httptest.NewRequest(method, b.scheme+"://"+b.host+target, strings.NewReader(body))
 	r.RequestURI = target
 	r.Header.Set("User-Agent", "Test/1.0")
+	var cookies []string
 	if b.cookie != "" {
-		r.Header.Set("Cookie", b.jar().Name+"="+b.cookie)
+		cookies = append(cookies, b.jar().Name+"="+b.cookie)
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.flows)) {
+		cookies = append(cookies, name+"="+b.flows[name])
+	}
+	if len(cookies) > 0 {
+		r.Header.Set("Cookie", strings.Join(cookies, "; "))
 	}
 	if method == http.MethodPost {
 		r.Header.Set("Origin", b.scheme+"://"+b.host)
@@ -259,6 +291,15 @@ func (b *browser) setCookie(w *httptest.ResponseRecorder) *http.Cookie {
 	b.t.Helper()
 	var found *http.Cookie
 	for _, c := range w.Result().Cookies() {
+		if strings.HasPrefix(c.Name, b.jar().Name+"_flow_") {
+			if b.flows == nil {
+				b.flows = make(map[string]string)
+			}
+			if b.flows[c.Name] = c.Value; c.MaxAge < 0 {
+				delete(b.flows, c.Name)
+			}
+			continue
+		}
 		if c.Name != b.jar().Name || found != nil {
 			b.t.Fatalf("unexpected Set-Cookie: %s", c)
 		}
@@ -384,12 +425,14 @@ func wantRedirect(t *testing.T, w *httptest.ResponseRecorder, location string) {
 
 func TestNewRefuses(t *testing.T) {
 	valid := func() Config {
-		return Config{Prefix: "/.auth", Manager: new(session.Manager), Logins: new(login.Methods), Log: zap.NewNop()}
+		return Config{Prefix: "/.auth", Manager: new(session.Manager), Logins: new(login.Methods), Now: time.Now, Log: zap.NewNop()}
 	}
 	tests := map[string]func(*Config){
 		"no manager":         func(c *Config) { c.Manager = nil },
 		"no logins":          func(c *Config) { c.Logins = nil },
 		"no log":             func(c *Config) { c.Log = nil },
+		"no clock":           func(c *Config) { c.Now = nil },
+		"provider, no box":   func(c *Config) { c.Logins, _ = login.NewMethods(newIDP("idp")) },
 		"origin with path":   func(c *Config) { c.TrustedOrigins = []string{"https://spa.example.com/"} },
 		"origin wildcard":    func(c *Config) { c.TrustedOrigins = []string{"https://*.example.com"} },
 		"no prefix":          func(c *Config) { c.Prefix = "" },

@@ -3,7 +3,9 @@ package portal
 import (
 	"errors"
 	"net/http"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -101,6 +103,34 @@ var (
 	errNoFields     = &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "No fields to update"}
 	errEmailFixed   = &problem{status: http.StatusBadRequest, code: "EMAIL_CAN_NOT_BE_UPDATED", message: "Email can not be updated"}
 
+	errProviderNotFound       = &problem{status: http.StatusNotFound, code: "PROVIDER_NOT_FOUND", message: "Provider not found"}
+	errProviderConfigNotFound = &problem{status: http.StatusBadRequest, code: "PROVIDER_CONFIG_NOT_FOUND", message: "No config found for provider"}
+	errIDTokenNotSupported    = &problem{status: http.StatusNotFound, code: "ID_TOKEN_NOT_SUPPORTED", message: "id_token not supported"}
+	errErrorCallbackURL       = &problem{status: http.StatusForbidden, code: "INVALID_ERROR_CALLBACK_URL", message: "Invalid errorCallbackURL"}
+	errNewUserCallbackURL     = &problem{status: http.StatusForbidden, code: "INVALID_NEW_USER_CALLBACK_URL", message: "Invalid newUserCallbackURL"}
+
+	// The codes of these are told in lower case to an address for errors.
+	errStateMismatch = &problem{
+		status: http.StatusBadRequest, code: "STATE_MISMATCH", message: "The sign-in was not begun in this browser, or took too long, or was finished already",
+		title: "This sign-in cannot be finished", advice: "It was begun in another browser, or too long ago, or it was finished already. Please begin again.",
+	}
+	errInvalidAnswer = &problem{
+		status: http.StatusBadRequest, code: "INVALID_CODE", message: "The provider's answer does not hold",
+		title: "You were not signed in", advice: "The answer of the sign-in service did not hold when it was checked. Please begin again, and tell whoever runs this site if it keeps happening.",
+	}
+	errProviderUnavailable = &problem{
+		status: http.StatusServiceUnavailable, code: "TEMPORARILY_UNAVAILABLE", message: "The provider cannot be reached",
+		title: "The sign-in service cannot be reached", advice: "The sign-in service cannot be reached right now. Please try again in a moment, or sign in another way.", retryAfter: unavailableRetry,
+	}
+	errNotAllowed = &problem{
+		status: http.StatusForbidden, code: "NOT_ALLOWED", message: "The account is not allowed here",
+		title: "This account is not let in here", advice: "You signed in, but accounts like this one are not let in here. Use another account, or ask whoever runs this site.",
+	}
+	errNameOfOther = &problem{
+		status: http.StatusForbidden, code: "USER_NAME_TAKEN", message: "The account's user name is that of another account here",
+		title: "This account is not let in here", advice: "Another account of this site has the same user name, and the apps here would take you for it. Ask whoever runs this site.",
+	}
+
 	// The page that a form was sent from shows another account than the one that is active now.
 	errOtherAccount = &problem{
 		status: http.StatusConflict, code: "ACCOUNT_CHANGED", message: "Another account is active now",
@@ -137,9 +167,22 @@ const unavailableRetry = 5 * time.Second
 func disclose(err error) (told *problem, known bool) {
 	var throttled *login.ThrottledError
 	var invalid *login.InvalidError
+	var denied *login.DeniedError
+	var rejected *login.RejectedError
+	var parameter *login.ParameterError
 	switch {
 	case errors.As(err, &told):
 		return told, true
+	case errors.As(err, &denied):
+		return deniedBy(denied), true
+	case errors.As(err, &rejected):
+		return errInvalidAnswer, true
+	case errors.As(err, &parameter):
+		return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "[body." + parameter.Name + "] Invalid input: " + parameter.Why}, true
+	case errors.Is(err, login.ErrProviderUnavailable):
+		return errProviderUnavailable, false // why, is worth a line in the log
+	case errors.Is(err, login.ErrNotAllowed):
+		return errNotAllowed, true
 	case errors.As(err, &invalid):
 		return invalidField(invalid), true
 	case errors.As(err, &throttled):
@@ -171,6 +214,25 @@ func disclose(err error) (told *problem, known bool) {
 		return errSessionToken, true
 	}
 	return errUnavailable, false
+}
+
+// oauthError matches the codes that OAuth 2.0 and OpenID Connect have for errors.
+var oauthError = regexp.MustCompile(`^[a-z_]{1,64}$`)
+
+// deniedBy is the problem with a sign-in that its provider did not go along with. What a provider adds
+// to explain it came through the browser, and anybody could have written it.
+func deniedBy(e *login.DeniedError) *problem {
+	denied := problem{
+		status: http.StatusForbidden, code: "PROVIDER_ERROR", message: "The provider did not sign in",
+		title: "You were not signed in", advice: "The sign-in service did not sign you in. Please begin again.",
+	}
+	if oauthError.MatchString(e.Code) {
+		denied.code = strings.ToUpper(e.Code)
+	}
+	if e.Code == "access_denied" {
+		denied.advice = "The sign-in was cancelled, or the sign-in service does not let this account in here."
+	}
+	return &denied
 }
 
 // invalidFieldOf is the field that an error is about which could never be part of an account.

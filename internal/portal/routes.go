@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/portal/page"
 )
 
@@ -19,11 +20,13 @@ type route struct {
 	page      bool // for people: errors are pages too
 	static    bool // the same for everybody
 	signsIn   bool // its POST is a sign-in, which is worth forging even without cookies
+	once      bool // its GET is not to be repeated, nor asked for by HEAD, which programs do to look ahead
+	server    bool // its POST is another server's, which no browser stands behind
 }
 
 // table is every path of the portal, without the prefix.
 func (p *Portal) table() map[string]route {
-	return map[string]route{
+	table := map[string]route{
 		"":           {get: p.home, page: true},
 		"/":          {get: p.home, page: true},
 		"/sign-in":   {get: p.signInPage, post: p.signInForm, page: true, signsIn: true},
@@ -37,6 +40,8 @@ func (p *Portal) table() map[string]route {
 		"/get-session":                        {get: p.getSession},
 		"/sign-in/email":                      {post: p.signInEmail, signsIn: true},
 		"/sign-in/username":                   {post: p.signInUsername, signsIn: true},
+		"/sign-in/social":                     {post: p.signInSocial, signsIn: true},
+		"/sign-in/oauth2":                     {post: p.signInOAuth2, signsIn: true},
 		"/sign-up/email":                      {post: p.signUpAPI, signsIn: true},
 		"/sign-out":                           {post: p.signOutAPI},
 		"/change-password":                    {post: p.changePasswordAPI},
@@ -49,6 +54,16 @@ func (p *Portal) table() map[string]route {
 		"/multi-session/set-active":           {post: p.setActiveAPI},
 		"/multi-session/revoke":               {post: p.revokeAPI},
 	}
+	for _, provider := range p.logins.Providers() {
+		table["/signed-out"] = route{get: p.signedOutPage, page: true, once: true}
+		back := route{get: p.callbackPage(provider), page: true, once: true}
+		table["/callback/"+provider.ID()] = back
+		table["/oauth2/callback/"+provider.ID()] = back
+		if receiver, ok := provider.(login.LogoutReceiver); ok {
+			table["/oidc/"+provider.ID()+"/backchannel-logout"] = route{post: p.backChannelLogout(receiver), server: true}
+		}
+	}
+	return table
 }
 
 // Owns reports whether a path is the portal's, so that no upstream answers it.
@@ -87,7 +102,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visitor) {
 		p.fail(w, r, v, navigation(r), errMethodNotAllowed)
 		return
 	}
-	if r.Method == http.MethodPost {
+	if r.Method == http.MethodPost && !route.server {
 		if err := p.checkOrigin(r, v, route.signsIn); err != nil {
 			p.audit.forged(r, v, err)
 			p.fail(w, r, v, route.page, err)
@@ -103,7 +118,9 @@ func (t route) methods() map[string]handler {
 	methods := make(map[string]handler, 3)
 	if t.get != nil {
 		methods[http.MethodGet] = t.get
-		methods[http.MethodHead] = t.get
+		if !t.once {
+			methods[http.MethodHead] = t.get
+		}
 	}
 	if t.post != nil {
 		methods[http.MethodPost] = t.post

@@ -30,7 +30,7 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v Visitor, c cre
 	identity, err := p.authenticated(r.Context(), method, v, c)
 	if err == nil {
 		var entry session.Entry
-		if entry, err = p.admit(w, r, v, identity, c.remember); err == nil {
+		if entry, err = p.admit(w, r, v, identity, nil, c.remember); err == nil {
 			return entry, nil
 		}
 	}
@@ -39,10 +39,10 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v Visitor, c cre
 }
 
 // admit adds a session of the identity's account to those that the browser has, and gives the browser
-// the jar's new token.
-func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identity *session.Identity, remember bool) (session.Entry, error) {
+// the jar's new token. The grant is a provider's, or nil.
+func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identity *session.Identity, grant *session.Grant, remember bool) (session.Entry, error) {
 	client := session.Client{IP: v.ip(), UserAgent: r.UserAgent(), Transient: !remember}
-	done, err := p.manager.SignIn(r.Context(), v.Token, identity, nil, client)
+	done, err := p.manager.SignIn(r.Context(), v.Token, identity, grant, client)
 	if err != nil {
 		return session.Entry{}, err
 	}

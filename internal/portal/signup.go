@@ -24,7 +24,7 @@ func (p *Portal) signUp(w http.ResponseWriter, r *http.Request, v Visitor, regis
 		return session.Entry{}, err
 	}
 	p.audit.signedUp(r, v, identity)
-	return p.admit(w, r, v, identity, remember)
+	return p.admit(w, r, v, identity, nil, remember)
 }
 
 func (p *Portal) registered(r *http.Request, v Visitor, method login.Registrar, registration login.Registration) (*session.Identity, error) {

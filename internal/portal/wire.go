@@ -44,8 +44,20 @@ type (
 		Token *string  `json:"token"`
 		User  wireUser `json:"user"`
 	}
-	wireSuccess struct {
-		Success bool `json:"success"`
+	// wireSignedOut has the address where the browser is signed out at the accounts' providers too. The
+	// stock client does not go there by itself, which an app that stays where it is could not undo.
+	wireSignedOut struct {
+		Success bool   `json:"success"`
+		URL     string `json:"url,omitempty"`
+	}
+	wireDeparture struct {
+		URL      string `json:"url"`
+		Redirect bool   `json:"redirect"`
+	}
+	// wireOAuthError is an error as OAuth 2.0 has it (RFC 6749, section 5.2).
+	wireOAuthError struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
 	}
 	wireStatus struct {
 		Status bool `json:"status"`

@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// Check reads every jar and the roster as the store has them, tells report of those that are not as
+// Check reads every jar, every note and the roster as the store has them, tells report of those that are not as
 // they should be, and returns how many jars and sessions there are, dead ones among them. An error is
 // the store's.
 func (j *Jars) Check(ctx context.Context, report func(problem string)) (jars, sessions int, err error) {
@@ -31,6 +31,15 @@ func (j *Jars) Check(ctx context.Context, report func(problem string)) (jars, se
 	})
 	if err != nil {
 		return jars, sessions, fmt.Errorf("walk jars: %w", err)
+	}
+	err = j.store.Walk(ctx, notePrefix, func(record storage.Record) error {
+		if err := checkNote(record); err != nil {
+			report(fmt.Sprintf("%s: %v", record.Key, err))
+		}
+		return nil
+	})
+	if err != nil {
+		return jars, sessions, fmt.Errorf("walk notes: %w", err)
 	}
 	record, known, err := j.Roster(ctx)
 	if err != nil {

@@ -19,6 +19,12 @@ func TestCheck(t *testing.T) {
 		"a jar under no jar's key":  {storage.Record{Key: jarPrefix + "x", Value: []byte(`{"v":2,"id":"x","created_at":"2026-03-01T12:00:00Z","sessions":[]}`)}, 3, "not under the key"},
 		"a roster that is damaged":  {storage.Record{Key: rosterKey, Value: []byte(`{`)}, 2, "roster"},
 		"a roster that is too new":  {storage.Record{Key: rosterKey, Value: []byte(`{"v":99}`)}, 2, "version 99"},
+		"a note in order":           {storage.Record{Key: noteKey("jti", "x"), Value: []byte("anything")}, 2, ""},
+		"a note of no kind":         {storage.Record{Key: noteKey("", "x")}, 2, "not under the key"},
+		"a note of no name":         {storage.Record{Key: notePrefix + "jti"}, 2, "not under the key"},
+		"a note of a plain name":    {storage.Record{Key: notePrefix + "jti:secret"}, 2, "not under the key"},
+		"a note that is found":      {storage.Record{Key: noteKey("jti", "x"), Terms: []string{"t"}}, 2, "index terms"},
+		"a note that is too large":  {storage.Record{Key: noteKey("jti", "x"), Value: make([]byte, MaxNoteBytes+1)}, 2, "more than"},
 		"a roster that is in order": {storage.Record{Key: rosterKey, Value: []byte(`{"v":1,"methods":{}}`)}, 2, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -105,6 +105,11 @@ func decodeJar(data []byte) (*Jar, error) {
 		if err := s.Identity.Validate(); err != nil {
 			return nil, fmt.Errorf("%w: session %d: %w", ErrUnreadable, i, err)
 		}
+		if s.Grant != nil {
+			if err := s.Grant.Validate(); err != nil {
+				return nil, fmt.Errorf("%w: grant of session %d: %w", ErrUnreadable, i, err)
+			}
+		}
 		accounts[s.Identity.Account] = true
 		ids[s.ID] = true
 		jar.Sessions = append(jar.Sessions, Session{s.ID, s.Handle, s.Identity, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant})
@@ -112,16 +117,24 @@ func decodeJar(data []byte) (*Jar, error) {
 	return jar, nil
 }
 
-// indexTerms are what a jar is found by when it is not the browser that asks.
+// indexTerms are what a jar is found by when it is not the browser that asks. They are within
+// storage.MaxTerms: five a session, of MaxSessionsLimit, and the jar's. Sessions share those of their
+// login method and of the provider's session, in which several accounts can have signed in.
 func indexTerms(j *Jar) []string {
 	terms := []string{jarTerm(j.ID)}
-	methods := make(map[string]bool, 1)
+	shared := make(map[string]bool, 1)
+	share := func(term string) {
+		if !shared[term] {
+			shared[term] = true
+			terms = append(terms, term)
+		}
+	}
 	for i := range j.Sessions {
 		s := &j.Sessions[i]
 		terms = append(terms, accountTerm(s.Recorded.Account), handleTerm(s.Handle), sessionTerm(s.ID))
-		if method := s.Recorded.Account.Method; !methods[method] {
-			methods[method] = true
-			terms = append(terms, methodTerm(method))
+		share(methodTerm(s.Recorded.Account.Method))
+		if s.Grant != nil && s.Grant.SID != "" {
+			share(sidTerm(s.Recorded.Account.Method, s.Grant.SID))
 		}
 	}
 	return terms
@@ -132,6 +145,7 @@ func handleTerm(handle string) string    { return "handle:" + handle }
 func sessionTerm(id string) string       { return "session:" + id }
 func methodTerm(method string) string    { return "method:" + digest(method) }
 func accountTerm(account Account) string { return "account:" + digest(account.ID()) }
+func sidTerm(method, sid string) string  { return "sid:" + digest(method+":"+sid) }
 
 // digest gives text of any length a fixed one, within a store's limit for terms.
 func digest(text string) string {

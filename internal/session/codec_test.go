@@ -26,6 +26,7 @@ func fullJar() *Jar {
 				ID: "id-1", Handle: "handle-1",
 				Recorded: &Identity{
 					Account:  Account{"google", "10769150350006150715113082367"},
+					Issuer:   "https://accounts.google.com",
 					UserName: "ålice \u2028<admin>&", Name: "Alice \U0001f600", Email: "alice@example.com", EmailVerified: true,
 					Picture: "https://example.com/a.png?x=1&y=2", Groups: []string{"admin", "dev"},
 					Claims: map[string]any{
@@ -37,6 +38,7 @@ func fullJar() *Jar {
 				},
 				CreatedAt: at, LastUsedAt: at.Add(time.Millisecond), ExpiresAt: at.Add(time.Hour),
 				IP: "2001:db8::1", UserAgent: "Mozilla/5.0 (\"X\")",
+				Grant: &Grant{SID: "sid <1>&", Sealed: []byte("\x00sealed\xff"), RenewAt: at.Add(4 * time.Minute), ExpiresAt: at.Add(5 * time.Minute)},
 			},
 			{
 				ID: "id-2", Handle: "handle-2",
@@ -128,6 +130,13 @@ func TestDamagedRecordsAreUnreadable(t *testing.T) {
 		{"user name that breaks a header", change(`"user_name":"bob"`, `"user_name":"bob\r\nRemote-User: admin"`)},
 		{"group that is two", change(`"admin"`, `"a,b"`)},
 		{"time that is none", change(`"created_at":"2026`, `"created_at":"x`)},
+		{"grant of nothing", `{"v":3,"id":"x","sessions":[{"id":"a","handle":"b","identity":{"account":{"method":"m","subject":"s"},"user_name":"u"},"grant":{}}]}`},
+		{"grant without tokens that are to be renewed", change(`"sealed":"AHNlYWxlZP8=",`, "")},
+		{"grant whose tokens are no base64", change(`"sealed":"AHNlYWxlZP8="`, `"sealed":"AHNlYWxlZP8"`)},
+		{"grant member of a later release", change(`"sealed":"AHNlYWxlZP8="`, `"sealed":"AHNlYWxlZP8=","new":true`)},
+		{"SID with a line break", change(`"sid":"sid `, `"sid":"sid\n`)},
+		{"SID that is too long", change(`"sid":"sid `, `"sid":"`+strings.Repeat("s", maxTextBytes)+` `)},
+		{"issuer with a line break", change(`"issuer":"https:`, `"issuer":"https:\n`)},
 		{"sessions are no list", `{"v":3,"id":"x","sessions":{}}`},
 	} {
 		if jar, err := decodeJar([]byte(c.data)); !errors.Is(err, ErrUnreadable) || jar != nil {
@@ -136,27 +145,51 @@ func TestDamagedRecordsAreUnreadable(t *testing.T) {
 	}
 }
 
-// TestRecordOfVersion1 reads what the first release wrote, of which nothing may be lost.
-func TestRecordOfVersion1(t *testing.T) {
-	jar := fullJar()
-	jar.Transient = false
-	for i := range jar.Sessions {
-		recorded := *jar.Sessions[i].Recorded
-		recorded.Epoch = 0
-		jar.Sessions[i].Recorded = &recorded
+// TestRecordsOfOlderVersions reads what the releases before wrote, of which nothing may be lost.
+func TestRecordsOfOlderVersions(t *testing.T) {
+	for _, c := range []struct {
+		version int
+		without func(*Jar, *Identity, *Session) // takes out what the release did not know
+		later   []string                        // members that it did not know
+	}{
+		{1, func(j *Jar, id *Identity, s *Session) { j.Transient, id.Epoch, id.Issuer, s.Grant = false, 0, "", nil }, []string{"transient", "epoch", "issuer", "grant"}},
+		{2, func(_ *Jar, id *Identity, s *Session) { id.Issuer, s.Grant = "", nil }, []string{"issuer", "grant"}},
+		{3, func(*Jar, *Identity, *Session) {}, nil},
+	} {
+		jar := fullJar()
+		for i := range jar.Sessions {
+			recorded := *jar.Sessions[i].Recorded
+			jar.Sessions[i].Recorded = &recorded
+			c.without(jar, &recorded, &jar.Sessions[i])
+		}
+		data, err := encodeJar(jar)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, member := range c.later {
+			if bytes.Contains(data, []byte(`"`+member+`":`)) {
+				t.Fatalf("the record has the member %s, which version %d does not", member, c.version)
+			}
+		}
+		got, err := decodeJar(bytes.Replace(data, []byte(`"v":3`), fmt.Appendf(nil, `"v":%d`, c.version), 1))
+		if err != nil || !reflect.DeepEqual(got, jar) {
+			t.Errorf("version %d: decoded %+v, %v\nwant %+v", c.version, got, err, jar)
+		}
 	}
-	data, err := encodeJar(jar)
+}
+
+// TestRecordOfVersion2AsWritten is a record that the release before has written, byte for byte.
+func TestRecordOfVersion2AsWritten(t *testing.T) {
+	jar, err := decodeJar([]byte(`{"v":2,"id":"j","created_at":"2026-03-01T12:00:00.123Z","active":"h","sessions":[{"id":"i","handle":"h",` +
+		`"identity":{"account":{"method":"password","subject":"alice"},"user_name":"alice","groups":["admin"],"epoch":7,` +
+		`"created_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z"},"created_at":"2026-03-01T12:00:00.123Z",` +
+		`"last_used_at":"2026-03-01T12:00:00.123Z","expires_at":"2026-03-31T12:00:00.123Z","ip":"192.0.2.1"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, later := range []string{"transient", "epoch"} {
-		if bytes.Contains(data, []byte(later)) {
-			t.Fatalf("the record has the member %s, which the first release does not know", later)
-		}
-	}
-	got, err := decodeJar(bytes.Replace(data, []byte(`"v":3`), []byte(`"v":1`), 1))
-	if err != nil || !reflect.DeepEqual(got, jar) {
-		t.Errorf("decoded %+v, %v\nwant %+v", got, err, jar)
+	s := jar.Sessions[0]
+	if s.Grant != nil || s.Recorded.Issuer != "" || s.Recorded.Epoch != 7 || s.Recorded.UserName != "alice" || jar.Active != "h" {
+		t.Errorf("decoded %+v of %+v", s, s.Recorded)
 	}
 }
 
@@ -226,11 +259,13 @@ func TestFullJarFitsTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		id.Claims = map[string]any{"x": strings.Repeat("x", maxIdentityBytes-len(blank)-len(`,"claims":{"x":""}`))}
-		done, err := w.SignIn(context.Background(), token, id, nil, Client{
+		grant := grantOfSize(maxGrantBytes)
+		grant.SID = fmt.Sprintf("%0*d", maxTextBytes, i)
+		grant.Sealed = grant.Sealed[:len(grant.Sealed)-(maxTextBytes+len(`"sid":"",`))/4*3-3]
+		done, err := w.SignIn(context.Background(), token, id, grant, Client{
 			IP:        "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%zone",
 			UserAgent: strings.Repeat("<", 5000),
 		})
-
 		if err != nil {
 			t.Fatalf("sign-in %d: %v", i, err)
 		}
@@ -241,6 +276,12 @@ func TestFullJarFitsTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d bytes, %d terms", len(record.Value), len(record.Terms))
+	if len(record.Value) < storage.MaxValueBytes*3/4 || len(record.Terms) != 1+5*MaxSessionsLimit {
+		t.Error("the jar is not the largest that there can be")
+	}
+	if err := w.recordUse(context.Background(), use{token.Key(), w.visit(token).jar.Active, w.clock.now().Add(time.Hour)}); err != nil {
+		t.Errorf("a full jar cannot be changed: %v", err)
+	}
 
 	big := person("big")
 	big.Claims = map[string]any{"x": strings.Repeat("x", maxIdentityBytes)}
@@ -248,11 +289,19 @@ func TestFullJarFitsTheStore(t *testing.T) {
 	if _, err := w.SignIn(context.Background(), token, big, nil, Client{}); err == nil || errors.Is(err, storage.ErrInvalid) {
 		t.Errorf("sign-in of an identity that is too large: %v, want a refusal of the identity", err)
 	}
+	if _, err := w.SignIn(context.Background(), token, person("big"), grantOfSize(maxGrantBytes+4), Client{}); err == nil || errors.Is(err, storage.ErrInvalid) {
+		t.Errorf("sign-in with a grant that is too large: %v, want a refusal of the grant", err)
+	}
 	big.Claims = map[string]any{"x": func() {}}
 	if _, err := w.SignIn(context.Background(), token, big, nil, Client{}); err == nil {
 		t.Error("an identity that cannot be stored was signed in")
 	}
 	w.unchanged(token, was)
+}
+
+// grantOfSize returns a grant that takes so many bytes as it is stored, give or take three.
+func grantOfSize(n int) *Grant {
+	return &Grant{Sealed: bytes.Repeat([]byte{0xff}, (n-len(`{"sealed":""}`))/4*3)}
 }
 
 func FuzzDecodeJar(f *testing.F) {
@@ -264,6 +313,11 @@ func FuzzDecodeJar(f *testing.F) {
 	f.Add([]byte(`{"v":3,"id":"x","sessions":null}`))
 	f.Add([]byte(`{"v":3,"id":"x","created_at":"0000-01-01T00:00:00+23:59","sessions":[{"id":"a","handle":"b","identity":{"account":{"method":"m","subject":"s"},"user_name":"u","claims":{"n":1e400}}}]}`))
 	f.Add([]byte(`{"v":3}`))
+	f.Add(bytes.Replace(good, []byte(`"v":3`), []byte(`"v":1`), 1))
+	f.Add([]byte(`{"v":2,"id":"x","sessions":[{"id":"a","handle":"b","identity":{"account":{"method":"m","subject":"s"},"user_name":"u","epoch":1}}]}`))
+	f.Add([]byte(`{"v":3,"id":"x","sessions":[` +
+		`{"id":"a","handle":"b","identity":{"account":{"method":"m","subject":"s"},"issuer":"https://a","user_name":"u"},"grant":{"sid":"s"}},` +
+		`{"id":"c","handle":"d","identity":{"account":{"method":"m","subject":"t"},"issuer":"https://a","user_name":"u"},"grant":{"sid":"s","sealed":"AA==","renew_at":"2026-03-01T12:00:00.5+01:00","expires_at":"0001-01-01T00:00:00Z"}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		jar, err := decodeJar(data)
 		if err != nil {

@@ -87,12 +87,12 @@ func (id *Identity) Validate() error {
 		{"e-mail", id.Email},
 		{"picture", id.Picture},
 	} {
-		if err := validText(field.value); err != nil {
+		if err := ValidText(field.value); err != nil {
 			return fmt.Errorf("%s %q: %w", field.name, field.value, err)
 		}
 	}
 	for _, group := range id.Groups {
-		switch err := validText(group); {
+		switch err := ValidText(group); {
 		case err != nil:
 			return fmt.Errorf("group %q: %w", group, err)
 		case group == "":
@@ -109,7 +109,7 @@ func (id *Identity) Validate() error {
 const maxTextBytes = 1024
 
 // maxIdentityBytes bounds an identity as it is stored, groups and claims and all, so that a jar of
-// MaxSessionsLimit sessions stays within storage.MaxValueBytes.
+// MaxSessionsLimit sessions stays within storage.MaxValueBytes, grants and all.
 const maxIdentityBytes = 16 << 10
 
 // Fits refuses an identity that is too large to be stored, or that cannot be.
@@ -124,7 +124,8 @@ func (id *Identity) Fits() error {
 	return nil
 }
 
-func validText(s string) error {
+// ValidText refuses text that no part of an identity can be, as Identity.Validate does.
+func ValidText(s string) error {
 	switch {
 	case len(s) > maxTextBytes:
 		return fmt.Errorf("must not be longer than %d bytes", maxTextBytes)

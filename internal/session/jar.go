@@ -42,21 +42,6 @@ type Session struct {
 	Grant *Grant // of the account's identity provider; nil where there is none
 }
 
-// Grant is what a session has of the identity provider that its account signed in at. Once handed
-// out it is not changed.
-type Grant struct {
-	// SID is the provider's own name of its session with the browser, empty where it gave none.
-	SID string `json:"sid,omitempty"`
-
-	// Sealed is the tokens, encrypted by whoever keeps them.
-	Sealed []byte `json:"sealed,omitempty"`
-
-	// RenewAt is from when on the tokens are to be renewed, and ExpiresAt when the access token has
-	// expired. Zero is never.
-	RenewAt   time.Time `json:"renew_at,omitzero"`
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
-}
-
 // Client is who is at the other end of a sign-in, as it is recorded with the session and the jar.
 type Client struct {
 	IP        string
@@ -74,6 +59,15 @@ func (j *Jar) clone() *Jar {
 // find returns the index of the session that has the handle, or -1. Handles match exactly.
 func (j *Jar) find(handle string) int {
 	return slices.IndexFunc(j.Sessions, func(s Session) bool { return s.Handle == handle })
+}
+
+// byID returns the session that has the id, or nil. It is the jar's own.
+func (j *Jar) byID(id string) *Session {
+	i := slices.IndexFunc(j.Sessions, func(s Session) bool { return s.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &j.Sessions[i]
 }
 
 // remove takes the sessions out that gone selects, and returns them. Where the active one is among

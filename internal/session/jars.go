@@ -23,25 +23,29 @@ type Jars struct {
 	shards    [jarShards]jarShard
 }
 
-// The jars kept in memory, a few KiB each: some 16,000 browsers active at a time. What does not fit
-// is read from the store again.
+// The jars kept in memory, a few KiB each: some 16,000 browsers active at a time. Where providers give
+// large tokens a jar can have far more, so that the bytes of their records are bounded too, to 256 MiB
+// and for a shard to what any one jar fits in. What does not fit is read from the store again.
 const (
-	jarShards   = 64
-	jarsByShard = 256
+	jarShards    = 64
+	jarsByShard  = 256
+	bytesByShard = storage.MaxValueBytes
 )
 
-// jarShard is a part of the memory. On a full shard any one jar makes room: random replacement
+// jarShard is a part of the memory. On a full shard any others make room: random replacement
 // needs no bookkeeping on the way of a request, so readers share the lock.
 type jarShard struct {
 	mu    sync.RWMutex
 	kept  map[Key]storedJar
+	bytes int    // of the records of the kept ones
 	epoch uint64 // counts the writes that ended
 }
 
-// storedJar is a jar as it is in the store, and the revision it has there.
+// storedJar is a jar as it is in the store, and the revision and the length that it has there.
 type storedJar struct {
 	*Jar
 	revision storage.Revision
+	bytes    int
 }
 
 // errNoJar reports that no jar has the key.
@@ -81,7 +85,7 @@ func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 	if err != nil {
 		return storedJar{}, err
 	}
-	jar = storedJar{decoded, revision}
+	jar = storedJar{decoded, revision, len(record.Value)}
 	if j.exclusive {
 		shard.mu.Lock()
 		// A write that ended since may have changed or removed what was read.
@@ -95,13 +99,21 @@ func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 
 // keep puts a jar into memory. The caller holds the lock.
 func (s *jarShard) keep(key Key, jar storedJar) {
-	if _, again := s.kept[key]; !again && len(s.kept) >= jarsByShard {
-		for other := range s.kept {
-			delete(s.kept, other)
+	s.drop(key)
+	for other := range s.kept {
+		if len(s.kept) < jarsByShard && s.bytes+jar.bytes <= bytesByShard {
 			break
 		}
+		s.drop(other)
 	}
 	s.kept[key] = jar
+	s.bytes += jar.bytes
+}
+
+// drop takes a jar out of memory, if it is there. The caller holds the lock.
+func (s *jarShard) drop(key Key) {
+	s.bytes -= s.kept[key].bytes
+	delete(s.kept, key)
 }
 
 // written ends a write to the jar under key that was begun at the given epoch: what memory has is
@@ -110,7 +122,7 @@ func (s *jarShard) keep(key Key, jar storedJar) {
 func (s *jarShard) written(key Key, jar *storedJar, epoch uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.kept, key)
+	s.drop(key)
 	if jar != nil && s.epoch == epoch {
 		s.keep(key, *jar)
 	}
@@ -136,7 +148,7 @@ func (j *Jars) swap(ctx context.Context, key Key, old storedJar, nextKey Key, ne
 	// Also where the store failed, so that it is not known what came of it, memory is in doubt.
 	var kept *storedJar
 	if err == nil && j.exclusive {
-		kept = &storedJar{next, revision}
+		kept = &storedJar{next, revision, len(value)}
 	}
 	shard.written(nextKey, kept, epoch)
 	if nextKey != key {
@@ -211,6 +223,7 @@ func (j *Jars) Forget() {
 		shard := &j.shards[i]
 		shard.mu.Lock()
 		clear(shard.kept)
+		shard.bytes = 0
 		shard.epoch++
 		shard.mu.Unlock()
 	}

@@ -261,7 +261,7 @@ func TestMemoryIsHit(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	j := NewJars(newMemStore(time.Now), true)
-	kept := &storedJar{&Jar{ID: "x"}, 1}
+	kept := &storedJar{&Jar{ID: "x"}, 1, 1}
 	for i := range 3 * jarShards * jarsByShard {
 		var key Key
 		binary.LittleEndian.PutUint32(key[:], uint32(i))
@@ -280,6 +280,42 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	if total != jarShards*jarsByShard {
 		t.Errorf("%d jars are kept, want as many as there is room for, %d", total, jarShards*jarsByShard)
+	}
+}
+
+// Jars with large tokens must not fill the memory of the machine.
+func TestMemoryIsBoundedInBytes(t *testing.T) {
+	shard := &jarShard{kept: make(map[Key]storedJar)}
+	check := func(what string, jars int) {
+		t.Helper()
+		sum := 0
+		for _, jar := range shard.kept {
+			sum += jar.bytes
+		}
+		if len(shard.kept) != jars || sum != shard.bytes || sum > bytesByShard {
+			t.Errorf("%s: %d jars of %d bytes, counted as %d; want %d jars", what, len(shard.kept), sum, shard.bytes, jars)
+		}
+	}
+	large := func(bytes int) *storedJar { return &storedJar{&Jar{ID: "x"}, 1, bytes} }
+	for i := range 100 {
+		shard.written(Key{byte(i)}, large(bytesByShard/10), shard.epoch)
+	}
+	check("a hundred large ones", 10)
+	for key := range shard.kept {
+		shard.keep(key, *large(bytesByShard / 20))
+	}
+	check("smaller now", 10)
+	for key := range shard.kept {
+		shard.written(key, nil, 0)
+		break
+	}
+	check("one is gone", 9)
+	shard.written(Key{255}, nil, 0)
+	check("one is gone that was not there", 9)
+	shard.written(Key{200}, large(bytesByShard), shard.epoch)
+	check("the largest", 1)
+	if _, ok := shard.kept[Key{200}]; !ok {
+		t.Error("the jar that came last is not kept")
 	}
 }
 

@@ -137,6 +137,28 @@ func (v Visit) Active() (Entry, bool) {
 	return v.entry(i)
 }
 
+// Lapsed returns the session that requests were made as until it ended by its time, so that whoever
+// it was can be asked to sign in again. It is false where another end came first, where the account is
+// gone, and where nothing is left of it in the jar. The entry is not live: it lets nobody in, and its
+// Identity is the recorded one.
+func (v Visit) Lapsed() (Entry, bool) {
+	if v.jar == nil || v.jar.Active == "" {
+		return Entry{}, false
+	}
+	i := v.jar.find(v.jar.Active)
+	if i < 0 {
+		return Entry{}, false
+	}
+	session := &v.jar.Sessions[i]
+	if v.at.Before(v.manager.options.expiry(session)) {
+		return Entry{}, false
+	}
+	if _, known := v.manager.current(session); !known {
+		return Entry{}, false
+	}
+	return Entry{Session: session, Identity: session.Recorded}, true
+}
+
 // Entries returns every live session of the jar in the order of their sign-in.
 func (v Visit) Entries() []Entry {
 	if v.jar == nil {
@@ -181,6 +203,11 @@ func (m *Manager) live(s *Session, at time.Time) (*Identity, bool) {
 	if !at.Before(m.options.expiry(s)) {
 		return nil, false
 	}
+	return m.current(s)
+}
+
+// current returns who a session's account is now, and false where it is gone.
+func (m *Manager) current(s *Session) (*Identity, bool) {
 	identity, ok := m.directory.Current(s.Recorded)
 	// A directory that answers with somebody else would sign the wrong person in.
 	if !ok || identity.Account != s.Recorded.Account {
@@ -239,13 +266,12 @@ type SignedIn struct {
 // and starts a jar of its own. To add its account to the jar that the first one moved would hand
 // that jar to whoever knows the old token, which is what the new token is there to prevent.
 //
-// Errors: ErrFull; a refusal of the identity, by Identity.Validate or for its size; or the store's.
+// Errors: ErrFull; a refusal of the identity or the grant, by their Validate or for their size; or the
+// store's.
 func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, grant *Grant, client Client) (SignedIn, error) {
-	if err := identity.Validate(); err != nil {
-		return SignedIn{}, fmt.Errorf("identity of %s: %w", identity.Account.Method, err)
-	}
-	if err := identity.Fits(); err != nil {
-		return SignedIn{}, fmt.Errorf("identity of %s: %w", identity.Account.Method, err)
+	grant, err := toStore(identity, grant)
+	if err != nil {
+		return SignedIn{}, err
 	}
 	next := NewToken()
 	for {
@@ -279,6 +305,23 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 		}
 		return done, nil
 	}
+}
+
+// toStore refuses what cannot be stored of what a login method says of an account, and returns the
+// grant as it is kept.
+func toStore(identity *Identity, grant *Grant) (*Grant, error) {
+	method := identity.Account.Method
+	if err := identity.Validate(); err != nil {
+		return nil, fmt.Errorf("identity of %s: %w", method, err)
+	}
+	if err := identity.Fits(); err != nil {
+		return nil, fmt.Errorf("identity of %s: %w", method, err)
+	}
+	kept, err := grant.toStore()
+	if err != nil {
+		return nil, fmt.Errorf("grant of %s: %w", method, err)
+	}
+	return kept, nil
 }
 
 // jarForSignIn returns the jar to add a session to, as a clone or a new one, and what it replaces.

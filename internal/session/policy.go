@@ -56,14 +56,15 @@ func (p Policy) Validate() error {
 // Unmet returns the first rule that does not hold for the identity, and false where all hold.
 func (p Policy) Unmet(id *Identity) (Rule, bool) {
 	for _, rule := range p {
-		if !rule.holds(id) {
+		if !rule.Holds(id) {
 			return rule, true
 		}
 	}
 	return Rule{}, false
 }
 
-func (r Rule) holds(id *Identity) bool {
+// Holds reports whether the rule holds for the identity.
+func (r Rule) Holds(id *Identity) bool {
 	switch r.Kind {
 	case RequireGroup:
 		return slices.ContainsFunc(id.Groups, r.has)
@@ -91,17 +92,18 @@ func (r Rule) claims(value any) bool {
 	}
 }
 
-// Claim returns the claim at a path: a claim's own name, or a dotted path into claims that are
-// objects. A name that has dots itself wins over a path.
-func (id *Identity) Claim(path string) (any, bool) { return claimAt(id.Claims, path) }
+// Claim returns the claim at a path, as ClaimAt does.
+func (id *Identity) Claim(path string) (any, bool) { return ClaimAt(id.Claims, path) }
 
-func claimAt(claims map[string]any, path string) (any, bool) {
+// ClaimAt returns the claim at a path: a claim's own name, or a dotted path into claims that are
+// objects. A name that has dots itself wins over a path.
+func ClaimAt(claims map[string]any, path string) (any, bool) {
 	if value, ok := claims[path]; ok {
 		return value, true
 	}
 	for i := strings.IndexByte(path, '.'); i >= 0; {
 		if inner, ok := claims[path[:i]].(map[string]any); ok {
-			if value, ok := claimAt(inner, path[i+1:]); ok {
+			if value, ok := ClaimAt(inner, path[i+1:]); ok {
 				return value, true
 			}
 		}
@@ -140,11 +142,11 @@ func (id *Identity) ClaimText(path string) (string, bool) {
 func claimText(value any) (string, bool) {
 	switch v := value.(type) {
 	case string:
-		return v, validText(v) == nil
+		return v, ValidText(v) == nil
 	case bool:
 		return strconv.FormatBool(v), true
 	case json.Number:
-		return v.String(), validText(v.String()) == nil
+		return v.String(), ValidText(v.String()) == nil
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64), true
 	default:

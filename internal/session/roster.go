@@ -222,8 +222,28 @@ func decodeRoster(value []byte) (rosterRecord, error) {
 	return stored, nil
 }
 
-// Roster returns the store's record of the roster, which is to stay where all else is replaced, and
-// false where there is none.
+// Lasting returns the records that are to stay where all else of the store is replaced: the roster, and
+// the notes, for what must not happen twice must not after that either. They are those of about now.
+func (j *Jars) Lasting(ctx context.Context) ([]storage.Record, error) {
+	var records []storage.Record
+	err := j.store.Walk(ctx, notePrefix, func(record storage.Record) error {
+		records = append(records, record)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("walk notes: %w", err)
+	}
+	roster, known, err := j.Roster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		records = append(records, roster)
+	}
+	return records, nil
+}
+
+// Roster returns the store's record of the roster, and false where there is none.
 func (j *Jars) Roster(ctx context.Context) (storage.Record, bool, error) {
 	record, _, err := j.store.Get(ctx, rosterKey)
 	if errors.Is(err, storage.ErrNotFound) {

@@ -17,34 +17,52 @@ type Selection struct {
 	Account Account // those of the account
 	Method  string  // those of the accounts of a login method
 
+	// SID means those that belong to the provider's session of that name. It is the word of one
+	// provider, whose Method, or Account, has to be named beside it.
+	SID string
+
 	// Everybody means all sessions there are, where nothing else is named. It has to be said: nobody
 	// is to be signed out because a name was empty.
 	Everybody bool
 }
 
-// ErrNothingSelected reports a Selection that names nothing.
+// ErrNothingSelected reports a Selection that names nothing, or a SID of no provider.
 var ErrNothingSelected = errors.New("no sessions are selected")
+
+// provider is the login method whose SID is meant.
+func (sel Selection) provider() string { return cmp.Or(sel.Method, sel.Account.Method) }
+
+// nothing reports whether no session can be meant.
+func (sel Selection) nothing() bool {
+	return sel == Selection{} || sel.SID != "" && sel.provider() == ""
+}
 
 // has reports whether a session of the jar is meant.
 func (sel Selection) has(jar *Jar, s *Session) bool {
 	switch {
-	case sel.Session != "" && s.ID != sel.Session,
+	case sel.nothing(),
+		sel.Session != "" && s.ID != sel.Session,
 		sel.Jar != "" && jar.ID != sel.Jar,
 		sel.Account != (Account{}) && s.Recorded.Account != sel.Account,
-		sel.Method != "" && s.Recorded.Account.Method != sel.Method:
+		sel.Method != "" && s.Recorded.Account.Method != sel.Method,
+		sel.SID != "" && (s.Grant == nil || s.Grant.SID != sel.SID):
 		return false
 	}
-	return sel.Everybody || sel != Selection{}
+	return true
 }
 
 // jarsOf calls visit with the key of every jar that may have sessions which are meant. It looks for
 // the term that the fewest jars carry.
 func (m *Manager) jarsOf(ctx context.Context, sel Selection, visit func(Key) error) error {
 	switch {
+	case sel.nothing():
+		return ErrNothingSelected
 	case sel.Session != "":
 		return m.jars.find(ctx, sessionTerm(sel.Session), visit)
 	case sel.Jar != "":
 		return m.jars.find(ctx, jarTerm(sel.Jar), visit)
+	case sel.SID != "":
+		return m.jars.find(ctx, sidTerm(sel.provider(), sel.SID), visit)
 	case sel.Account != (Account{}):
 		return m.jars.find(ctx, accountTerm(sel.Account), visit)
 	case sel.Method != "":

@@ -24,6 +24,10 @@ func outsiders(w *world) (tokens []Token, found []Found) {
 		w.Fatal(err)
 	}
 	tokens[1] = done.Token
+	w.grantee(&tokens[0], "entra", "ann", "sid-1")
+	w.grantee(&tokens[0], "entra", "ben", "sid-1") // two accounts in one session of the provider
+	w.grantee(&tokens[0], "keycloak", "ann", "sid-1")
+	w.grantee(&tokens[2], "entra", "ann", "sid-2")
 	for _, token := range tokens {
 		v := w.visit(token)
 		for _, e := range v.Entries() {
@@ -33,6 +37,18 @@ func outsiders(w *world) (tokens []Token, found []Found) {
 	return tokens, found
 }
 
+// grantee signs somebody in who has a session at the provider, and moves the token on.
+func (w *world) grantee(token *Token, method, subject, sid string) Session {
+	w.Helper()
+	id := &Identity{Account: Account{method, subject}, UserName: method + "-" + subject}
+	done, err := w.SignIn(ctx, *token, id, &Grant{SID: sid, Sealed: []byte("tokens")}, Client{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	*token = done.Token
+	return *done.Entry.Session
+}
+
 func TestSelection(t *testing.T) {
 	bob := person("bob").Account
 	for name, c := range map[string]struct {
@@ -40,13 +56,24 @@ func TestSelection(t *testing.T) {
 		want      string // who is selected, "jar number:name", by jar
 	}{
 		"account":              {func([]Found) Selection { return Selection{Account: bob} }, "1:bob 2:bob"},
+		"SID":                  {func([]Found) Selection { return Selection{Method: "entra", SID: "sid-1"} }, "1:entra-ann 1:entra-ben"},
+		"SID of another":       {func([]Found) Selection { return Selection{Method: "keycloak", SID: "sid-1"} }, "1:keycloak-ann"},
+		"SID of a subject":     {func([]Found) Selection { return Selection{Account: Account{"entra", "ann"}, SID: "sid-1"} }, "1:entra-ann"},
+		"SID of somebody else": {func([]Found) Selection { return Selection{Account: Account{"entra", "ben"}, SID: "sid-2"} }, ""},
+		"SID of two methods": {func([]Found) Selection {
+			return Selection{Account: Account{"entra", "ann"}, Method: "keycloak", SID: "sid-1"}
+		}, ""},
+		"SID in another jar":  {func(f []Found) Selection { return Selection{Jar: f[0].JarID, Method: "entra", SID: "sid-2"} }, ""},
+		"SID where is none":   {func([]Found) Selection { return Selection{Method: "password", SID: "sid-1"} }, ""},
+		"the subject of SIDs": {func([]Found) Selection { return Selection{Account: Account{"entra", "ann"}} }, "1:entra-ann 3:entra-ann"},
+
 		"method":               {func([]Found) Selection { return Selection{Method: "google"} }, "2:gbob"},
-		"jar":                  {func(f []Found) Selection { return Selection{Jar: f[0].JarID} }, "1:alice 1:bob"},
+		"jar":                  {func(f []Found) Selection { return Selection{Jar: f[0].JarID} }, "1:alice 1:bob 1:entra-ann 1:entra-ben 1:keycloak-ann"},
 		"session":              {func(f []Found) Selection { return Selection{Session: f[0].ID} }, "1:alice"},
 		"account in a jar":     {func(f []Found) Selection { return Selection{Jar: f[0].JarID, Account: bob} }, "1:bob"},
 		"session of a method":  {func(f []Found) Selection { return Selection{Session: f[0].ID, Method: "google"} }, ""},
-		"everybody":            {func([]Found) Selection { return Selection{Everybody: true} }, "1:alice 1:bob 2:bob 2:gbob 3:alice 3:carol"},
-		"everybody of a jar":   {func(f []Found) Selection { return Selection{Jar: f[0].JarID, Everybody: true} }, "1:alice 1:bob"},
+		"everybody":            {func([]Found) Selection { return Selection{Everybody: true} }, "1:alice 1:bob 1:entra-ann 1:entra-ben 1:keycloak-ann 2:bob 2:gbob 3:alice 3:carol 3:entra-ann"},
+		"everybody of a jar":   {func(f []Found) Selection { return Selection{Jar: f[0].JarID, Everybody: true} }, "1:alice 1:bob 1:entra-ann 1:entra-ben 1:keycloak-ann"},
 		"unknown account":      {func([]Found) Selection { return Selection{Account: Account{"password", "mallory"}} }, ""},
 		"handle as a session":  {func(f []Found) Selection { return Selection{Session: f[0].Handle} }, ""},
 		"session id as a jar":  {func(f []Found) Selection { return Selection{Jar: f[0].ID} }, ""},
@@ -100,14 +127,22 @@ func TestSelection(t *testing.T) {
 // Nobody is signed out because a name was empty.
 func TestNothingSelected(t *testing.T) {
 	everyWorld(t, defaults(), func(w *world) {
-		tokens, _ := outsiders(w)
-		if ended, err := w.End(ctx, Selection{}, nil); !errors.Is(err, ErrNothingSelected) || len(ended) != 0 {
-			w.Errorf("End = %v, %v", ended, err)
+		tokens, all := outsiders(w)
+		for name, nothing := range map[string]Selection{
+			"zero":                      {},
+			"a SID of no provider":      {SID: "sid-1"},
+			"a SID of everybody":        {SID: "sid-1", Everybody: true},
+			"a SID of a jar":            {SID: "sid-1", Jar: all[0].JarID},
+			"a SID and a session alone": {SID: "sid-1", Session: all[0].ID},
+		} {
+			if ended, err := w.End(ctx, nothing, nil); !errors.Is(err, ErrNothingSelected) || len(ended) != 0 {
+				w.Errorf("%s: End = %v, %v", name, ended, err)
+			}
+			if found, err := w.Sessions(ctx, nothing); !errors.Is(err, ErrNothingSelected) || len(found) != 0 {
+				w.Errorf("%s: Sessions = %v, %v", name, found, err)
+			}
 		}
-		if found, err := w.Sessions(ctx, Selection{}); !errors.Is(err, ErrNothingSelected) || len(found) != 0 {
-			w.Errorf("Sessions = %v, %v", found, err)
-		}
-		w.want(tokens[0], "alice bob*")
+		w.want(tokens[0], "alice bob entra-ann entra-ben keycloak-ann*")
 	})
 }
 

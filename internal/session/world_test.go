@@ -243,7 +243,7 @@ func (s *memStore) snapshot(t testing.TB) map[string]storedJar {
 			t.Errorf("a stored jar is not readable: %v", err)
 			continue
 		}
-		jars[key] = storedJar{jar, r.revision}
+		jars[key] = storedJar{jar, r.revision, len(r.Value)}
 	}
 	return jars
 }
@@ -422,7 +422,7 @@ func (w *world) stored(token Token) storedJar {
 	if err != nil {
 		w.Fatal(err)
 	}
-	return storedJar{jar, revision}
+	return storedJar{jar, revision, len(record.Value)}
 }
 
 // unchanged reports an error if the stored jar is not what it was.

@@ -170,6 +170,15 @@ func (u *Users) ByName(name string) (*User, bool) {
 	return u.named(u.byName, name)
 }
 
+// Holds reports whether a name is a user's, or was.
+func (u *Users) Holds(name string) bool {
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	name = Fold(name)
+	_, retired := u.retired[name]
+	return retired || u.byName[name] != ""
+}
+
 // ByEmail returns the user with the e-mail address.
 func (u *Users) ByEmail(email string) (*User, bool) {
 	u.mu.RLock()

@@ -255,7 +255,7 @@ func TestCheckKnowsTheFormat(t *testing.T) {
 	err = s.Replace(t.Context(), func(yield func(storage.Record, error) bool) {
 		for i := range 66 {
 			r := record(fmt.Sprint("large-", i), "t")
-			r.Value = make([]byte, storage.MaxValueBytes)
+			r.Value = make([]byte, 1<<20)
 			if !yield(r, nil) {
 				return
 			}

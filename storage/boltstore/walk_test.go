@@ -22,7 +22,7 @@ func TestWalkHoldsNobodyUp(t *testing.T) {
 		// A caller must not do this: here it would not come back if anything had to wait.
 		for i := range 8 {
 			r := record(fmt.Sprint("large-", i))
-			r.Value = make([]byte, storage.MaxValueBytes)
+			r.Value = make([]byte, 1<<20)
 			put(t, s, r)
 		}
 		has(t, s, "large-7")

@@ -6,13 +6,14 @@ import "time"
 
 // Account is a signed-in account as the pages show it.
 type Account struct {
-	Handle  string // what the forms name it by
-	Name    string // display name
-	Detail  string // e-mail, or where there is none the user name; empty where it would repeat Name
-	Method  string // login method's title; empty where only one method is configured
-	Initial string // one or two letters for the avatar
-	Hue     int    // 0 to Hues-1, the avatar's colour, the same for the same account always
-	Active  bool
+	Handle    string // what the forms name it by
+	Name      string // display name
+	Detail    string // e-mail, or where there is none the user name; empty where it would repeat Name
+	Method    string // what people know the login method by; empty where only one method is configured
+	Initial   string // one or two letters for the avatar
+	Hue       int    // 0 to Hues-1, the avatar's colour, the same for the same account always
+	Active    bool
+	CanRemove bool // it can be taken off this browser and stay signed in at its provider
 }
 
 // Hues is how many avatar colours the stylesheet has.
@@ -28,13 +29,33 @@ type Frame struct {
 // SignIn is the page that asks who somebody is.
 type SignIn struct {
 	Frame
-	ReturnTo   string // carried through the form; empty for the site's root
-	Identifier string // what to fill in for e-mail or user name
-	Password   bool   // a method takes passwords
-	SignUp     bool   // people can make an account for themselves
-	Signed     int    // how many accounts the browser holds already, for the way to the chooser
-	Notice     string // what happened, such as "You were signed out."
-	Problem    string // why the last try failed, read out by screen readers
+	ReturnTo   string     // carried through the forms; empty for the site's root
+	Identifier string     // what to fill in for e-mail or user name
+	LoginHint  string     // carried to the providers: whom to sign in there, or empty
+	Password   bool       // a method takes passwords
+	Providers  []Provider // in the order to show them
+	Again      *Account   // whose session ended by itself, or nil
+	AgainAt    string     // the ID of the provider at which Again signs in; empty for passwords
+	SignUp     bool       // people can make an account for themselves
+	Signed     int        // how many accounts the browser holds already, for the way to the chooser
+	Notice     string     // what happened, such as "You were signed out."
+	Problem    string     // why the last try failed, read out by screen readers
+}
+
+// Provider is a site at which people sign in, and come back from.
+type Provider struct {
+	ID          string // what the form names it by
+	Label       string // what people know it by
+	Initial     string // one or two letters for its mark, or empty
+	Unavailable bool   // it could not be reached when it was last tried; it may be tried again all the same
+}
+
+// Onward is the page that sends the browser to another site at once.
+type Onward struct {
+	Frame
+	Location   string // an absolute URL, http or https
+	Label      string // what people know the site by
+	SigningOut bool   // it is sent there to sign out
 }
 
 // SignUp is the page that makes an account. What was typed is filled in again after a problem,
@@ -69,6 +90,7 @@ type Profile struct {
 	ReturnTo      string
 	Account       Account
 	Editable      bool   // profile and password can be changed here
+	Provider      string // where they can be changed instead, by what people know it by, or empty
 	Name          string // what the form is filled with, as are UserName and Picture
 	UserName      string
 	Email         string
@@ -114,8 +136,10 @@ type Refusal struct {
 // Failure is any other end of the way.
 type Failure struct {
 	Frame
-	Status  int
-	Title   string
-	Message string
-	Back    string // a path to go on from, or empty
+	Status     int
+	Title      string
+	Message    string
+	Retry      string // an address to try again at, or empty
+	RetryLabel string // what the link to it says; empty for "Try again"
+	Back       string // a path to go on from, or empty
 }

@@ -35,6 +35,7 @@ var (
 	profilePage  = parse("profile.html")
 	refusalPage  = parse("refusal.html")
 	failurePage  = parse("failure.html")
+	onwardPage   = parse("onward.html")
 )
 
 // parse joins a page with the layout around it. Every page gets a set of its own, because each
@@ -61,13 +62,11 @@ func home(returnTo string) string {
 	return returnTo
 }
 
-// WriteSignIn answers with the sign-in page. Its form posts identifier, password and, unless
-// empty, return_to to <prefix>/sign-in.
+// WriteSignIn answers with the sign-in page. Its forms post to <prefix>/sign-in, with return_to unless
+// that is empty: the one for passwords identifier and password, that of a provider method, which is its
+// ID, and, unless empty, login_hint.
 func WriteSignIn(w http.ResponseWriter, status int, v SignIn) {
-	write(w, status, signInPage, v.Frame, struct {
-		SignIn
-		Invalid bool
-	}{v, v.Problem != "" && isInputError(status)})
+	write(w, status, signInPage, v.Frame, signInView{v, v.Problem != "" && isInputError(status)})
 }
 
 // isInputError tells problems with what was typed, which mark the fields as wrong, from those
@@ -86,7 +85,7 @@ func WriteSignUp(w http.ResponseWriter, status int, v SignUp) {
 	write(w, status, signUpPage, v.Frame, signUpView{v})
 }
 
-// WriteAccounts answers with the chooser. Its forms post action ("switch", "sign-out" or
+// WriteAccounts answers with the chooser. Its forms post action ("switch", "sign-out", "remove" or
 // "sign-out-all"), session (a handle, not for "sign-out-all") and, unless empty, return_to to
 // <prefix>/accounts.
 func WriteAccounts(w http.ResponseWriter, status int, v Accounts) {
@@ -130,11 +129,28 @@ func WriteFailure(w http.ResponseWriter, v Failure) {
 	write(w, v.Status, failurePage, v.Frame, v)
 }
 
+// WriteOnward answers with a page that the browser leaves at once for v.Location. It is what answers a
+// form in place of a redirect, because browsers hold the redirects behind a form to form-action.
+func WriteOnward(w http.ResponseWriter, status int, v Onward) {
+	if !isAbsolute(v.Location) {
+		notDrawn(w)
+		return
+	}
+	write(w, status, onwardPage, v.Frame, v)
+}
+
+// isAbsolute reports whether a browser finds the same site in an address wherever the page is, and is
+// not led to anything but a site.
+func isAbsolute(location string) bool {
+	u, err := url.Parse(location)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
 // write draws the whole page before it sends any of it, so that a page is never cut short.
 func write(w http.ResponseWriter, status int, page *template.Template, frame Frame, view any) {
 	var body bytes.Buffer
 	if err := page.Execute(&body, view); err != nil {
-		http.Error(w, "The page could not be drawn.", http.StatusInternalServerError)
+		notDrawn(w)
 		return
 	}
 	header := w.Header()
@@ -144,6 +160,10 @@ func write(w http.ResponseWriter, status int, page *template.Template, frame Fra
 	header.Set("X-Frame-Options", "DENY")
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // fails only when the browser has gone
+}
+
+func notDrawn(w http.ResponseWriter) {
+	http.Error(w, "The page could not be drawn.", http.StatusInternalServerError)
 }
 
 // origin matches what may stand in a policy as a source. Anything else could end its directive.

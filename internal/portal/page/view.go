@@ -1,5 +1,7 @@
 package page
 
+import "slices"
+
 // input is how a page has an input besides what it always is.
 type input struct {
 	DescribedBy string // ids of what screen readers say along with its label
@@ -17,6 +19,40 @@ func problemInput(hint string, concerned bool) input {
 		i.DescribedBy = "problem"
 	}
 	return i
+}
+
+// signInView is what the template asks of a SignIn.
+type signInView struct {
+	SignIn
+	Invalid bool // what was typed is wrong
+}
+
+// providerButton is a provider as the sign-in page has it.
+type providerButton struct {
+	Provider
+	Primary bool // it is the one to press
+}
+
+// AgainAtProvider reports whether somebody is to sign in again at one of the providers. Passwords then
+// are the other way.
+func (v signInView) AgainAtProvider() bool {
+	return v.Again != nil && slices.ContainsFunc(v.Providers, v.isAgainAt)
+}
+
+func (v signInView) isAgainAt(p Provider) bool { return p.ID == v.AgainAt }
+
+// Buttons are those of the providers, the one to press first.
+func (v signInView) Buttons() []providerButton {
+	again, alone := v.AgainAtProvider(), !v.Password && len(v.Providers) == 1
+	var first, rest []providerButton
+	for _, p := range v.Providers {
+		if alone || again && v.isAgainAt(p) {
+			first = append(first, providerButton{p, true})
+		} else {
+			rest = append(rest, providerButton{p, false})
+		}
+	}
+	return append(first, rest...)
 }
 
 // signUpView is what the template asks of a SignUp.

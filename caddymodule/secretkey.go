@@ -1,0 +1,170 @@
+package caddymodule
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-multi-session/gateway/internal/newfile"
+)
+
+// KeyKeeper is a StoreOpener beside whose store a secret can be kept that is not in the store: whoever
+// has a copy of the store must not have the key of what is encrypted in it.
+type KeyKeeper interface {
+	// SecretKey returns the key, and makes it where there is none. All processes get the same one.
+	SecretKey() ([]byte, error)
+}
+
+// secretKeys returns the keys that the gateway encrypts with: the first seals, and all open. Without
+// configured ones it is the one that is kept beside the store, which is made at the first call; so it
+// is called only where there is something to encrypt.
+func (a *App) secretKeys(opener StoreOpener) ([][]byte, error) {
+	if len(a.keys) > 0 {
+		return a.keys, nil
+	}
+	keeper, ok := opener.(KeyKeeper)
+	if !ok {
+		return nil, errNoSecretKey
+	}
+	key, err := keeper.SecretKey()
+	if err != nil {
+		return nil, err
+	}
+	return [][]byte{key}, nil
+}
+
+var errNoSecretKey = errors.New("secret_key: is needed, because the store cannot keep a key beside it: set one that is the same wherever the gateway runs")
+
+// minSecretKeyBytes is what SecretKeys have at least, so that they are not guessed. What is made of 32
+// random bytes is longer, however it is written.
+const minSecretKeyBytes = 32
+
+// provisionSecretKeys replaces the placeholders of the configured keys. No error tells of what a key
+// is made.
+func (a *App) provisionSecretKeys() error {
+	for i, text := range a.SecretKeys {
+		key, err := replaceSecret(text)
+		if err != nil {
+			return fmt.Errorf("secret_key: key %d: %w", i+1, err)
+		}
+		if len(key) < minSecretKeyBytes {
+			return fmt.Errorf("secret_key: key %d: must have %d characters at least; `openssl rand -base64 32` makes one", i+1, minSecretKeyBytes)
+		}
+		a.keys = append(a.keys, []byte(key))
+	}
+	return nil
+}
+
+// replaceSecret replaces the global placeholders of a secret, such as {env.NAME} and {file./run/name}.
+// The error tells nothing of it: what looks like a placeholder can be a part of the secret.
+func replaceSecret(text string) (string, error) {
+	value, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
+	if err != nil {
+		return "", errPlaceholder
+	}
+	return value, nil
+}
+
+var errPlaceholder = errors.New("has a placeholder that is not known or empty; write braces that are none as \\{ and \\}")
+
+// The file that has a key is one line: what it is, and 32 random bytes.
+const (
+	keyFileSuffix = ".key"
+	keyFilePrefix = "multi_session-key-1 "
+	keyBytes      = 32
+)
+
+// SecretKey implements KeyKeeper. The key is in a file beside the database, which nobody but the
+// gateway may read. A file that has no whole key, or that others can read, is refused and stays as it
+// is: what is encrypted with the key that was meant would be lost.
+func (s *BBoltStore) SecretKey() ([]byte, error) {
+	path := s.path + keyFileSuffix
+	key, err := readKey(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = newfile.Write(path, newKey()); err == nil {
+			key, err = readKey(path) // of another process, if that was quicker
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", path, err)
+	}
+	return key, nil
+}
+
+// newKey returns the content of a file with a new key.
+func newKey() []byte {
+	key := make([]byte, keyBytes)
+	rand.Read(key) // never fails
+	return formatKey(key)
+}
+
+// formatKey returns the content of a key's file.
+func formatKey(key []byte) []byte {
+	return []byte(keyFilePrefix + base64.RawURLEncoding.EncodeToString(key) + "\n")
+}
+
+// readKey returns the key that is in a file.
+func readKey(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, plain(err)
+	}
+	if !info.Mode().IsRegular() { // to open a pipe would wait for its other end
+		return nil, errors.New("is not a regular file")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, plain(err)
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return nil, plain(err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("has mode %04o: others than its owner can read or change it; `chmod 600` helps where nobody did", mode)
+	}
+	content, err := io.ReadAll(io.LimitReader(f, 1024))
+	if err != nil {
+		return nil, plain(err)
+	}
+	return parseKey(content)
+}
+
+// parseKey returns the key that is the content of a file.
+func parseKey(content []byte) ([]byte, error) {
+	if len(content) == 0 {
+		return nil, fmt.Errorf("is empty; %s", restoreKey)
+	}
+	text, ok := bytes.CutPrefix(content, []byte(keyFilePrefix))
+	if !ok {
+		return nil, fmt.Errorf("is not a key of this gateway; %s", restoreKey)
+	}
+	key, err := base64.RawURLEncoding.DecodeString(string(text))
+	if err != nil || len(key) != keyBytes || !bytes.Equal(content, formatKey(key)) {
+		return nil, fmt.Errorf("is damaged; %s", restoreKey)
+	}
+	return key, nil
+}
+
+// restoreKey is what helps where a key is lost.
+const restoreKey = "put back the file from a backup, or remove it: a new one is made then, and who signed in at a provider has to sign in again sooner or later"
+
+// plain is an error of the file system without the path, which is told once.
+func plain(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// Interface guards
+var _ KeyKeeper = (*BBoltStore)(nil)

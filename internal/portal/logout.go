@@ -1,0 +1,239 @@
+package portal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// The kinds of notes.
+const (
+	noteLogoutToken = "logout-token" // a logout token that was used
+	noteEnded       = "ended"        // sessions that a provider has ended
+	noteSignOuts    = "sign-outs"    // sign-outs at providers that are still to come
+)
+
+// endByProvider ends the sessions that a logout token is about, in every jar.
+func (p *Portal) endByProvider(r *http.Request, v Visitor, receiver login.LogoutReceiver, token string) error {
+	ended, err := p.heed(r.Context(), receiver, token)
+	if err != nil {
+		p.audit.providerLogoutFailed(r, v, receiver.ID(), err)
+		return err
+	}
+	p.audit.endedByProvider(r, v, receiver.ID(), ended)
+	return nil
+}
+
+// heed does what a logout token says. The token counts as used when that is done and not before, so
+// that a provider whose first try failed can try again with the same one.
+func (p *Portal) heed(ctx context.Context, receiver login.LogoutReceiver, token string) ([]session.Ended, error) {
+	if token == "" {
+		return nil, &login.RejectedError{Reason: "no_logout_token"}
+	}
+	logout, err := receiver.VerifyLogout(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	name := receiver.ID() + "\x00" + logout.JTI
+	_, used, err := p.notes.Get(ctx, noteLogoutToken, name)
+	if err != nil {
+		return nil, err
+	}
+	if used {
+		return nil, &login.RejectedError{Reason: "replay"}
+	}
+	ended, err := p.endLoggedOut(ctx, receiver.ID(), logout)
+	if err != nil {
+		return nil, err
+	}
+	err = p.notes.Put(ctx, noteLogoutToken, name, nil, logout.Expiry)
+	if err != nil && !errors.Is(err, session.ErrNoted) && !errors.Is(err, session.ErrNote) {
+		return nil, err // else another request was as quick, or the token has expired by now
+	}
+	return ended, nil
+}
+
+// endLoggedOut ends sessions, and notes it first: sign-ins that are just being made look for the note
+// once their session is there. So whichever comes first, the session ends.
+func (p *Portal) endLoggedOut(ctx context.Context, method string, logout *login.Logout) ([]session.Ended, error) {
+	name := endedSubject(method, logout.Subject)
+	sel := session.Selection{Method: method, SID: logout.SID}
+	if logout.SID != "" {
+		name = endedSID(method, logout.SID)
+	}
+	if logout.Subject != "" {
+		sel.Account = session.Account{Method: method, Subject: logout.Subject}
+	}
+	note, err := json.Marshal(endedNote{Subject: logout.Subject, At: p.now()})
+	if err != nil {
+		return nil, fmt.Errorf("note a logout: %w", err)
+	}
+	if err := p.notes.Replace(ctx, noteEnded, name, note, p.now().Add(flowLifetime)); err != nil {
+		return nil, err
+	}
+	ended, err := p.manager.End(ctx, sel, nil)
+	if errors.Is(err, session.ErrUnreadable) {
+		// Whoever such a jar is of is signed out already.
+		p.log.Error("ending sessions that a provider has ended", zap.String("method", method), zap.Error(err))
+		err = nil
+	}
+	return ended, err
+}
+
+// endedNote is what is noted of sessions that a provider has ended: by subject those that were made
+// before, by sid the one of it, if it is the subject's or no subject was given.
+type endedNote struct {
+	Subject string    `json:"subject,omitempty"`
+	At      time.Time `json:"at"`
+}
+
+func endedSID(method, sid string) string         { return method + "\x00sid\x00" + sid }
+func endedSubject(method, subject string) string { return method + "\x00sub\x00" + subject }
+
+// over reports whether the provider has ended what it granted, to a sign-in that began at a time.
+func (p *Portal) over(ctx context.Context, granted *login.Granted, since time.Time) (bool, error) {
+	account := granted.Identity.Account
+	if granted.SID != "" {
+		note, ok, err := p.endedNote(ctx, endedSID(account.Method, granted.SID))
+		if err != nil || ok && (note.Subject == "" || note.Subject == account.Subject) {
+			return ok, err
+		}
+	}
+	note, ok, err := p.endedNote(ctx, endedSubject(account.Method, account.Subject))
+	return ok && !note.At.Before(since), err
+}
+
+func (p *Portal) endedNote(ctx context.Context, name string) (note endedNote, ok bool, err error) {
+	value, ok, err := p.notes.Get(ctx, noteEnded, name)
+	if err != nil || !ok {
+		return endedNote{}, false, err
+	}
+	if err := json.Unmarshal(value, &note); err != nil {
+		return endedNote{}, false, fmt.Errorf("note of a logout: %w", err)
+	}
+	return note, true, nil
+}
+
+// signOuts are sign-outs at providers, of accounts that are signed out here. A browser can be sent to
+// one provider at a time, and each sends it back.
+type signOuts struct {
+	Rest []signOutAt `json:"rest,omitempty"`
+	To   string      `json:"to"` // where to go on in the end
+}
+
+type signOutAt struct {
+	Method string       `json:"method"`
+	Tokens login.Tokens `json:"tokens"`
+}
+
+func (s signOuts) withoutHints() signOuts {
+	bare := signOuts{To: s.To}
+	for _, at := range s.Rest {
+		bare.Rest = append(bare.Rest, signOutAt{Method: at.Method})
+	}
+	return bare
+}
+
+// onwardTo is where a browser goes next: to a provider that is called label, or, without one, to
+// another address of ours.
+type onwardTo struct{ location, label string }
+
+// signOutElsewhere returns where the browser goes to be signed out at the providers of sessions that
+// have ended, and from there on to an address of ours. It never fails: here they are signed out.
+func (p *Portal) signOutElsewhere(r *http.Request, v Visitor, ended []session.Session, to string) onwardTo {
+	left := signOuts{To: to}
+	for i := range ended {
+		method := ended[i].Recorded.Account.Method
+		if _, ok := p.initiator(method); ok {
+			tokens, _ := p.grants.Open(&ended[i])
+			left.Rest = append(left.Rest, signOutAt{method, login.Tokens{ID: tokens.ID}})
+		}
+	}
+	return p.nextSignOut(r, v, left)
+}
+
+func (p *Portal) initiator(method string) (login.LogoutInitiator, bool) {
+	provider, _ := p.logins.Provider(method)
+	initiator, ok := provider.(login.LogoutInitiator)
+	return initiator, ok
+}
+
+// nextSignOut returns the first of the sign-outs that can be made, and notes the rest under its state.
+func (p *Portal) nextSignOut(r *http.Request, v Visitor, left signOuts) onwardTo {
+	for len(left.Rest) > 0 {
+		next := left.Rest[0]
+		left.Rest = left.Rest[1:]
+		provider, ok := p.initiator(next.Method)
+		if !ok {
+			continue
+		}
+		origin := p.callbackOrigin(v, provider)
+		state := newState()
+		location, ok := provider.EndSession(next.Tokens, origin+p.prefix+"/signed-out", state)
+		if !ok {
+			continue
+		}
+		onwards := left
+		if origin != v.Origin() && onwards.To[0] == '/' {
+			onwards.To = v.Origin() + onwards.To
+		}
+		err := p.noteSignOuts(r.Context(), state, onwards)
+		if errors.Is(err, session.ErrNote) {
+			// Too large. Without a hint a provider asks people whether they mean it.
+			err = p.noteSignOuts(r.Context(), state, onwards.withoutHints())
+		}
+		if err != nil {
+			p.logFailure(r, v, err)
+		}
+		return onwardTo{location, provider.Label()}
+	}
+	return onwardTo{location: left.To}
+}
+
+// callbackOrigin is the origin of the addresses that a provider is told to send browsers back to.
+func (p *Portal) callbackOrigin(v Visitor, provider login.Provider) string {
+	if u, err := url.Parse(provider.RedirectURI()); err == nil && u.Host != "" {
+		return u.Scheme + "://" + u.Host
+	}
+	return v.Origin()
+}
+
+func (p *Portal) noteSignOuts(ctx context.Context, state string, left signOuts) error {
+	plain, err := json.Marshal(left)
+	if err != nil {
+		return fmt.Errorf("note sign-outs: %w", err)
+	}
+	sealed := p.signOutSealer.Seal(plain, []byte(state))
+	return p.notes.Put(ctx, noteSignOuts, state, sealed, p.now().Add(flowLifetime))
+}
+
+// signedOutElsewhere returns where to go on after the sign-out of a state. What is not known, or was
+// used before, leads to the sign-in page: there is nothing more to do.
+func (p *Portal) signedOutElsewhere(r *http.Request, v Visitor, state string) (onwardTo, error) {
+	nowhere := onwardTo{location: p.address("/sign-in", destination{}, url.Values{paramSignedOut: {"1"}})}
+	if state == "" {
+		return nowhere, nil
+	}
+	sealed, ok, err := p.notes.Take(r.Context(), noteSignOuts, state)
+	if err != nil || !ok {
+		return nowhere, err
+	}
+	plain, err := p.signOutSealer.Open(sealed, []byte(state))
+	if err != nil {
+		return nowhere, nil // of a key that is no longer known
+	}
+	var left signOuts
+	if err := json.Unmarshal(plain, &left); err != nil {
+		return nowhere, fmt.Errorf("note of sign-outs: %w", err)
+	}
+	return p.nextSignOut(r, v, left), nil
+}

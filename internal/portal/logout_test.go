@@ -1,0 +1,215 @@
+package portal
+
+import (
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// sentTo is where the page that sends a browser on leads.
+func sentTo(t *testing.T, w *httptest.ResponseRecorder) *url.URL {
+	t.Helper()
+	found := regexp.MustCompile(`<a [^>]*href="(https://[^"]*)"`).FindStringSubmatch(w.Body.String())
+	if w.Code != http.StatusOK || found == nil {
+		t.Fatalf("%d, and no address to go to: %s", w.Code, w.Body)
+	}
+	u, err := url.Parse(html.UnescapeString(found[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func TestSignOutAtTheProvider(t *testing.T) {
+	p := newIDP("idp")
+	p.logout = true
+	b := newGateway(t, withProviders(p)).browser()
+	b.signInAs("alice")
+	b.signInAt("idp", "bob")
+	handle := b.active().Handle
+	to := sentTo(t, b.submit("/.auth/accounts", "action", "sign-out", "session", handle, "return_to", "/x"))
+	query := to.Query()
+	if to.Host != "idp.example.net" || query.Get("id_token_hint") != "id token of bob" || query.Get("post_logout_redirect_uri") != "https://app.example.com/.auth/signed-out" {
+		t.Fatalf("sent to %s", to)
+	}
+	if got := b.names(); got != "*alice" {
+		t.Errorf("signed in: %s", got)
+	}
+	back := "/.auth/signed-out?state=" + query.Get("state")
+	wantRedirect(t, b.get(back), "/.auth/accounts?return_to=%2Fx&signed_out=1")
+	wantRedirect(t, b.get(back), "/.auth/sign-in?signed_out=1")
+	wantRedirect(t, b.get("/.auth/signed-out"), "/.auth/sign-in?signed_out=1")
+}
+
+func TestRemovalIsNoSignOutAtTheProvider(t *testing.T) {
+	p := newIDP("idp")
+	p.logout = true
+	b := newGateway(t, withProviders(p)).browser()
+	b.signInAt("idp", "alice")
+	b.signInAt("idp", "bob")
+	wantPage(t, b.get("/.auth/accounts"), http.StatusOK, `value="remove"`)
+	wantRedirect(t, b.submit("/.auth/accounts", "action", "remove", "session", b.active().Handle), "/.auth/accounts?signed_out=1")
+	if w := b.post("/.auth/multi-session/revoke", `{"sessionToken":"`+b.active().Handle+`"}`); strings.Contains(w.Body.String(), "idp.example.net") {
+		t.Errorf("revoke: %s", w.Body)
+	}
+	if got := b.names(); got != "" {
+		t.Errorf("signed in: %s", got)
+	}
+}
+
+func TestSignOutOfAllGoesFromProviderToProvider(t *testing.T) {
+	one, two, three := newIDP("one"), newIDP("two"), newIDP("three")
+	one.logout, three.logout = true, true
+	b := newGateway(t, withProviders(one, two, three)).browser()
+	b.signInAs("alice")
+	for _, method := range []string{"one", "two", "three"} {
+		b.signInAt(method, "bob")
+	}
+	first := sentTo(t, b.submit("/.auth/accounts", "action", "sign-out-all", "return_to", "/x"))
+	if got := b.names(); got != "" {
+		t.Fatalf("signed in: %s", got)
+	}
+	w := b.get("/.auth/signed-out?state=" + first.Query().Get("state"))
+	second, err := url.Parse(w.Header().Get("Location"))
+	if err != nil || first.Host != "one.example.net" || second.Host != "three.example.net" {
+		t.Fatalf("sent to %s, then to %s", first, second)
+	}
+	wantRedirect(t, b.get("/.auth/signed-out?state="+second.Query().Get("state")), "/.auth/sign-in?return_to=%2Fx&signed_out=1")
+}
+
+func TestSignOutByTheAPITellsWhereTo(t *testing.T) {
+	p := newIDP("idp")
+	p.logout = true
+	b := newGateway(t, withProviders(p)).browser()
+	b.signInAt("idp", "bob")
+	w := b.post("/.auth/sign-out", "{}")
+	answer := decode[struct {
+		Success bool
+		URL     string
+	}](t, w)
+	if !answer.Success || !strings.HasPrefix(answer.URL, "https://idp.example.net/logout?") {
+		t.Errorf("%s", w.Body)
+	}
+	if w := b.post("/.auth/sign-out", "{}"); w.Body.String() != `{"success":true}` {
+		t.Errorf("signed out already: %s", w.Body)
+	}
+}
+
+// tell is a provider that posts a logout token.
+func (g *gateway) tell(method, token string) *httptest.ResponseRecorder {
+	g.t.Helper()
+	b := g.browser()
+	return b.send(b.request(http.MethodPost, "/.auth/oidc/"+method+"/backchannel-logout", url.Values{"logout_token": {token}}.Encode(),
+		"Content-Type", "application/x-www-form-urlencoded", "Origin", "", "Sec-Fetch-Site", ""))
+}
+
+func TestBackChannelLogout(t *testing.T) {
+	for name, c := range map[string]struct {
+		token, first, second, third string
+	}{
+		"by sid":                    {"jti=1&sid=sid-bob", "*alice", "*alice", "*carol"},
+		"by subject":                {"jti=1&sub=sub-bob", "*alice", "*alice", "*carol"},
+		"by both":                   {"jti=1&sub=sub-bob&sid=sid-bob", "*alice", "*alice", "*carol"},
+		"by both that do not match": {"jti=1&sub=sub-carol&sid=sid-bob", "alice *bob", "alice *bob", "*carol"},
+		"of nobody":                 {"jti=1&sid=sid-nobody", "alice *bob", "alice *bob", "*carol"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateway(t, withProviders(newIDP("idp"), newIDP("other")))
+			first, second, third, other := g.browser(), g.browser(), g.browser(), g.browser()
+			for _, b := range []*browser{first, second} {
+				b.signInAs("alice")
+				b.signInAt("idp", "bob")
+			}
+			third.signInAt("idp", "carol")
+			other.signInAt("other", "bob")
+			if w := g.tell("idp", c.token); w.Code != http.StatusOK || w.Body.Len() != 0 {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			for b, want := range map[*browser]string{first: c.first, second: c.second, third: c.third, other: "*bob"} {
+				if got := strings.TrimPrefix(b.names(), "*"); got != strings.TrimPrefix(want, "*") {
+					t.Errorf("signed in: %s, want %s", got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestActiveAccountEndedByItsProviderLeavesNobodyActive(t *testing.T) {
+	g := newGateway(t, withProviders(newIDP("idp")))
+	b := g.browser()
+	b.signInAs("alice")
+	b.signInAt("idp", "bob")
+	g.tell("idp", "jti=1&sid=sid-bob")
+	if got := b.names(); got != "alice" {
+		t.Errorf("signed in: %s", got)
+	}
+}
+
+func TestBackChannelLogoutRefuses(t *testing.T) {
+	g := newGateway(t, withProviders(newIDP("idp")))
+	b := g.browser()
+	b.signInAt("idp", "bob")
+	for name, token := range map[string]string{"none": "", "garbage": "x"} {
+		w := g.tell("idp", token)
+		if w.Code != http.StatusBadRequest || decode[struct{ Error string }](t, w).Error != "invalid_request" {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	if w := g.tell("nobody", "jti=1&sid=sid-bob"); w.Code != http.StatusNotFound {
+		t.Errorf("unknown login: %d", w.Code)
+	}
+	if w := b.get("/.auth/oidc/idp/backchannel-logout"); w.Code != http.StatusMethodNotAllowed {
+		t.Errorf("GET: %d", w.Code)
+	}
+	if got := b.names(); got != "*bob" {
+		t.Errorf("signed in: %s", got)
+	}
+}
+
+func TestLogoutTokenIsGoodOnce(t *testing.T) {
+	g := newGateway(t, withProviders(newIDP("idp")))
+	b := g.browser()
+	b.signInAt("idp", "bob")
+	g.tell("idp", "jti=1&sub=sub-bob")
+	b.clock.advance(1e9)
+	b.signInAt("idp", "bob")
+	if w := g.tell("idp", "jti=1&sub=sub-bob"); w.Code != http.StatusBadRequest {
+		t.Errorf("replay: %d", w.Code)
+	}
+	if got := b.names(); got != "*bob" {
+		t.Errorf("signed in: %s", got)
+	}
+}
+
+// The provider ends a session between its answer and the moment that the session is there.
+func TestLogoutOvertakesTheSignIn(t *testing.T) {
+	for name, token := range map[string]string{"by sid": "jti=1&sid=sid-bob", "by subject": "jti=1&sub=sub-bob", "by both": "jti=1&sid=sid-bob&sub=sub-bob"} {
+		t.Run(name, func(t *testing.T) {
+			p := newIDP("idp")
+			g := newGateway(t, withProviders(p))
+			b := g.browser()
+			state := b.begin("idp")
+			p.during = func() { g.tell("idp", token) }
+			wantPage(t, b.comeBack("idp", state, "bob"), http.StatusBadRequest)
+			if got := b.names(); got != "" {
+				t.Errorf("signed in: %s", got)
+			}
+		})
+	}
+}
+
+// active is the browser's active session.
+func (b *browser) active() session.Entry {
+	b.t.Helper()
+	e, ok := b.visitor(b.request(http.MethodGet, "/", "")).Visit.Active()
+	if !ok {
+		b.t.Fatal("nobody is active")
+	}
+	return e
+}

@@ -1,0 +1,91 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// ErrRenewed reports that a session's grant is not the one that was to be replaced any more: somebody
+// else was faster.
+var ErrRenewed = errors.New("grant was renewed meanwhile")
+
+// Renew replaces the grant of the live session with the id, and who its account is recorded to be,
+// wherever its jar is by now. Nothing else of the session changes, and identity must be of the same
+// account and issuer. It returns the session as it is then. To do it twice is to do it once.
+//
+// Errors: ErrUnknownHandle where the session has ended; ErrRenewed where its grant is not was; a refusal
+// of the identity or the grant, as by SignIn; or the store's.
+func (m *Manager) Renew(ctx context.Context, sessionID string, was *Grant, identity *Identity, grant *Grant) (Session, error) {
+	grant, err := toStore(identity, grant)
+	if err != nil {
+		return Session{}, err
+	}
+	var renewed *Session
+	err = m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
+		if renewed != nil {
+			return false, nil, nil
+		}
+		err = m.jars.find(ctx, sessionTerm(sessionID), func(key Key) error {
+			var found *Session
+			err := m.changeKey(ctx, key, func(jar *Jar, at time.Time) (changed bool, err error) {
+				m.prune(jar, at)
+				if found = jar.byID(sessionID); found == nil {
+					return false, nil
+				}
+				return found.renew(was, identity, grant, at)
+			})
+			switch {
+			case err == nil && found != nil:
+				renewed = found
+			case errors.Is(err, errNoJar):
+				missed(key)
+			case errors.Is(err, ErrUnreadable):
+				unreadable = err
+			default:
+				return err
+			}
+			return nil
+		})
+		return false, unreadable, err
+	})
+	switch {
+	case err != nil:
+		return Session{}, fmt.Errorf("renew session: %w", err)
+	case renewed == nil:
+		return Session{}, ErrUnknownHandle
+	}
+	return *renewed, nil // a copy: the jar's is not to be changed any more
+}
+
+// renew replaces what Manager.Renew does, unless it is replaced already.
+func (s *Session) renew(was *Grant, identity *Identity, grant *Grant, at time.Time) (changed bool, err error) {
+	switch {
+	case identity.Account != s.Recorded.Account || identity.Issuer != s.Recorded.Issuer:
+		return false, errors.New("the identity is of another account")
+	case grant.Equal(s.Grant):
+		return false, nil
+	case !was.Equal(s.Grant):
+		return false, ErrRenewed
+	}
+	s.Grant, s.Recorded = grant, s.Recorded.renewed(identity, at)
+	return true, nil
+}
+
+// renewed returns what is recorded of an account after it was recorded as id: what the method says,
+// and the times of before where it says none and nothing else has changed.
+func (id *Identity) renewed(now *Identity, at time.Time) *Identity {
+	next := *now
+	if next.CreatedAt.IsZero() {
+		next.CreatedAt = id.CreatedAt
+	}
+	if next.UpdatedAt.IsZero() {
+		next.UpdatedAt = id.UpdatedAt
+		if !reflect.DeepEqual(&next, id) {
+			next.UpdatedAt = at
+		}
+	}
+	return &next
+}
