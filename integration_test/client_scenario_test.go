@@ -80,7 +80,7 @@ func nodePackages(t testing.TB) {
 	if _, err := exec.LookPath("node"); err != nil {
 		missing(t, "Node.js")
 	}
-	for _, name := range []string{"better-auth", "esbuild", "tough-cookie"} {
+	for _, name := range []string{"better-auth", "esbuild", "oidc-provider", "tough-cookie"} {
 		if _, err := os.Stat(filepath.Join("node_modules", name)); err != nil {
 			missing(t, "npm packages: run npm ci in integration_test")
 		}
