@@ -115,7 +115,7 @@ var idInPath = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
 // provision checks the id, by which everything else is named, and replaces placeholders.
 func (l *ProviderLogin) provision(ctx caddy.Context, options ...option) error {
-	l.log = ctx.Logger()
+	l.log = ctx.Logger().With(zap.String("login", l.ID))
 	switch {
 	case l.ID == "":
 		return errors.New("login: an id is missing, which names it to providers and upstreams")

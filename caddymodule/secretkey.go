@@ -12,6 +12,7 @@ import (
 	"runtime"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/newfile"
 )
@@ -102,6 +103,7 @@ func (s *BBoltStore) SecretKey() ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = newfile.Write(path, newKey()); err == nil {
 			key, err = readKey(path) // of another process, if that was quicker
+			currentLogger("multi_session.store").Info("a key was made; keep it when you move the database", zap.String("file", path))
 		}
 	}
 	if err != nil {

@@ -131,7 +131,8 @@ func (c Config) validate() error {
 		}
 	}
 	if c.RedirectURI != "" {
-		if err := oauthclient.ValidateURL(c.RedirectURI, c.InsecureHTTP); err != nil {
+		// Whether it may be plain HTTP is a question of the gateway's own sites, not of the provider.
+		if err := oauthclient.ValidateURL(c.RedirectURI, true); err != nil {
 			return fmt.Errorf("redirect_uri: %w", err)
 		}
 	}

@@ -132,7 +132,8 @@ func (c Config) validate(mapping claims.Mapping) error {
 		return fmt.Errorf("issuer: %w", err)
 	}
 	if c.RedirectURI != "" {
-		if err := oauthclient.ValidateURL(c.RedirectURI, c.InsecureHTTP); err != nil {
+		// Whether it may be plain HTTP is a question of the gateway's own sites, not of the provider.
+		if err := oauthclient.ValidateURL(c.RedirectURI, true); err != nil {
 			return fmt.Errorf("redirect_uri: %w", err)
 		}
 	}
