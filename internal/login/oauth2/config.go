@@ -55,6 +55,10 @@ type Config struct {
 	Allow       claims.Rules
 	Parameters  map[string]string // fixed further ones of the authorization request
 
+	// SharedUserNames says that the accounts are the same people as those of their user names at other
+	// logins.
+	SharedUserNames bool
+
 	Refresh      bool // keep the refresh token, and renew by it
 	Expose       login.Exposed
 	InsecureHTTP bool

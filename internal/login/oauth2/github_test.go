@@ -74,6 +74,9 @@ func TestGitHubSignIn(t *testing.T) {
 	if now, ok := m.Current(id); !ok || now != id {
 		t.Errorf("Current: %v, %t", now, ok)
 	}
+	if shared := h.method(func(c *Config) { c.SharedUserNames = true }); m.SharesUserNames() || !shared.SharesUserNames() {
+		t.Error("user names are shared where they are not, or the other way round")
+	}
 	if m.ID() != "hub" || m.Label() != "GitHub" || !m.Available() || m.RedirectURI() != "" || m.Exposes() != (login.Exposed{}) {
 		t.Errorf("%s, %s, %t, %s, %v", m.ID(), m.Label(), m.Available(), m.RedirectURI(), m.Exposes())
 	}

@@ -68,6 +68,9 @@ func (m *Method) Exposes() login.Exposed { return m.config.Expose }
 // so it is only then that it can turn out not to be there.
 func (m *Method) Available() bool { return true }
 
+// SharesUserNames implements login.NameSharer.
+func (m *Method) SharesUserNames() bool { return m.config.SharedUserNames }
+
 // Current implements login.Method. The service is asked at renewals only; until then accounts are who
 // they were, and are let in if the rules of now let them in.
 func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
@@ -233,4 +236,7 @@ func (m *Method) noted(doing string, err error) error {
 }
 
 // Interface guards
-var _ login.Renewer = (*Method)(nil)
+var (
+	_ login.Renewer    = (*Method)(nil)
+	_ login.NameSharer = (*Method)(nil)
+)
