@@ -28,7 +28,8 @@ import (
 //	        keep           <claim...>
 //	    }
 //	    user_name_prefix <text>
-//	    group_prefix     <text>
+//	    shared_user_names
+//	    group_prefix     <text>|off
 //	    allow            email_domain|group <value...>
 //	    allow            claim <name> <value...>
 //	    parameter        <name> <value>
@@ -75,8 +76,8 @@ func (l *OIDCLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //	    }
 //	    expose                 access_token
 //	    ...                               # name, client_id, client_secret, scopes, redirect_uri, prompt,
-//	                                      # user_name_prefix, group_prefix, allow, parameter, refresh
-//	                                      # and insecure_http, as for OIDCLogin
+//	                                      # user_name_prefix, shared_user_names, group_prefix, allow,
+//	                                      # parameter, refresh and insecure_http, as for OIDCLogin
 //	}
 //
 // The client_id and client_secret are needed, and the preset, or all endpoints and the claims subject
@@ -146,6 +147,8 @@ func (l *ProviderLogin) unmarshalOption(b *block, hasSubject bool) (err error) {
 		l.Claims, err = unmarshalClaims(b, hasSubject)
 	case "user_name_prefix":
 		l.UserNamePrefix, err = b.value()
+	case "shared_user_names":
+		l.SharedUserNames, err = true, b.flag()
 	case "group_prefix":
 		l.GroupPrefix, err = b.value()
 	case "allow":

@@ -19,7 +19,7 @@ type OAuth2Login struct {
 	ProviderLogin
 
 	// Preset is a service whose endpoints and claims are known: "github". Its groups are organisations,
-	// as acme, and their teams, as acme/developers.
+	// as github:acme, and their teams, as github:acme/developers.
 	Preset string `json:"preset,omitempty"`
 
 	// BaseURL is the service of the preset that people run themselves, such as GitHub Enterprise
@@ -88,11 +88,12 @@ func (l *OAuth2Login) LoginMethod(*Memory) (login.Method, error) {
 		Scopes:                l.Scopes,
 		RedirectURI:           l.RedirectURI,
 		Prompt:                l.Prompt,
-		Claims:                l.mapping(),
+		Claims:                l.mapping(presetGroupPrefixes[l.Preset]),
 		Allow:                 l.Allow,
 		Parameters:            l.Parameters,
 		Refresh:               !l.NoRefresh,
 		Expose:                exposed,
+		SharedUserNames:       l.SharedUserNames,
 		InsecureHTTP:          l.InsecureHTTP,
 		Log:                   l.log,
 	})
@@ -105,6 +106,9 @@ func (l *OAuth2Login) letsInAnybody() bool {
 
 // presetSites are where presets are without a BaseURL.
 var presetSites = map[string]string{oauth2.PresetGitHub: "https://github.com"}
+
+// presetGroupPrefixes are those of presets whose groups anybody can make.
+var presetGroupPrefixes = map[string]string{oauth2.PresetGitHub: "github:"}
 
 // Interface guards
 var (

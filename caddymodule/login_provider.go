@@ -49,8 +49,13 @@ type ProviderLogin struct {
 	// UserNamePrefix is put before user names, so that those of several logins are told apart.
 	UserNamePrefix string `json:"user_name_prefix,omitempty"`
 
+	// SharedUserNames says that accounts of this login are the same people as those of their user names
+	// elsewhere: apps take them for one another. Default: a user name is one account's
+	SharedUserNames bool `json:"shared_user_names,omitempty"`
+
 	// GroupPrefix is put before groups, so that nobody can make one at the provider that has the name
-	// of another login's.
+	// of another login's; with "off" nothing is. Default: "github:" with the preset github, where
+	// everybody can make an organisation of any free name, else nothing
 	GroupPrefix string `json:"group_prefix,omitempty"`
 
 	// Allow lets in whom any of these rules lets in. Default: everybody who has an account there
@@ -147,8 +152,15 @@ func (l *ProviderLogin) replace(options ...option) error {
 }
 
 // mapping is Claims as package claims has it.
-func (l *ProviderLogin) mapping() claims.Mapping {
-	m := claims.Mapping{UserNamePrefix: l.UserNamePrefix, GroupPrefix: l.GroupPrefix}
+func (l *ProviderLogin) mapping(groupPrefix string) claims.Mapping {
+	switch l.GroupPrefix {
+	case "":
+	case off:
+		groupPrefix = ""
+	default:
+		groupPrefix = l.GroupPrefix
+	}
+	m := claims.Mapping{UserNamePrefix: l.UserNamePrefix, GroupPrefix: groupPrefix}
 	if c := l.Claims; c != nil {
 		m.Subject, m.UserName, m.Name, m.Picture = c.Subject, c.UserName, c.Name, c.Picture
 		m.Email, m.EmailVerified = c.Email, c.EmailVerified

@@ -42,6 +42,9 @@ type Config struct {
 	Logout   bool // sign out at the provider too; its own word is heard in any case
 	Expose   login.Exposed
 
+	// SharedUserNames says that accounts are the same people as those of their user names elsewhere.
+	SharedUserNames bool
+
 	InsecureHTTP bool // take a provider at plain HTTP that is not on loopback
 
 	Providers *Providers       // nil: one of its own, which no reload keeps
@@ -66,6 +69,7 @@ type Method struct {
 	refresh       bool
 	logout        bool
 	expose        login.Exposed
+	sharesNames   bool
 	provider      *provider
 	log           *zap.Logger
 	now           func() time.Time
@@ -98,6 +102,7 @@ func newMethod(c Config) (*Method, error) {
 		refresh:       c.Refresh,
 		logout:        c.Logout,
 		expose:        c.Expose,
+		sharesNames:   c.SharedUserNames,
 		log:           cmp.Or(c.Log, zap.NewNop()),
 		now:           c.Now,
 	}

@@ -38,6 +38,9 @@ func (m *Method) RedirectURI() string { return m.redirectURI }
 // Exposes is login.Provider's.
 func (m *Method) Exposes() login.Exposed { return m.expose }
 
+// SharesUserNames is login.NameSharer's.
+func (m *Method) SharesUserNames() bool { return m.sharesNames }
+
 // Current is session.Directory's. What was recorded is the newest that is known; it holds while the
 // subject is still the configured issuer's, and let in.
 func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
