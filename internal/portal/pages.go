@@ -92,6 +92,9 @@ func (p *Portal) signInView(v Visitor, to destination, identifier string) page.S
 	if lapsed, ok := v.Visit.Lapsed(); ok {
 		again := p.account(lapsed)
 		view.Again = &again
+		if _, ok := p.logins.Provider(lapsed.Identity.Account.Method); ok {
+			view.AgainAt = lapsed.Identity.Account.Method
+		}
 		if view.LoginHint == "" {
 			view.LoginHint = hintOf(lapsed.Identity)
 			view.Identifier = view.LoginHint

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/portal/page"
@@ -70,7 +69,10 @@ func (p *Portal) accountView(r *http.Request, v Visitor, active session.Entry, t
 		Picture:       active.Identity.Picture,
 		EmailVerified: active.Identity.EmailVerified,
 		MinPassword:   login.MinPassword,
-		Now:           time.Now(),
+		Now:           p.now(),
+	}
+	if provider, ok := p.logins.Provider(active.Identity.Account.Method); ok {
+		view.Provider = provider.Label()
 	}
 	for _, f := range found {
 		browser, system := device(f.UserAgent)

@@ -84,7 +84,8 @@ func (p *Portal) callbackPage(provider login.Provider) handler {
 	return func(w http.ResponseWriter, r *http.Request, v Visitor) error {
 		arrived, err := p.arrive(w, r, v, provider)
 		if err != nil {
-			return p.arrivalFailed(w, r, v, arrived, err)
+			p.arrivalFailed(w, r, v, arrived, err)
+			return nil
 		}
 		// Both were found to be sound when the sign-in began, and nobody can have changed them since.
 		to := destination{text: arrived.ReturnTo}
@@ -98,16 +99,19 @@ func (p *Portal) callbackPage(provider login.Provider) handler {
 }
 
 // arrivalFailed tells a client of the API by its address for errors, and people by a page.
-func (p *Portal) arrivalFailed(w http.ResponseWriter, r *http.Request, v Visitor, arrived arrival, err error) error {
+func (p *Portal) arrivalFailed(w http.ResponseWriter, r *http.Request, v Visitor, arrived arrival, err error) {
 	told, known := disclose(err)
-	if arrived.ErrorTo == "" {
-		return err
-	}
 	if !known {
 		p.logFailure(r, v, err)
 	}
-	redirect(w, withError(arrived.ErrorTo, strings.ToLower(told.code)))
-	return nil
+	if arrived.ErrorTo != "" {
+		redirect(w, withError(arrived.ErrorTo, strings.ToLower(told.code)))
+		return
+	}
+	retryLater(w, told)
+	view := p.failure(v, told)
+	view.Retry = p.address("/sign-in", destination{text: arrived.ReturnTo}, nil)
+	page.WriteFailure(w, view)
 }
 
 // withError adds the code of an error to an address, before its fragment.

@@ -310,6 +310,10 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v Visitor, asPage 
 }
 
 func (p *Portal) failurePage(w http.ResponseWriter, v Visitor, told *problem) {
+	page.WriteFailure(w, p.failure(v, told))
+}
+
+func (p *Portal) failure(v Visitor, told *problem) page.Failure {
 	view := page.Failure{
 		Frame:   p.frame(v, destination{}),
 		Status:  told.status,
@@ -319,7 +323,7 @@ func (p *Portal) failurePage(w http.ResponseWriter, v Visitor, told *problem) {
 	if told.status < http.StatusInternalServerError && told != errInsecure {
 		view.Back = "/"
 	}
-	page.WriteFailure(w, view)
+	return view
 }
 
 // retryLater sets both headers, the standard one and the one that the stock client reads.

@@ -515,3 +515,55 @@ func TestLongReturnAddressFitsIntoTheCookie(t *testing.T) {
 	long := "/" + strings.Repeat("a", maxReturnTo-1)
 	wantRedirect(t, b.comeBack("idp", b.begin("idp", "return_to", long), "alice"), long)
 }
+
+// The account whose session has ended by its time is the one to ask for again.
+func TestSigningInAgainAsksForTheAccount(t *testing.T) {
+	p := newIDP("idp")
+	b := newGateway(t, withProviders(p), func(s *setup) { s.options.IdleTimeout = time.Hour }).browser()
+	b.signInAt("idp", "bob")
+	bob := b.active().Handle
+	b.clock.advance(30 * time.Minute)
+	b.signInAs("alice")
+	b.post("/.auth/multi-session/set-active", `{"sessionToken":"`+bob+`"}`)
+	b.clock.advance(45 * time.Minute)
+	b.signInAs("alice") // is used, and bob is not
+	b.post("/.auth/multi-session/set-active", `{"sessionToken":"`+bob+`"}`)
+	b.clock.advance(59 * time.Minute)
+	b.touch("alice")
+	b.clock.advance(2 * time.Minute)
+	wantPage(t, b.get("/.auth/sign-in"), http.StatusOK, "has ended", `name="login_hint" value="bob@example.net"`)
+}
+
+// touch uses an account of the browser without switching to it.
+func (b *browser) touch(name string) {
+	b.t.Helper()
+	visit := b.visitor(b.request(http.MethodGet, "/", "")).Visit
+	for _, e := range visit.Entries() {
+		if e.Identity.UserName == name {
+			visit.Used(e)
+		}
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		for _, e := range b.visitor(b.request(http.MethodGet, "/", "")).Visit.Entries() {
+			if e.Identity.UserName == name && e.LastUsedAt.Equal(b.clock.Now().Truncate(time.Millisecond)) {
+				return
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+	b.t.Fatalf("the use of %s was not recorded", name)
+}
+
+func TestFailedSignInLeadsToAnotherTry(t *testing.T) {
+	b := newGateway(t, withProviders(newIDP("idp"))).browser()
+	state := b.begin("idp", "return_to", "/x")
+	w := b.get("/.auth/callback/idp?error=access_denied&state=" + state)
+	wantPage(t, w, http.StatusForbidden, `href="/.auth/sign-in?return_to=%2Fx"`)
+}
+
+func TestAccountPageOfAProvidersAccount(t *testing.T) {
+	b := newGateway(t, withProviders(newIDP("idp"))).browser()
+	b.signInAt("idp", "bob")
+	wantPage(t, b.get("/.auth/account"), http.StatusOK, "The IDP")
+}
