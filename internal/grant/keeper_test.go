@@ -383,12 +383,10 @@ func TestProviderIsUnavailable(t *testing.T) {
 				var tries []time.Duration
 				begun, asked := time.Now(), 0
 				for time.Since(begun) < 10*time.Minute {
-					now, tokens := w.must()
-					if tokens.Refresh != "refresh-0" || w.Exposed(now.Session).Access != "" {
-						t.Fatalf("the tokens are %+v", tokens)
-					}
-					if e, _ := w.entry(); now.Session.Grant != e.Session.Grant && !now.Grant.Equal(e.Grant) {
-						t.Fatal("the entry is another one")
+					e, ok := w.entry()
+					now, live := w.Current(w.Context(), e)
+					if !ok || !live || now != e || w.Exposed(now.Session).Access != "" {
+						t.Fatalf("%+v, %t; want the entry as it was", now, live)
 					}
 					synctest.Wait()
 					if n := w.provider.asked(); n != asked {
@@ -772,6 +770,7 @@ func TestClose(t *testing.T) {
 		}
 		time.Sleep(expired)
 		w.took(0, func() { w.must() }) // nothing is begun any more
+		synctest.Wait()
 		if n := w.provider.asked(); n != 1 {
 			t.Errorf("the provider was asked %d times, want once", n)
 		}
