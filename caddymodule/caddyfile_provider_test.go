@@ -22,7 +22,7 @@ const (
 func TestProviderOptionsAreGivenOnce(t *testing.T) {
 	common := map[string]takes{
 		"name": oneValue, "client_id": oneValue, "client_secret": oneSecret, "scopes": values, "redirect_uri": oneValue,
-		"prompt": oneValue, "user_name_prefix": oneValue, "group_prefix": oneValue, "refresh": theWordOff, "insecure_http": nothing,
+		"prompt": oneValue, "user_name_prefix": oneValue, "group_prefix": oneValue, "refresh": theWordOff, "insecure_http": nothing, "shared_user_names": nothing,
 	}
 	claims := map[string]takes{
 		"user_name": values, "name": oneValue, "email": oneValue, "email_verified": oneValue, "picture": oneValue,

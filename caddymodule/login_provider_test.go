@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oauth2"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -105,6 +106,31 @@ func TestWarningOfLoginsForEverybody(t *testing.T) {
 			warned := logged.FilterMessageSnippet("everybody with an account at the provider").FilterField(zap.String("login", "there")).Len()
 			if (warned == 1) != test.warns || warned > 1 {
 				t.Errorf("warned %d times", warned)
+			}
+		})
+	}
+}
+
+// TestGroupsOfAPresetHavePrefixes has organisations that anybody could have made: none may have the
+// name of a group that means something here.
+func TestGroupsOfAPresetHavePrefixes(t *testing.T) {
+	claims := map[string]any{"sub": "1", "id": "1", "login": "alice", "groups": []any{"admin"}}
+	for name, test := range map[string]struct {
+		preset, configured string
+		want               string
+	}{
+		"github's own":          {oauth2.PresetGitHub, "", "github:admin"},
+		"github's, configured":  {oauth2.PresetGitHub, "gh-", "gh-admin"},
+		"github's, turned off":  {oauth2.PresetGitHub, "off", "admin"},
+		"without a preset":      {"", "", "admin"},
+		"no preset, configured": {"", "corp/", "corp/admin"},
+		"no preset, turned off": {"", "off", "admin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &ProviderLogin{GroupPrefix: test.configured, Claims: &Claims{Subject: "id", UserName: []string{"login"}, Groups: "groups"}}
+			identity, err := l.mapping(presetGroupPrefixes[test.preset]).Identity("there", "", claims)
+			if err != nil || len(identity.Groups) != 1 || identity.Groups[0] != test.want {
+				t.Errorf("groups %q, %v; want %q", identity.Groups, err, test.want)
 			}
 		})
 	}
