@@ -42,9 +42,7 @@ func (e *engine) receive(r *http.Request) *arrival {
 	arrived.Scheme, arrived.Host = site(r)
 	arrived.ClientIP = clientIP(r)
 	arrived.err = e.findJar(r, arrived)
-	if arrived.err == nil {
-		arrived.err = e.renew(r, arrived)
-	}
+	e.renew(r, arrived)
 	e.managed.Strip(r)
 	caddyhttp.SetVar(r.Context(), arrivalVar, arrived)
 	return arrived
@@ -64,18 +62,19 @@ func (e *engine) findJar(r *http.Request, arrived *arrival) (err error) {
 	return err
 }
 
-// renew has the provider of the active account stand by it again where that is due, and looks at the
-// jar anew if something came of it.
-func (e *engine) renew(r *http.Request, arrived *arrival) (err error) {
+// renew has the provider of the active account stand by it again where that is due, and sees the jar
+// with what came of it.
+func (e *engine) renew(r *http.Request, arrived *arrival) {
 	entry, active := arrived.Visit.Active()
 	if !active || e.grants == nil {
-		return nil
+		return
 	}
-	if now, live := e.grants.Current(r.Context(), entry); live && now.Session == entry.Session {
-		return nil
+	switch now, live := e.grants.Current(r.Context(), entry); {
+	case !live:
+		arrived.Visit = arrived.Visit.Without(entry.ID)
+	case now.Session != entry.Session:
+		arrived.Visit = arrived.Visit.Renewed(now.Session)
 	}
-	arrived.Visit, err = e.manager.Visit(r.Context(), arrived.Token)
-	return err
 }
 
 // request returns the request as the browser made it: rewrites of the site are for the upstream,

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-multi-session/gateway/internal/grant"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -182,8 +183,11 @@ func reason(err error) string {
 	if errors.As(err, &rejected) {
 		return rejected.Reason
 	}
-	if errors.Is(err, login.ErrRefused) {
+	switch {
+	case errors.Is(err, login.ErrRefused):
 		return "REFUSED"
+	case errors.Is(err, grant.ErrLost):
+		return "KEY_LOST"
 	}
 	told, _ := disclose(err)
 	return told.code
