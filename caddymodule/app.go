@@ -397,13 +397,14 @@ func (a *App) keeper(db *database, logins *login.Methods, manager *session.Manag
 		return nil, nil, fmt.Errorf("secret_key: %w", err)
 	}
 	return grant.New(grant.Config{
-		Manager: manager,
-		Logins:  logins,
-		Sealer:  box.Sealer("grant"),
-		Log:     a.log,
-		Now:     time.Now,
-		Names:   db.names,
-		Ended:   portal.AuditRefusals(a.log),
+		Manager:  manager,
+		Logins:   logins,
+		Sealer:   box.Sealer("grant"),
+		Log:      a.log,
+		Now:      time.Now,
+		Names:    db.names,
+		Underway: db.underway,
+		Ended:    portal.AuditRefusals(a.log),
 	}), box, nil
 }
 

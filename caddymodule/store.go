@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/caddy-multi-session/gateway/internal/grant"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/user"
@@ -163,6 +164,8 @@ type database struct {
 	users *user.Users
 	notes *session.Notes
 	names *login.Names
+
+	underway *grant.Underway // renewals of tokens, also of a configuration that is being replaced
 }
 
 func openDatabase(opener StoreOpener) (*database, error) {
@@ -179,7 +182,7 @@ func openDatabase(opener StoreOpener) (*database, error) {
 		return nil, errors.Join(fmt.Errorf("store %s: %w", opener.Resource(), err), store.Close())
 	}
 	notes := session.NewNotes(store, time.Now)
-	return &database{store, session.NewJars(store, store.Exclusive()), users, notes, login.NewNames(notes)}, nil
+	return &database{store, session.NewJars(store, store.Exclusive()), users, notes, login.NewNames(notes), grant.NewUnderway()}, nil
 }
 
 func (s *sharedStore) database() (*database, error) {

@@ -21,14 +21,45 @@ type Config struct {
 	Log     *zap.Logger
 	Now     func() time.Time
 
+	// Underway is what keepers on one store have under way; nil is this keeper's alone.
+	Underway *Underway
+
 	// Ended is told of each session that has ended because its tokens were not renewed, and why:
 	// login.ErrRefused, login.ErrNotAllowed, login.ErrNameTaken, a *login.RejectedError, or ErrLost. It
 	// may be called concurrently, and while requests wait. It may be nil.
 	Ended func(session.Ended, error)
 }
 
-// Keeper keeps the tokens of sessions. There is one for each configuration; several on one store do not
-// get in each other's way. Its methods may be called concurrently.
+// Underway is the sessions whose tokens are being renewed. All keepers on one store share it: while a
+// configuration is replaced there are two, and a refresh token that is used twice is taken for stolen by
+// providers that rotate them (RFC 9700, section 4.14.2).
+type Underway struct {
+	mu       sync.Mutex
+	sessions map[string]bool // ids
+}
+
+// NewUnderway returns one with nothing under way.
+func NewUnderway() *Underway { return &Underway{sessions: make(map[string]bool)} }
+
+// begin reports whether nobody else renews the session. Then end is to be called.
+func (u *Underway) begin(id string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.sessions[id] {
+		return false
+	}
+	u.sessions[id] = true
+	return true
+}
+
+func (u *Underway) end(id string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.sessions, id)
+}
+
+// Keeper keeps the tokens of sessions. There is one for each configuration. Its methods may be called
+// concurrently.
 type Keeper struct {
 	manager *session.Manager
 	logins  *login.Methods
@@ -38,12 +69,14 @@ type Keeper struct {
 	now     func() time.Time
 	ended   func(session.Ended, error)
 
+	underway *Underway
+
 	ctx     context.Context // ends when Close has waited long enough
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
 	mu       sync.Mutex
-	renewals map[string]*renewal // under way, by session id
+	renewals map[string]*renewal // this keeper's under way, by session id
 	setbacks map[string]setback  // of sessions whose last renewal came to nothing, by id
 	closed   bool
 }
@@ -67,8 +100,12 @@ func New(c Config) *Keeper {
 		log:      c.Log,
 		now:      c.Now,
 		ended:    c.Ended,
+		underway: c.Underway,
 		renewals: make(map[string]*renewal),
 		setbacks: make(map[string]setback),
+	}
+	if k.underway == nil {
+		k.underway = NewUnderway()
 	}
 	if k.ended == nil {
 		k.ended = func(session.Ended, error) {}
@@ -137,13 +174,14 @@ func (k *Keeper) renewal(s *session.Session, now time.Time) *renewal {
 	if r := k.renewals[s.ID]; r != nil {
 		return r
 	}
-	if !ok || k.closed || now.Before(k.setbacks[s.ID].until) {
+	if !ok || k.closed || now.Before(k.setbacks[s.ID].until) || !k.underway.begin(s.ID) {
 		return nil
 	}
 	r := newRenewal(k.ctx)
 	k.renewals[s.ID] = r
 	id := s.ID
 	k.running.Go(func() {
+		defer k.underway.end(id)
 		k.run(r, id, provider)
 		k.mu.Lock()
 		defer k.mu.Unlock()

@@ -228,6 +228,30 @@ func TestSingleFlight(t *testing.T) {
 	}
 }
 
+// While a configuration is replaced there are two keepers. The refresh token is good for one of them.
+func TestReplacedConfigurationStillRenews(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.provider.delay = time.Second
+		time.Sleep(due)
+		stale, _ := w.entry()
+		next := w.keeper(strings.Repeat("k", 32))
+		for _, k := range []*Keeper{w.Keeper, next} {
+			if _, live := k.Current(w.Context(), stale); !live {
+				t.Error("the session has ended")
+			}
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if n := w.provider.asked(); n != 1 {
+			t.Errorf("the provider was asked %d times, want once", n)
+		}
+		e, _ := w.entry()
+		if _, live := next.Current(w.Context(), e); !live || len(w.causes()) != 0 {
+			t.Errorf("live %t, ended %v", live, w.causes())
+		}
+	})
+}
+
 // Sessions do not wait for each other.
 func TestEachSessionHasARenewal(t *testing.T) {
 	bubble(t, func(w *world) {

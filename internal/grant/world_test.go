@@ -199,6 +199,7 @@ type world struct {
 	names    *login.Names
 	manager  *session.Manager
 	log      *observer.ObservedLogs
+	underway *Underway
 	*Keeper
 
 	mu    sync.Mutex
@@ -237,6 +238,7 @@ func (w *world) start() {
 	options := session.Options{MaxSessions: 5, Lifetime: 30 * 24 * time.Hour}
 	w.manager = session.NewManager(session.NewJars(w.store, false), logins, options, time.Now)
 	w.Cleanup(w.manager.Close)
+	w.underway = NewUnderway()
 	w.Keeper = w.keeper(strings.Repeat("k", 32))
 }
 
@@ -254,6 +256,7 @@ func (w *world) keeper(keys ...string) *Keeper {
 	w.log = log
 	k := New(Config{
 		Manager: w.manager, Logins: w.logins, Names: w.names, Sealer: box.Sealer("grant"), Log: zap.New(core), Now: time.Now,
+		Underway: w.underway,
 		Ended: func(e session.Ended, cause error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
