@@ -27,18 +27,7 @@ func (j Jar) Flow(tag string) Flow {
 
 // Read returns the value that came with a request, and false without one, and where there are two, of
 // which one may have been planted.
-func (f Flow) Read(h http.Header) (value string, ok bool) {
-	found := 0
-	for _, line := range h["Cookie"] {
-		for part := range pairs(line) {
-			if name, v := split(part); name == f.jar.Name {
-				value = v
-				found++
-			}
-		}
-	}
-	return value, found == 1
-}
+func (f Flow) Read(h http.Header) (value string, ok bool) { return only(h, f.jar.Name) }
 
 // Set gives the browser a value. Of those that it has had longest so many are taken from it that there
 // are not too many: browsers send them in that order (RFC 6265, section 5.4).

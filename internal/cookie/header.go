@@ -19,6 +19,20 @@ func split(pair string) (name, value string) {
 	return strings.Trim(name, " \t"), strings.Trim(value, " \t")
 }
 
+// only returns the value of a request's cookie of the name, and false unless there is exactly one.
+func only(h http.Header, name string) (value string, ok bool) {
+	found := 0
+	for _, line := range h["Cookie"] {
+		for part := range pairs(line) {
+			if n, v := split(part); n == name {
+				value = v
+				found++
+			}
+		}
+	}
+	return value, found == 1
+}
+
 // StripRequest takes the gateway's cookies, of any of its names, out of a request's header, so
 // that no upstream sees them. Other cookies are left byte for byte.
 func StripRequest(h http.Header) {

@@ -97,17 +97,8 @@ func Loopback(host string) bool {
 // the zero token where there is any doubt: two jar cookies, of which one may have been planted
 // (RFC 6265, section 8.6), or a malformed one.
 func (j Jar) Read(h http.Header) session.Token {
-	var value string
-	found := 0
-	for _, line := range h["Cookie"] {
-		for part := range pairs(line) {
-			if name, v := split(part); name == j.Name {
-				value = v
-				found++
-			}
-		}
-	}
-	if found != 1 {
+	value, ok := only(h, j.Name)
+	if !ok {
 		return session.Token{}
 	}
 	token, err := session.ParseToken(value)
