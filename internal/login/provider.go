@@ -33,7 +33,7 @@ type Provider interface {
 
 	// Redeem returns whom an answer signs in. The caller has made sure that the answer is for this
 	// request, from this browser, and the first one. Errors are *DeniedError, *RejectedError,
-	// ErrNotAllowed, and ErrProviderUnavailable.
+	// *NotAllowedError, and ErrProviderUnavailable.
 	Redeem(ctx context.Context, pending Pending, answer url.Values) (*Granted, error)
 }
 
@@ -129,6 +129,14 @@ var (
 	// ErrRefused says that a provider no longer stands by what it granted.
 	ErrRefused = errors.New("provider refused to renew")
 )
+
+// NotAllowedError is ErrNotAllowed of an account, for whoever looks for the reason.
+type NotAllowedError struct{ Account session.Account }
+
+func (e *NotAllowedError) Error() string { return ErrNotAllowed.Error() + ": " + e.Account.ID() }
+
+// Is makes it ErrNotAllowed.
+func (e *NotAllowedError) Is(target error) bool { return target == ErrNotAllowed }
 
 // DeniedError is an error that a provider answers with instead of a code (RFC 6749, section 4.1.2.1).
 type DeniedError struct {

@@ -74,7 +74,22 @@ func (a audit) signInFailed(r *http.Request, v Visitor, method string, id login.
 
 // providerFailed is a sign-in at a provider that came to nothing, or was not even begun.
 func (a audit) providerFailed(r *http.Request, v Visitor, method string, err error) {
-	a.line(r, v, v.Visit.JarID(), eventSignIn, "failure", zap.String("reason", reason(err)), zap.String("method", method))
+	a.line(r, v, v.Visit.JarID(), eventSignIn, "failure", append(cause(err), zap.String("method", method))...)
+}
+
+// cause is why something failed at a provider, with what helps to mend it: which account it was, and
+// what exactly did not hold.
+func cause(err error) []zap.Field {
+	fields := []zap.Field{zap.String("reason", reason(err))}
+	var refused *login.NotAllowedError
+	if errors.As(err, &refused) {
+		fields = append(fields, zap.String("account", bounded(refused.Account.ID())))
+	}
+	var rejected *login.RejectedError
+	if errors.As(err, &rejected) && rejected.Err != nil {
+		fields = append(fields, zap.String("detail", bounded(rejected.Err.Error())))
+	}
+	return fields
 }
 
 // AuditRefusals returns what writes a line for each session that ended because its provider no longer
@@ -104,7 +119,7 @@ func (a audit) endedByProvider(r *http.Request, v Visitor, method string, ended 
 }
 
 func (a audit) providerLogoutFailed(r *http.Request, v Visitor, method string, err error) {
-	a.line(r, v, "", eventLogout, "failure", zap.String("reason", reason(err)), zap.String("method", method))
+	a.line(r, v, "", eventLogout, "failure", append(cause(err), zap.String("method", method))...)
 }
 
 func (a audit) switched(r *http.Request, v Visitor, e session.Entry) {

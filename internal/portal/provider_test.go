@@ -326,6 +326,29 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
+// Whoever runs the site has to find out why somebody was not let in.
+func TestAuditSaysWhoWasNotLetInAndWhatDidNotHold(t *testing.T) {
+	b := newGateway(t, withProviders(newIDP("idp"))).browser()
+	for name, c := range map[string]struct {
+		err         error
+		field, want string
+	}{
+		"not allowed": {&login.NotAllowedError{Account: session.Account{Method: "idp", Subject: "bob"}}, "account", "idp:bob"},
+		"rejected":    {&login.RejectedError{Reason: "claims", Err: errors.New("claim upn: is missing")}, "detail", "claim upn: is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := b.begin("idp")
+			b.fail(c.err)
+			b.audited()
+			b.comeBack("idp", state, "bob")
+			b.fail(nil)
+			if line := b.audited()[0]; line[c.field] != c.want || line["method"] != "idp" {
+				t.Errorf("line is %v", line)
+			}
+		})
+	}
+}
+
 func (b *browser) fail(err error) {
 	provider, _ := b.logins.Provider("idp")
 	provider.(*idp).err = err

@@ -120,7 +120,7 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 		return nil, m.noted("user info", rejected(err))
 	}
 	if !m.config.Allow.Allow(identity) {
-		return nil, login.ErrNotAllowed
+		return nil, &login.NotAllowedError{Account: identity.Account}
 	}
 	return &login.Granted{Identity: identity, Tokens: m.tokens(token)}, nil
 }
@@ -155,7 +155,7 @@ func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens l
 		identity = m.succeeding(recorded, identity)
 	}
 	if !m.config.Allow.Allow(identity) {
-		return nil, login.ErrNotAllowed
+		return nil, &login.NotAllowedError{Account: identity.Account}
 	}
 	return &login.Granted{Identity: identity, Tokens: m.tokens(token)}, nil
 }

@@ -154,7 +154,7 @@ func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens l
 		return nil, err
 	}
 	if !m.allow.Allow(renewed.Identity) {
-		return nil, login.ErrNotAllowed
+		return nil, &login.NotAllowedError{Account: renewed.Identity.Account}
 	}
 	return renewed, nil
 }
@@ -221,7 +221,7 @@ func (m *Method) identity(all payload) (*session.Identity, error) {
 		m.log.Warn("groups are left out", zap.String("account", identity.Account.ID()), zap.Strings("groups", unusable))
 	}
 	if !m.allow.Allow(identity) {
-		return nil, login.ErrNotAllowed
+		return nil, &login.NotAllowedError{Account: identity.Account}
 	}
 	return identity, nil
 }
