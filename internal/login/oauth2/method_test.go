@@ -283,7 +283,7 @@ func TestRefusedConfig(t *testing.T) {
 		"an endpoint with a fragment":     func(c *Config) { c.AuthorizationEndpoint = "https://x.example/#" },
 		"an endpoint with a password":     func(c *Config) { c.TokenEndpoint = "https://a:b@x.example/token" },
 		"an endpoint too long":            func(c *Config) { c.AuthorizationEndpoint = "https://x.example/" + strings.Repeat("x", 1024) },
-		"redirect_uri by http":            func(c *Config) { c.RedirectURI = "http://x.example/" },
+		"redirect_uri of another scheme":  func(c *Config) { c.RedirectURI = "ftp://x.example/" },
 		"no subject":                      func(c *Config) { c.Claims.Subject = "" },
 		"no user name":                    func(c *Config) { c.Claims.UserName = nil },
 		"an id token":                     func(c *Config) { c.Expose.ID = true },
