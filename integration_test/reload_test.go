@@ -764,6 +764,7 @@ func TestUserChangedByReload(t *testing.T) {
 		t.Errorf("refusals on record: %v", refusals)
 	}
 	g.stop()
+	b.client.CloseIdleConnections() // of the process that is gone, which the client may not have noticed
 	g.start(config)
 	sees("alice@example.com", "Alice Example", "admin,dev", http.StatusOK)
 }
