@@ -119,8 +119,8 @@ func describe(err error, secrets ...string) *answerError {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
 		e := &answerError{status: refused.Response.StatusCode}
-		if len(refused.ErrorCode) <= 64 && visible(refused.ErrorCode) {
-			e.code = refused.ErrorCode
+		if code := refused.ErrorCode; len(code) <= 64 && visible(code) {
+			e.code = tellable(code, secrets)
 		}
 		e.description = tellable(refused.ErrorDescription, secrets)
 		return e

@@ -113,6 +113,11 @@ func TestClassifiedAnswers(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			_, _ = io.WriteString(w, `{"error": "invalid_client", "error_description": "bad: `+r.Form.Encode()+`", "error_uri": "https://x.example/?`+r.Form.Encode()+`"}`)
 		}, "configuration", "configuration"},
+		"echo in the code": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", json)
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"error": "bad_`+r.PostFormValue("code")+r.PostFormValue("refresh_token")+`"}`)
+		}, "unavailable", "unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := serve(t, tc.handler)
