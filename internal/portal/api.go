@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
 )
@@ -115,7 +116,8 @@ func (p *Portal) signOutAPI(w http.ResponseWriter, r *http.Request, v Visitor) e
 		return err
 	}
 	answer := wireSignedOut{Success: true}
-	if next := p.signOutElsewhere(r, v, ended, "/"); next.label != "" {
+	then := p.address("/sign-in", destination{}, url.Values{paramSignedOut: {"1"}})
+	if next := p.signOutElsewhere(r, v, ended, then); next.label != "" {
 		answer.URL = next.location
 	}
 	return writeJSON(w, http.StatusOK, answer)
