@@ -21,7 +21,7 @@ type certified struct {
 
 // certifiedOptions are what there is to say about it.
 type certifiedOptions struct {
-	Gateway  string        // host:port of the gateway's site
+	Gateway  string        // origin of the gateway's site, or its host:port
 	ID       string        // of the login there; "certified" by default
 	Lifetime time.Duration // of access tokens; an hour by default
 	Quiet    bool          // it does not tell the gateway which sessions are over
@@ -93,12 +93,12 @@ func certifiedClient(o certifiedOptions) object {
 		"client_id":                 clientID,
 		"client_secret":             clientSecret,
 		"redirect_uris":             []string{callback(o.Gateway, o.ID)},
-		"post_logout_redirect_uris": []string{"http://" + o.Gateway + "/.auth/signed-out"},
+		"post_logout_redirect_uris": []string{siteOrigin(o.Gateway) + "/.auth/signed-out"},
 		"grant_types":               []string{"authorization_code", "refresh_token"},
 		"response_types":            []string{"code"},
 	}
 	if !o.Quiet {
-		client["backchannel_logout_uri"] = "http://" + o.Gateway + "/.auth/oidc/" + o.ID + "/backchannel-logout"
+		client["backchannel_logout_uri"] = siteOrigin(o.Gateway) + "/.auth/oidc/" + o.ID + "/backchannel-logout"
 		client["backchannel_logout_session_required"] = true
 	}
 	return client

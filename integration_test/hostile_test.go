@@ -8,9 +8,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,7 +33,8 @@ type hostile struct {
 	lie      lie
 	asked    map[string]url.Values // by code, the authorization request
 	requests map[string]int        // by path
-	secrets  []string              // all that nobody but the gateway is to know
+	passing  []string              // what passes through the browser, and is to be known to nobody else
+	lasting  []string              // what nobody but the gateway is to know
 }
 
 // lie is what a hostile provider does otherwise than it should. What is nil it does as it should.
@@ -89,13 +92,28 @@ func (h *hostile) count(path string) int {
 	return h.requests[path]
 }
 
-// secret makes something that nobody but the gateway is to know.
-func (h *hostile) secret() string {
-	secret := rand.Text()
+// issue makes a token.
+func (h *hostile) issue() string {
+	token := rand.Text()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.secrets = append(h.secrets, secret)
-	return secret
+	h.lasting = append(h.lasting, token)
+	return token
+}
+
+// issued is what nobody but the gateway is to know.
+func (h *hostile) issued() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(h.lasting), func(secret string) bool { return secret == "" })
+}
+
+// told is that, and what passes through the browser.
+func (h *hostile) told() []string {
+	issued := h.issued()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append(issued, h.passing...)
 }
 
 func (h *hostile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -151,10 +169,10 @@ func (h *hostile) discover(w http.ResponseWriter, l lie) {
 // authorize answers at once.
 func (h *hostile) authorize(w http.ResponseWriter, r *http.Request, l lie) {
 	request := r.URL.Query()
-	answer := url.Values{"code": {h.secret()}, "state": {request.Get("state")}, "iss": {h.issuer}}
+	answer := url.Values{"code": {rand.Text()}, "state": {request.Get("state")}, "iss": {h.issuer}}
 	h.mu.Lock()
 	h.asked[answer.Get("code")] = request
-	h.secrets = append(h.secrets, request.Get("state"), request.Get("nonce"), request.Get("code_challenge"))
+	h.passing = append(h.passing, answer.Get("code"), request.Get("state"), request.Get("nonce"))
 	h.mu.Unlock()
 	if l.answer != nil {
 		l.answer(answer)
@@ -165,12 +183,11 @@ func (h *hostile) authorize(w http.ResponseWriter, r *http.Request, l lie) {
 func (h *hostile) token(w http.ResponseWriter, r *http.Request, l lie) {
 	h.mu.Lock()
 	request, ok := h.asked[r.PostFormValue("code")]
-	h.secrets = append(h.secrets, r.PostFormValue("code_verifier"))
+	h.lasting = append(h.lasting, r.PostFormValue("code_verifier"))
 	h.mu.Unlock()
 	challenge := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
 	if !ok || base64.RawURLEncoding.EncodeToString(challenge[:]) != request.Get("code_challenge") {
-		w.WriteHeader(http.StatusBadRequest)
-		writeObject(w, object{"error": "invalid_grant"})
+		refusing("invalid_grant")(w, r)
 		return
 	}
 	now := time.Now()
@@ -185,7 +202,7 @@ func (h *hostile) token(w http.ResponseWriter, r *http.Request, l lie) {
 		idToken = h.key.sign(h.t, "JWT", claims)
 	}
 	response := object{
-		"access_token": h.secret(), "refresh_token": h.secret(), "id_token": idToken,
+		"access_token": h.issue(), "refresh_token": h.issue(), "id_token": idToken,
 		"token_type": "Bearer", "expires_in": 3600,
 	}
 	apply(l.tokens, response)
@@ -203,9 +220,12 @@ func apply(change func(object), to object) {
 	}
 }
 
-func writeObject(w http.ResponseWriter, value any) {
+func writeObject(w http.ResponseWriter, value any) { writeStatus(w, http.StatusOK, value) }
+
+func writeStatus(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(value)
 }
 
@@ -301,6 +321,7 @@ func huge(w http.ResponseWriter, _ *http.Request) {
 
 // slow answers when nobody waits any more.
 func slow(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // only then it is seen that nobody waits
 	select {
 	case <-r.Context().Done():
 	case <-time.After(time.Minute):
@@ -310,6 +331,13 @@ func slow(_ http.ResponseWriter, r *http.Request) {
 // redirecting sends whoever asks to another host.
 func redirecting(to string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusTemporaryRedirect) }
+}
+
+// refusing answers a token request as RFC 6749, section 5.2, has it.
+func refusing(code string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		writeStatus(w, http.StatusBadRequest, object{"error": code, "error_description": "<b>no</b>"})
+	}
 }
 
 // failing answers with a status, and words that are not for people.

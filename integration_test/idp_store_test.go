@@ -67,7 +67,7 @@ var (
 
 func newIDPStore(t testing.TB, o idpOptions) *idpStore {
 	return &idpStore{
-		client:   &idpClient{gateway: o.Gateway, id: o.ID, lean: o.Lean},
+		client:   &idpClient{gateway: o.Gateway, ids: o.IDs, lean: o.Lean},
 		lifetime: o.Lifetime,
 		people:   people(),
 		requests: map[string]*idpRequest{},
@@ -122,6 +122,15 @@ func (g *idpGrant) GetScopes() []string         { return g.scopes }
 func (g *idpGrant) GetSubject() string          { return g.session.subject }
 func (g *idpGrant) SetCurrentScopes(s []string) {}
 func (g *idpGrant) granted() *idpSession        { return g.session }
+
+// register makes the site of an address the client's, in place of the one before.
+func (s *idpStore) register(gateway string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	client := *s.client
+	client.gateway = gateway
+	s.client = &client
+}
 
 // named reports whether a hint is about the subject.
 func (s *idpStore) named(hint, subject string) bool {
@@ -376,6 +385,8 @@ func (s *idpStore) GetClientByClientID(_ context.Context, id string) (op.Client,
 	if id != clientID {
 		return nil, errors.New("no such client")
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.client, nil
 }
 
@@ -451,14 +462,20 @@ func (s *idpStore) Health(context.Context) error { return nil }
 
 // idpClient is the gateway, as the provider has it registered.
 type idpClient struct {
-	gateway, id string
-	lean        bool
+	gateway string
+	ids     []string
+	lean    bool
 }
 
-func (c *idpClient) GetID() string          { return clientID }
-func (c *idpClient) RedirectURIs() []string { return []string{callback(c.gateway, c.id)} }
+func (c *idpClient) GetID() string { return clientID }
+func (c *idpClient) RedirectURIs() (all []string) {
+	for _, id := range c.ids {
+		all = append(all, callback(c.gateway, id))
+	}
+	return all
+}
 func (c *idpClient) PostLogoutRedirectURIs() []string {
-	return []string{"http://" + c.gateway + "/.auth/signed-out"}
+	return []string{siteOrigin(c.gateway) + "/.auth/signed-out"}
 }
 func (c *idpClient) ApplicationType() op.ApplicationType { return op.ApplicationTypeWeb }
 func (c *idpClient) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodBasic }

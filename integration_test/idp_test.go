@@ -27,8 +27,16 @@ const (
 // browser's cookies of the one are none of the other's.
 func localOrigin(address string) string { return "http://localhost:" + port(address) }
 
+// siteOrigin is the origin of a gateway's site, which can be told by its address alone.
+func siteOrigin(gateway string) string {
+	if strings.Contains(gateway, "://") {
+		return gateway
+	}
+	return "http://" + gateway
+}
+
 // callback is where providers send browsers back to for a login of a gateway's site.
-func callback(address, id string) string { return "http://" + address + "/.auth/callback/" + id }
+func callback(gateway, id string) string { return siteOrigin(gateway) + "/.auth/callback/" + id }
 
 // idp is an OpenID provider in this process: the server is github.com/zitadel/oidc, what it keeps and
 // its pages are the tests' own. It has a session with each browser, which can go on without asking.
@@ -49,8 +57,8 @@ type idp struct {
 
 // idpOptions are what there is to say about a provider. Its zero value is one of a day's work.
 type idpOptions struct {
-	Gateway  string        // host:port of the gateway's site
-	ID       string        // of the login there; "idp" by default
+	Gateway  string        // origin of the gateway's site, or its host:port
+	IDs      []string      // of the logins there; "idp" alone by default
 	Lifetime time.Duration // of access tokens; an hour by default
 	Lean     bool          // ID tokens have no profile, which is to be asked for
 }
@@ -58,8 +66,8 @@ type idpOptions struct {
 // newIDP runs a provider until the test ends.
 func newIDP(t testing.TB, o idpOptions) *idp {
 	t.Helper()
-	if o.ID == "" {
-		o.ID = "idp"
+	if len(o.IDs) == 0 {
+		o.IDs = []string{"idp"}
 	}
 	if o.Lifetime == 0 {
 		o.Lifetime = time.Hour
@@ -205,4 +213,14 @@ func (s *signer) logoutToken(t testing.TB, issuer string, changes object) string
 // callbackURL is where the library goes on with a request after somebody has signed in.
 func (p *idp) callbackURL(ctx context.Context, request string) string {
 	return op.AuthCallbackURL(p.provider)(op.ContextWithIssuer(ctx, p.issuer), request)
+}
+
+// subjectOfAccess is whose access token one is, as the provider sees it.
+func (p *idp) subjectOfAccess(token string) string {
+	decrypted, err := p.provider.Crypto().Decrypt(token)
+	if err != nil {
+		return ""
+	}
+	_, subject, _ := strings.Cut(decrypted, ":")
+	return subject
 }
