@@ -22,12 +22,11 @@ type fakeGitHub struct {
 	server *httptest.Server
 	base   string
 
-	mu       sync.Mutex
-	users    []githubUser
-	codes    map[string]githubGrant
-	tokens   map[string]githubGrant
-	requests []*http.Request // of the API
-	secrets  []string
+	mu      sync.Mutex
+	users   []githubUser
+	codes   map[string]githubGrant
+	tokens  map[string]githubGrant
+	secrets []string
 }
 
 // githubUser is somebody there.
@@ -89,6 +88,13 @@ func manyOrganizations() []string {
 func (g *fakeGitHub) login(id string, options ...string) string {
 	return fmt.Sprintf("login oauth2 %s {\n\tpreset github\n\tbase_url %s\n\tclient_id %s\n\tclient_secret %q\n\t%s\n}\n",
 		id, g.base, clientID, clientSecret, strings.Join(options, "\n\t"))
+}
+
+// told is all that nobody but the gateway is to know.
+func (g *fakeGitHub) told() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.secrets)
 }
 
 // ask is the page at which somebody signs in.
@@ -164,19 +170,16 @@ func (g *fakeGitHub) api(scope string, resource func(githubUser) any) http.Handl
 		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		g.mu.Lock()
 		grant, ok := g.tokens[token]
-		g.requests = append(g.requests, r)
 		g.mu.Unlock()
 		switch {
 		case r.Header.Get("User-Agent") == "":
 			http.Error(w, "Request forbidden by administrative rules.", http.StatusForbidden)
 			return
 		case !ok:
-			w.WriteHeader(http.StatusUnauthorized)
-			writeObject(w, object{"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest"})
+			writeStatus(w, http.StatusUnauthorized, object{"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest"})
 			return
 		case scope != "" && !slices.Contains(grant.scopes, scope):
-			w.WriteHeader(http.StatusNotFound)
-			writeObject(w, object{"message": "Not Found", "documentation_url": "https://docs.github.com/rest"})
+			writeStatus(w, http.StatusNotFound, object{"message": "Not Found", "documentation_url": "https://docs.github.com/rest"})
 			return
 		}
 		w.Header().Set("X-OAuth-Scopes", strings.Join(grant.scopes, ", "))
