@@ -35,9 +35,10 @@ var (
 )
 
 // startReference runs a server of Better Auth until the test ends, and returns its origin.
-func startReference(t *testing.T) (origin string) {
+func startReference(t *testing.T, environment ...string) (origin string) {
 	t.Helper()
 	node := nodeCommand("reference.mjs")
+	node.Env = append(node.Env, environment...)
 	stderr := new(buffer)
 	node.Stderr = stderr
 	// The end of its input is what ends it, also where the test itself is killed.

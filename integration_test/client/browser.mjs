@@ -30,6 +30,43 @@ export class Browser {
 		});
 	}
 
+	/** Goes to an address and wherever it leads, and fills in the form that it comes to first. It returns
+	 * where it comes to on the site at last, without looking at what is there. */
+	async travel(url, fields) {
+		let init = { method: "GET" };
+		for (let step = 0; step < 20; step++) {
+			const response = await this.#navigate(url, init);
+			const location = response.headers.get("Location");
+			if (location) {
+				url = new URL(location, url);
+				init = { method: "GET" };
+				const callback = url.pathname.startsWith(basePath);
+				if (url.origin === site && !callback) return url.href.slice(site.length);
+			} else if (fields) {
+				const method = "POST";
+				init = { method, body: new URLSearchParams(fields), headers: { Origin: url.origin } };
+				fields = undefined;
+			} else {
+				throw new Error(`${response.status} at ${url.origin}${url.pathname}: ${await response.text()}`);
+			}
+		}
+		throw new Error(`no end of the way at ${url.origin}${url.pathname}`);
+	}
+
+	async #navigate(url, init) {
+		const headers = new Headers(init.headers);
+		headers.set("User-Agent", this.userAgent);
+		headers.set("Accept", "text/html");
+		headers.set("Sec-Fetch-Mode", "navigate");
+		headers.set("Sec-Fetch-Dest", "document");
+		headers.set("Sec-Fetch-Site", "cross-site");
+		const cookie = await this.#cookies.getCookieString(url.href);
+		if (cookie) headers.set("Cookie", cookie);
+		const response = await fetch(url, { ...init, headers, redirect: "manual" });
+		for (const cookie of response.headers.getSetCookie()) await this.#cookies.setCookie(cookie, url.href);
+		return response;
+	}
+
 	async #fetch(url, init) {
 		this.requests.push(url.pathname.slice(basePath.length));
 		const headers = new Headers(init.headers);
