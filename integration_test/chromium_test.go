@@ -566,8 +566,15 @@ func awaitTLS(t *testing.T, address string, hosts ...string) {
 	}
 }
 
-// startFront runs a gateway behind frontOrigin, with the directives in its site.
+// startFront runs a gateway behind frontOrigin, with options of its password login and the directives
+// in its site.
 func startFront(t *testing.T, options, directives string) *gateway {
+	t.Helper()
+	return startFrontWith(t, "login password {\n\t\t\tthrottle off\n"+userOptions+options+"\n\t\t}", directives)
+}
+
+// startFrontWith runs a gateway behind frontOrigin, with options of the app.
+func startFrontWith(t *testing.T, options, directives string) *gateway {
 	t.Helper()
 	startChromium(t)
 	// The port is the same for all of a run: Chromium is told once which one is behind the name.
@@ -576,10 +583,7 @@ func startFront(t *testing.T, options, directives string) *gateway {
 	g.start(`{
 	auto_https disable_redirects
 	multi_session {
-		login password {
-			throttle off
-			` + userOptions + options + `
-		}
+		` + options + `
 	}
 }
 https://` + host + ":" + port(chromium.front) + ` {
