@@ -110,7 +110,7 @@ func TestProviderLogoutByAPI(t *testing.T) {
 	if got := len(p.keep.sids("alice")); got != 1 {
 		t.Errorf("%d sessions at the provider", got)
 	}
-	b.travel(b.visit(out.URL), "").isPage(t, http.StatusOK, "Continue with")
+	b.travel(b.visit(out.URL), "").isPage(t, http.StatusOK, "You are signed out.")
 	if got := len(p.keep.sids("alice")); got != 0 {
 		t.Errorf("%d sessions at the provider", got)
 	}
