@@ -99,12 +99,12 @@ func TestChromiumProviders(t *testing.T) {
 
 	// Signed out at the provider as well, and back.
 	b.open(frontOrigin + "/.auth/accounts?return_to=/notes")
-	b.follow("button", "Remove Carol Provided")
+	b.follow("button", "Remove Carol Provided, Club")
 	if got := len(second.keep.sids("carol")); got != 1 {
 		t.Errorf("removed from the chooser, and %d sessions at the provider", got)
 	}
-	b.follow("button", "Sign out Bob Provided")
-	b.awaits("link", "Continue as Carol Example Active carol@example.com password")
+	b.follow("button", "Sign out Bob Provided, Example Corp")
+	b.awaits("link", "Continue as Carol Example Active carol@example.com Password")
 	b.says("signed out")
 	if got := first.keep.sids("bob"); len(got) != 0 {
 		t.Errorf("the sessions %v at the provider", got)

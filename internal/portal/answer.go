@@ -77,6 +77,9 @@ func (p *Portal) label(method string) string {
 	if provider, ok := p.logins.Provider(method); ok {
 		return provider.Label()
 	}
+	if passwords, ok := p.logins.Password(); ok && passwords.ID() == method {
+		return "Password"
+	}
 	return method
 }
 

@@ -235,7 +235,7 @@ func TestAccountsPage(t *testing.T) {
 func TestAccountsPageNamesTheMethodWhereThereAreSeveral(t *testing.T) {
 	b := newGateway(t, func(s *setup) { s.moreMethods = []login.Method{otherMethod("google")} }).browser()
 	b.signInAs("alice")
-	wantPage(t, b.get("/.auth/accounts"), http.StatusOK, ">password<")
+	wantPage(t, b.get("/.auth/accounts"), http.StatusOK, ">Password<")
 }
 
 func TestSwitchOnThePage(t *testing.T) {
