@@ -12,8 +12,8 @@ import (
 
 // recordVersion is the version of the jar records that this code writes. A record of a later release
 // is refused, not guessed at. Older ones are read too: what they lack are members that may be absent,
-// in version 1 Transient of a jar and Epoch of an identity, up to version 2 Grant of a session and
-// Issuer of an identity.
+// in version 1 Transient of a jar and Epoch of an identity, up to version 2 Grant and Slot of a session
+// and Issuer of an identity.
 const (
 	recordVersion = 3
 	oldestVersion = 1
@@ -44,6 +44,7 @@ type (
 		IP         string    `json:"ip,omitempty"`
 		UserAgent  string    `json:"user_agent,omitempty"`
 		Grant      *Grant    `json:"grant,omitempty"`
+		Slot       string    `json:"slot,omitempty"`
 	}
 )
 
@@ -57,7 +58,7 @@ func encodeJar(j *Jar) ([]byte, error) {
 		Sessions:  make([]sessionRecord, len(j.Sessions)),
 	}
 	for i, s := range j.Sessions {
-		rec.Sessions[i] = sessionRecord{s.ID, s.Handle, s.Recorded, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant}
+		rec.Sessions[i] = sessionRecord{s.ID, s.Handle, s.Recorded, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant, s.Slot}
 	}
 	data, err := json.Marshal(rec)
 	if err != nil {
@@ -101,6 +102,10 @@ func decodeJar(data []byte) (*Jar, error) {
 			return nil, fmt.Errorf("%w: session %d is of an account that has one already", ErrUnreadable, i)
 		case jar.find(s.Handle) >= 0 || ids[s.ID]:
 			return nil, fmt.Errorf("%w: session %d has a name that is taken", ErrUnreadable, i)
+		case s.Slot != "" && !isName(s.Slot):
+			return nil, fmt.Errorf("%w: session %d has a slot without a tag", ErrUnreadable, i)
+		case s.Slot != "" && jar.bySlot(s.Slot) != nil:
+			return nil, fmt.Errorf("%w: session %d has a slot that is another's", ErrUnreadable, i)
 		}
 		if err := s.Identity.Validate(); err != nil {
 			return nil, fmt.Errorf("%w: session %d: %w", ErrUnreadable, i, err)
@@ -112,7 +117,7 @@ func decodeJar(data []byte) (*Jar, error) {
 		}
 		accounts[s.Identity.Account] = true
 		ids[s.ID] = true
-		jar.Sessions = append(jar.Sessions, Session{s.ID, s.Handle, s.Identity, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant})
+		jar.Sessions = append(jar.Sessions, Session{s.ID, s.Handle, s.Identity, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant, s.Slot})
 	}
 	return jar, nil
 }

@@ -39,6 +39,7 @@ func fullJar() *Jar {
 				CreatedAt: at, LastUsedAt: at.Add(time.Millisecond), ExpiresAt: at.Add(time.Hour),
 				IP: "2001:db8::1", UserAgent: "Mozilla/5.0 (\"X\")",
 				Grant: &Grant{SID: "sid <1>&", Sealed: []byte("\x00sealed\xff"), RenewAt: at.Add(4 * time.Minute), ExpiresAt: at.Add(5 * time.Minute)},
+				Slot:  "AAECAwQFBgcICQoLDA0ODw",
 			},
 			{
 				ID: "id-2", Handle: "handle-2",
@@ -136,6 +137,10 @@ func TestDamagedRecordsAreUnreadable(t *testing.T) {
 		{"grant member of a later release", change(`"sealed":"AHNlYWxlZP8="`, `"sealed":"AHNlYWxlZP8=","new":true`)},
 		{"SID with a line break", change(`"sid":"sid `, `"sid":"sid\n`)},
 		{"SID that is too long", change(`"sid":"sid `, `"sid":"`+strings.Repeat("s", maxTextBytes)+` `)},
+		{"slot whose tag breaks a header", change(`"slot":"AAECAwQFBgcICQoLDA0ODw"`, `"slot":"AAECAwQFBgcICQoLDA0;Dw"`)},
+		{"slot of a second spelling", change(`"slot":"AAECAwQFBgcICQoLDA0ODw"`, `"slot":"AAECAwQFBgcICQoLDA0ODx"`)},
+		{"slot whose tag is too short to be unguessable", change(`"slot":"AAECAwQFBgcICQoLDA0ODw"`, `"slot":"0"`)},
+		{"slot of two sessions", change(`"handle":"handle-2"`, `"slot":"AAECAwQFBgcICQoLDA0ODw","handle":"handle-2"`)},
 		{"issuer with a line break", change(`"issuer":"https:`, `"issuer":"https:\n`)},
 		{"sessions are no list", `{"v":3,"id":"x","sessions":{}}`},
 	} {
@@ -152,8 +157,10 @@ func TestRecordsOfOlderVersions(t *testing.T) {
 		without func(*Jar, *Identity, *Session) // takes out what the release did not know
 		later   []string                        // members that it did not know
 	}{
-		{1, func(j *Jar, id *Identity, s *Session) { j.Transient, id.Epoch, id.Issuer, s.Grant = false, 0, "", nil }, []string{"transient", "epoch", "issuer", "grant"}},
-		{2, func(_ *Jar, id *Identity, s *Session) { id.Issuer, s.Grant = "", nil }, []string{"issuer", "grant"}},
+		{1, func(j *Jar, id *Identity, s *Session) {
+			j.Transient, id.Epoch, id.Issuer, s.Grant, s.Slot = false, 0, "", nil, ""
+		}, []string{"transient", "epoch", "issuer", "grant", "slot"}},
+		{2, func(_ *Jar, id *Identity, s *Session) { id.Issuer, s.Grant, s.Slot = "", nil, "" }, []string{"issuer", "grant", "slot"}},
 		{3, func(*Jar, *Identity, *Session) {}, nil},
 	} {
 		jar := fullJar()

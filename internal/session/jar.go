@@ -40,6 +40,10 @@ type Session struct {
 	UserAgent string // at sign-in, empty where unknown
 
 	Grant *Grant // of the account's identity provider; nil where there is none
+
+	// Slot is the tag of the slot that the upstreams' cookies of this session are in. It is known to the
+	// browser, and to nothing that runs in it. It ends with the session and is never used again.
+	Slot string
 }
 
 // Client is who is at the other end of a sign-in, as it is recorded with the session and the jar.

@@ -85,6 +85,7 @@ func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 	if err != nil {
 		return storedJar{}, err
 	}
+	decoded.nameSlots(key)
 	jar = storedJar{decoded, revision, len(record.Value)}
 	if j.exclusive {
 		shard.mu.Lock()

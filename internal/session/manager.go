@@ -384,6 +384,7 @@ func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at
 		IP:         client.IP,
 		UserAgent:  strings.ToValidUTF8(client.UserAgent, ""),
 		Grant:      grant,
+		Slot:       newName(),
 	}
 }
 

@@ -77,9 +77,19 @@ func (k Key) storeKey() string {
 // jarPrefix marks the store's records that are jars.
 const jarPrefix = "jar:"
 
-// newName makes a public name of 128 random bits: a handle, a session id, a jar id.
+// newName makes a name of 128 random bits: a handle, a session id, a jar id, a slot's tag.
 func newName() string {
 	var b [16]byte
 	rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// nameLength is the length of a name's text in bytes.
+const nameLength = 22
+
+// isName reports whether a text can be one that newName made.
+func isName(text string) bool {
+	var b [16]byte
+	n, err := strict.Decode(b[:], []byte(text))
+	return len(text) == nameLength && err == nil && n == len(b)
 }
