@@ -64,7 +64,5 @@ func (f Flow) surplus(r http.Header) []string {
 // into a header.
 func tagged(name string) bool {
 	_, tag, _ := strings.Cut(name, flowMark)
-	return tag != "" && !strings.ContainsFunc(tag, func(c rune) bool {
-		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_')
-	})
+	return tag != "" && alphabetic(tag)
 }

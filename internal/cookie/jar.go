@@ -29,14 +29,15 @@ const (
 // names are all of the gateway's: none of them is the upstream's business, whichever is in use.
 var names = [...]string{NameHost, NameDomain, NamePlain}
 
-// reserved reports whether a name is the gateway's: a jar's, or that of a sign-in under way.
+// reserved reports whether a name is the gateway's: a jar's, that of a sign-in under way, that of what
+// says whose the plain cookies are, or one of a slot's.
 func reserved(name string) bool {
 	for _, n := range names {
-		if rest, ok := strings.CutPrefix(name, n); ok && (rest == "" || strings.HasPrefix(rest, flowMark)) {
+		if rest, ok := strings.CutPrefix(name, n); ok && (rest == "" || rest == ownerMark || strings.HasPrefix(rest, flowMark)) {
 			return true
 		}
 	}
-	return false
+	return slotted(name)
 }
 
 // Options say which cookie a site uses.
