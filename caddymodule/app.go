@@ -99,12 +99,13 @@ type App struct {
 	keys    [][]byte // SecretKeys, with placeholders replaced
 	public  []string // ids of the logins that let in anybody
 
-	mu       sync.Mutex
-	managed  []string                   // header names of the handlers, besides the presets'
-	rights   []string                   // user names that the handlers' rules let in
-	cleaned  map[*caddyhttp.Server]bool // servers whose error routes begin with a CleanHandler
-	released bool                       // Cleanup ran
-	engine   atomic.Pointer[engine]     // set when the store is open
+	mu        sync.Mutex
+	managed   []string                   // header names of the handlers, besides the presets'
+	rights    []string                   // user names that the handlers' rules let in
+	isolation *cookie.Isolation          // of the handlers together; nil where it is off for all
+	cleaned   map[*caddyhttp.Server]bool // servers whose error routes begin with a CleanHandler
+	released  bool                       // Cleanup ran
+	engine    atomic.Pointer[engine]     // set when the store is open
 }
 
 // engine is what serves requests once the store is open.
@@ -118,6 +119,8 @@ type engine struct {
 	managed *upstream.Managed
 	cookies cookie.Options
 	log     *zap.Logger
+	order   *cookie.Order
+	notices notices
 	stop    func() // ends what logins do beside requests, and waits for it
 }
 
@@ -374,6 +377,7 @@ func (a *App) start() (*engine, error) {
 		managed:  upstream.NewManaged(a.managed...),
 		cookies:  cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
 		log:      a.log,
+		order:    cookie.NewOrder(),
 		stop:     runLogins(a.ctx, logins),
 	}
 	if keeper != nil {

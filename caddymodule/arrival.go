@@ -26,6 +26,8 @@ type arrival struct {
 	original *http.Request // as the browser made it, once the site has rewritten it
 	passing  bool          // a handler is letting it through: the cookies are gone, and a guard is in place
 	answered bool          // the gateway answers itself: its own cookies pass the guard
+	engine   *engine
+	cookies  crossing
 	guard    guard
 }
 
@@ -38,7 +40,7 @@ func (e *engine) receive(r *http.Request) *arrival {
 	if arrived, ok := caddyhttp.GetVar(r.Context(), arrivalVar).(*arrival); ok {
 		return arrived
 	}
-	arrived := new(arrival)
+	arrived := &arrival{engine: e}
 	arrived.Scheme, arrived.Host = site(r)
 	arrived.ClientIP = clientIP(r)
 	arrived.err = e.findJar(r, arrived)

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -86,7 +87,8 @@ func signedInWith(tb testing.TB, app *App, grant *session.Grant) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return "theme=dark; " + jar.Name + "=" + done.Token.Reveal() + "; lang=en"
+	slot := done.Entry.Slot
+	return "ms~" + slot + "~theme=~dark; " + jar.Name + "=" + done.Token.Reveal() + "; multi_session_owner=" + slot + "; ms~" + slot + "~lang=~en"
 }
 
 // browserHeader is what a browser sends with a request for a page's parts.
@@ -146,6 +148,23 @@ var upstreamStub = caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Req
 	return nil
 })
 
+// alone is the Cookie header without what upstreams have set.
+func alone(cookie string) string {
+	parts := strings.Split(cookie, "; ")
+	return parts[1] + "; " + parts[2]
+}
+
+// withCookies is the Cookie header with so many cookies of an upstream in the active slot, of which one is
+// readable by scripts.
+func withCookies(cookie string, n int) string {
+	_, tag, _ := strings.Cut(alone(cookie), "multi_session_owner=")
+	b := alone(cookie) + "; csrf=0123456789abcdef; ms~" + tag + "~csrf=ru~0123456789abcdef"
+	for i := 1; i < n; i++ {
+		b += fmt.Sprintf("; ms~%s~cookie%d=~0123456789abcdef", tag, i)
+	}
+	return b
+}
+
 // BenchmarkGate is the gate's share of a request. Whatever prepares a request is the same in each,
 // and is what "without" has alone: the difference is the gate's.
 func BenchmarkGate(b *testing.B) {
@@ -158,6 +177,7 @@ func BenchmarkGate(b *testing.B) {
 	gate := handlerFor(b, ctx, &Handler{})
 	admins := handlerFor(b, ctx, &Handler{Require: session.Policy{{Kind: session.RequireGroup, Values: []string{"staff", "admin"}}}})
 	custom := handlerFor(b, ctx, &Handler{Headers: []IdentityHeader{{Name: "X-User", Value: "{http.auth.user.id}"}}})
+	shared := handlerFor(b, ctx, &Handler{IsolateCookies: &IsolateCookies{Off: true}})
 	optional := handlerFor(b, ctx, &Handler{Optional: true})
 
 	run := func(name, cookie string, serve func(http.ResponseWriter, *http.Request) error) {
@@ -175,13 +195,18 @@ func BenchmarkGate(b *testing.B) {
 	run("without", cookie, func(w http.ResponseWriter, r *http.Request) error { return upstreamStub(w, r) })
 	run("receive", cookie, func(_ http.ResponseWriter, r *http.Request) error { engine.receive(r); return nil })
 	run("receive and pass", cookie, func(w http.ResponseWriter, r *http.Request) error {
-		return engine.receive(r).pass(w, r, upstreamStub)
+		return engine.receive(r).pass(w, r, upstreamStub, gate.isolation)
 	})
 	for _, h := range []struct {
 		name, cookie string
 		*Handler
 	}{
 		{"signed in", cookie, gate},
+		{"signed in, without cookies of the upstream", alone(cookie), gate},
+		{"signed in, with 1 cookie of the upstream", withCookies(cookie, 1), gate},
+		{"signed in, with 5 cookies of the upstream", withCookies(cookie, 5), gate},
+		{"signed in, with 20 cookies of the upstream", withCookies(cookie, 20), gate},
+		{"signed in, with 20 cookies of the upstream and no isolation", withCookies(cookie, 20), shared},
 		{"signed in, with a rule", cookie, admins},
 		{"signed in, with a header of its own", cookie, custom},
 		{"anonymous", "", optional},

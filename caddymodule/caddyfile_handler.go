@@ -41,6 +41,10 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	    identity_headers <preset...>|off
 //	    header <name> <value>
 //	    optional
+//	    isolate_cookies on|off
+//	    isolate_cookies {
+//	        except <name...>
+//	    }
 //	}
 //
 // Of several require lines all must hold, of several values any. The block may be left out: any
@@ -63,6 +67,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "optional":
 			h.Optional = true
 			err = b.flag()
+		case "isolate_cookies":
+			err = h.unmarshalIsolateCookies(b)
 		default:
 			err = b.unknown()
 		}

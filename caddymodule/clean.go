@@ -45,7 +45,12 @@ func (h *CleanHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 		h.app.unavailable(w, err)
 		return nil
 	}
-	return engine.receive(r).pass(w, r, next)
+	arrived := engine.receive(r)
+	if !arrived.cookies.sorted && h.app.isolation != nil {
+		// Which gate it was meant for is not known, and so not whose cookies are whose.
+		arrived.cookies.unclaimed = true
+	}
+	return arrived.pass(w, r, next, h.app.isolation)
 }
 
 // cleanErrorRoutes puts a CleanHandler in front of the server's error routes. A gate calls it while

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -15,22 +16,25 @@ import (
 type guard struct {
 	caddyhttp.ResponseWriterWrapper
 	arrived *arrival
+	request *http.Request
 	sent    bool
+	cookies []string // Set-Cookie fields that were sent
 }
 
 // pass hands a request on to what comes after the gateway: the gateway's cookies are taken out of the
-// request and kept out of the response. Within it there is one guard, the outermost. An error runs the
+// request and kept out of the response, and those of the upstream are kept apart by isolation, which may
+// be nil. Within it there is one guard, the outermost. An error runs the
 // site's error routes with the response writer that Caddy began with, so they need a guard of their own.
-func (a *arrival) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (a *arrival) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, isolation *cookie.Isolation) error {
 	if a.passing {
 		return next.ServeHTTP(w, r)
 	}
-	cookie.StripRequest(r.Header)
-	a.guard = guard{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, arrived: a}
+	a.sortCookies(r, isolation)
+	a.guard = guard{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, arrived: a, request: r}
 	a.passing = true
 	err := next.ServeHTTP(&a.guard, r)
 	a.passing = false
-	a.guard.end()
+	a.guard.end(err != nil)
 	return err
 }
 
@@ -40,25 +44,49 @@ func (a *arrival) answer(w http.ResponseWriter) http.ResponseWriter {
 	return w
 }
 
-func (g *guard) filter() {
-	if !g.sent && !g.arrived.answered {
-		cookie.FilterResponse(g.Header())
+func (g *guard) filter(informational bool) {
+	if g.sent || g.arrived.answered {
+		return
 	}
+	header := g.Header()
+	g.arrived.answerCookies(g.request, header, informational)
+	g.cookies = header["Set-Cookie"]
 }
 
-// end takes out what was added behind the header. That is meant for trailers; a handler further out
-// that holds the response back would send it as header fields.
-func (g *guard) end() {
-	if !g.arrived.answered {
-		cookie.FilterResponse(g.Header())
+// end sees to what was added behind the header. That is meant for trailers; a handler further out that
+// holds the response back would send it as header fields. Where nothing was sent at all, the header goes
+// when the site is through, unless error routes answer instead.
+func (g *guard) end(failed bool) {
+	if g.arrived.answered {
+		return
+	}
+	if !g.sent && !failed {
+		g.filter(false)
+		return
+	}
+	header := g.Header()
+	sent, added := g.cookies, header["Set-Cookie"]
+	if len(added) < len(sent) || !slices.Equal(added[:len(sent)], sent) {
+		sent = nil
+	}
+	// The gateway's own are among those that were sent.
+	if added = added[len(sent):]; len(added) > 0 {
+		header["Set-Cookie"] = slices.Clone(added)
+	} else {
+		delete(header, "Set-Cookie")
+	}
+	g.arrived.answerCookies(g.request, header, true)
+	if len(sent) > 0 {
+		header["Set-Cookie"] = slices.Concat(sent, header["Set-Cookie"])
 	}
 }
 
 // WriteHeader implements http.ResponseWriter. Informational responses go before the final one and
 // carry a header of their own each.
 func (g *guard) WriteHeader(status int) {
-	g.filter()
-	if status >= 200 || status == http.StatusSwitchingProtocols {
+	final := status >= 200 || status == http.StatusSwitchingProtocols
+	g.filter(!final)
+	if final {
 		g.sent = true
 	}
 	g.ResponseWriter.WriteHeader(status)
@@ -66,21 +94,21 @@ func (g *guard) WriteHeader(status int) {
 
 // Write implements http.ResponseWriter.
 func (g *guard) Write(p []byte) (int, error) {
-	g.filter()
+	g.filter(false)
 	g.sent = true
 	return g.ResponseWriter.Write(p)
 }
 
 // ReadFrom implements io.ReaderFrom.
 func (g *guard) ReadFrom(r io.Reader) (int64, error) {
-	g.filter()
+	g.filter(false)
 	g.sent = true
 	return g.ResponseWriterWrapper.ReadFrom(r)
 }
 
 // FlushError is what http.ResponseController flushes with; it sends the header if nothing has yet.
 func (g *guard) FlushError() error {
-	g.filter()
+	g.filter(false)
 	g.sent = true
 	return http.NewResponseController(g.ResponseWriter).Flush()
 }

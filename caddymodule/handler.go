@@ -41,9 +41,14 @@ type Handler struct {
 	// Headers are further headers to set.
 	Headers []IdentityHeader `json:"headers,omitempty"`
 
-	app    *App
-	match  caddyhttp.MatcherSets
-	fields []upstream.Field
+	// IsolateCookies says which cookies of the upstream belong to the account that is active when they
+	// are set. Default: all. Of gates inside of one another the outermost says it.
+	IsolateCookies *IsolateCookies `json:"isolate_cookies,omitempty"`
+
+	app       *App
+	match     caddyhttp.MatcherSets
+	fields    []upstream.Field
+	isolation *cookie.Isolation // nil where it is off
 }
 
 // IdentityHeader is a header to set for the upstream.
@@ -99,6 +104,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		app.manage(header.Name)
 	}
 	app.reserve(h.Require)
+	h.isolation = h.IsolateCookies.isolation()
+	app.isolate(h.isolation)
 	return nil
 }
 
@@ -108,6 +115,9 @@ const defaultPreset = "remote"
 // Validate refuses options that could not work together.
 func (h *Handler) Validate() error {
 	if err := h.Require.Validate(); err != nil {
+		return err
+	}
+	if err := h.IsolateCookies.validate(); err != nil {
 		return err
 	}
 	if h.Optional && len(h.Require) > 0 {
@@ -151,7 +161,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if applies, err := h.applies(r); err != nil {
 		return err
 	} else if !applies {
-		return arrived.pass(w, r, next)
+		return arrived.pass(w, r, next, h.isolation)
 	}
 	entry, let := h.admit(engine, arrived, w, r)
 	if !let {
@@ -162,7 +172,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		arrived.Visit.Used(entry)
 		h.identify(r, entry.Identity)
 	}
-	return arrived.pass(w, r, next)
+	return arrived.pass(w, r, next, h.isolation)
 }
 
 // applies reports whether the gate is for this request. Without matchers it is for all.

@@ -83,6 +83,9 @@ type item struct {
 	used    bool
 }
 
+// namesake reports whether another cookie has the same name for the upstream.
+func (k *item) namesake(other item) bool { return k.name == other.name }
+
 // Sort takes the request's cookies apart, leaves those for the upstream in the header, and returns what
 // the answer has to go through. A request without cookies of upstreams costs nothing.
 func (i *Isolation) Sort(h http.Header, a Arriving) Crossing {
@@ -99,7 +102,7 @@ func (i *Isolation) Sort(h http.Header, a Arriving) Crossing {
 		c.came = a.Now()
 		s.sort(h)
 	} else {
-		StripRequest(h)
+		delete(h, "Cookie")
 	}
 	s.claim()
 	c.fresh = !others && !jarShown && owner == ""

@@ -29,6 +29,9 @@ const (
 // names are all of the gateway's: none of them is the upstream's business, whichever is in use.
 var names = [...]string{NameHost, NameDomain, NamePlain}
 
+// Reserved reports whether a name is one that upstreams can neither see nor set.
+func Reserved(name string) bool { return reserved(name) }
+
 // reserved reports whether a name is the gateway's: a jar's, that of a sign-in under way, that of what
 // says whose the plain cookies are, or one of a slot's.
 func reserved(name string) bool {

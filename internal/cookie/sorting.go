@@ -27,8 +27,13 @@ const maxGuessed = 10
 func (s *sorting) sort(h http.Header) {
 	s.parse(h["Cookie"])
 	for i := range s.items {
-		if name := s.items[i].name; !slices.ContainsFunc(s.items[:i], func(k item) bool { return k.name == name }) {
-			s.decide(name)
+		switch k := &s.items[i]; {
+		case slices.ContainsFunc(s.items[:i], k.namesake):
+		case k.tag == s.slot && !k.has(readable) && !slices.ContainsFunc(s.items[i+1:], k.namesake):
+			k.forward = pair(k.name, k.value)
+			s.Crossing.own = append(s.Crossing.own, *k)
+		default:
+			s.decide(k.name)
 		}
 	}
 	if !s.known {
@@ -266,6 +271,13 @@ func (s *sorting) scripted(name string, plain, slots []*item) {
 	tag := s.owner
 	if holder != nil {
 		tag = holder.tag
+	}
+	if holder != nil && tag != s.slot && s.owner == s.slot && !slices.ContainsFunc(plain, func(p *item) bool { return p.value == holder.value }) {
+		// It was not here since the switch, or it is new. On doubt it is nobody's.
+		if s.live(tag) {
+			s.intend(name, holder.without(shown).slot(tag, name))
+		}
+		tag, holder = nobody, nil
 	}
 	stale := func(p *item) bool {
 		return slices.ContainsFunc(slots, func(k *item) bool {
