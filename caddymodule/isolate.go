@@ -100,7 +100,7 @@ func (a *arrival) sortCookies(r *http.Request, by *cookie.Isolation) {
 	case by == nil:
 		cookie.StripRequest(r.Header)
 	default:
-		a.cookies.Crossing = by.Sort(r.Header, a.arriving(r))
+		by.Sort(&a.cookies.Crossing, r.Header, a.arriving(r))
 		a.engine.noticeCrowd(a)
 	}
 	a.cookies.sorted, a.cookies.forward = true, r.Header["Cookie"]

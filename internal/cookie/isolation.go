@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
 // Isolation keeps the cookies that upstreams set under one session from all others. Nothing is stored for
@@ -28,13 +26,20 @@ type Isolation struct {
 	Except []string
 }
 
+// Slots are those of a jar. A *session.Visit knows them.
+type Slots interface {
+	JarID() string           // empty where there is no jar
+	Slot() string            // the tag of the active session's, empty where there is none
+	HasSlot(tag string) bool // whether the tag is of a live session of the jar
+}
+
 // Arriving is what is known of a request when its cookies are sorted.
 type Arriving struct {
 	Jar   Jar
-	Host  string         // as the browser names it, without a port and in lower case
-	Path  string         // as the browser asked for it, without the query
-	Visit *session.Visit // nil where nothing is known of the jar
-	Order *Order         // of all answers that the browser can get; may be nil
+	Host  string // as the browser names it, without a port and in lower case
+	Path  string // as the browser asked for it, without the query
+	Visit Slots  // nil where nothing is known of the jar
+	Order *Order // of all answers that the browser can get; may be nil
 	Now   func() time.Time
 }
 
@@ -86,10 +91,10 @@ type item struct {
 // namesake reports whether another cookie has the same name for the upstream.
 func (k *item) namesake(other item) bool { return k.name == other.name }
 
-// Sort takes the request's cookies apart, leaves those for the upstream in the header, and returns what
+// Sort takes the request's cookies apart, leaves those for the upstream in the header, and sets c to what
 // the answer has to go through. A request without cookies of upstreams costs nothing.
-func (i *Isolation) Sort(h http.Header, a Arriving) Crossing {
-	c := Crossing{isolation: i, arriving: a, slot: Anonymous}
+func (i *Isolation) Sort(c *Crossing, h http.Header, a Arriving) {
+	*c = Crossing{isolation: i, arriving: a, slot: Anonymous}
 	if a.Visit != nil {
 		if tag := a.Visit.Slot(); tag != "" {
 			c.slot = tag
@@ -97,7 +102,7 @@ func (i *Isolation) Sort(h http.Header, a Arriving) Crossing {
 	}
 	owner, jarShown, others := c.look(h["Cookie"])
 	known := a.Visit != nil && (a.Visit.JarID() != "" || !jarShown && owner != "")
-	s := sorting{Crossing: &c, owner: owner, known: known}
+	s := sorting{Crossing: c, owner: owner, known: known}
 	if others {
 		c.came = a.Now()
 		s.sort(h)
@@ -106,7 +111,6 @@ func (i *Isolation) Sort(h http.Header, a Arriving) Crossing {
 	}
 	s.claim()
 	c.fresh = !others && !jarShown && owner == ""
-	return c
 }
 
 // look goes over the cookies once: whose the plain ones are, whether there is a jar's, and whether there
@@ -244,10 +248,22 @@ func (a *answer) set(line string) {
 		s.flags |= readable
 		if a.active {
 			s.flags |= shown
+		} else {
+			s.flags |= late
 		}
 		if a.active {
 			a.arriving.Order.tell(a.arriving.Visit.JarID(), a.slot, a.arriving.Host, s.name, a.now)
 		}
+	}
+	if plain && s.gone && !(a.active && pathMatch(a.arriving.Path, s.path)) {
+		// The plain one there may be another slot's by now, whose shall not look deleted for it; or it
+		// stays although the slot's goes.
+		gone := kept{flags: s.flags | deleted, path: s.path, domain: s.domain}
+		if a.active {
+			a.lines = append(a.lines, line)
+		}
+		a.lines = append(a.lines, gone.slot(a.slot, s.name))
+		return
 	}
 	name, value := slotName(a.slot, s.name), s.encode()
 	if !s.gone && len(name)+len(value) > maxCookieBytes {
@@ -268,6 +284,12 @@ func (a *answer) set(line string) {
 		field += "; HttpOnly"
 	}
 	a.lines = append(a.lines, field)
+}
+
+// pathMatch reports whether a request for a path shows the cookies of another (RFC 6265, section 5.1.4).
+func pathMatch(request, cookie string) bool {
+	rest, ok := strings.CutPrefix(request, cookie)
+	return ok && (rest == "" || strings.HasSuffix(cookie, "/") || rest[0] == '/')
 }
 
 // showsPlain reports whether the browser has a plain cookie of the slot in a place.

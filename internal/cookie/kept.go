@@ -22,6 +22,8 @@ const (
 	shown                         // u: the plain one that the browser has is this slot's
 	guessed                       // g: a script made it, and its path and domain are not known
 	leftover                      // k: the plain one was taken from the browser, which did not confirm it yet
+	deleted                       // d: it is gone, with the plain one that was there, whoever's that was
+	late                          // w: set while another slot was active, so that nobody knows whose the plain one is
 	secure                        // s
 	partitioned                   // p
 	lax                           // l
@@ -29,9 +31,9 @@ const (
 	cross                         // n: SameSite=None
 )
 
-const flagLetters = "rugksplnt"
+const flagLetters = "rugkdwsplnt"
 
-var flagOrder = [len(flagLetters)]flags{readable, shown, guessed, leftover, secure, partitioned, lax, cross, strictly}
+var flagOrder = [len(flagLetters)]flags{readable, shown, guessed, leftover, deleted, late, secure, partitioned, lax, cross, strictly}
 
 // kept is a cookie in a slot: its value, and what browsers do not send back but want to hear again to
 // replace it or take it away. It is the value of the slot's cookie: flags, path, domain and expiry, each

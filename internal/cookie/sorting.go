@@ -132,13 +132,24 @@ func (s *sorting) decide(name string) {
 			}
 			s.Crossing.own = append(s.Crossing.own, *k)
 		case k.tag != nobody && !s.live(k.tag) && s.known && s.within(k.domain):
-			s.always = append(s.always, k.clear(slotName(k.tag, name)))
+			if field := k.clear(slotName(k.tag, name)); k.has(readable) {
+				s.intend(name, field) // with the plain one or not at all: nobody would know whose that is
+			} else {
+				s.always = append(s.always, field)
+			}
 		}
 	}
-	for _, k := range slots {
-		if k.has(readable) && !k.has(guessed) && !k.used {
-			s.exchange(name, plain, slots, k)
+	// Those first of which it is known whose the plain one is: what they leave may be one of the others.
+	doubtful := false
+	for _, known := range [...]flags{shown, 0} {
+		for _, k := range slots {
+			if k.has(readable|known) && !k.has(guessed) && !k.used {
+				doubtful = s.exchange(name, plain, slots, k) || doubtful
+			}
 		}
+	}
+	for _, p := range plain {
+		p.used = p.used || doubtful
 	}
 	s.scripted(name, plain, slots)
 }
@@ -152,67 +163,105 @@ func pair(name, value string) string {
 }
 
 // exchange sees to a plain cookie that an upstream has set, in the place of one of its slots' cookies:
-// where it is not the active slot's already, that one's takes its place.
-func (s *sorting) exchange(name string, plain, slots []*item, first *item) {
-	var here, holders []*item
+// where it is not the active slot's already, that one's takes its place. It reports whether any plain
+// one of the name that has no place may be a remainder.
+func (s *sorting) exchange(name string, plain, slots []*item, first *item) (doubtful bool) {
+	var holders, lates []*item
 	var own *item
+	vague := false
 	for _, k := range slots {
 		if !k.has(readable) || k.has(guessed) || k.used || !k.same(first.kept) {
 			continue
 		}
 		k.used = true
+		if k.has(deleted) {
+			if k.has(late) {
+				lates = append(lates, k)
+			} else {
+				vague = true
+			}
+			s.intend(name, k.clear(slotName(k.tag, name)))
+			continue
+		}
 		if k.tag == s.slot {
 			own = k
 		}
-		if k.has(shown) {
+		switch {
+		case k.has(shown):
 			holders = append(holders, k)
+		case k.has(late):
+			lates = append(lates, k)
 		}
-		here = append(here, k)
 	}
 	p := match(plain, slots, holders)
 	holder := holderOf(p, holders, s.slot)
+	if len(holders) == 0 && len(lates) > 0 {
+		// A plain one may be here that was set before. It is nobody's, and which it is is not known.
+		doubtful = true
+		if own == nil {
+			s.intend(name, first.clear(name))
+		}
+	}
 	if p != nil {
 		p.used = true
 	}
-	if holder != nil && holder == own {
-		if p == nil {
-			// A script has taken it away.
-			s.intend(name, own.clear(slotName(s.slot, name)))
-		} else {
-			own.forward = pair(name, p.value)
-		}
-	} else {
-		s.replace(name, own, holder, p, here)
+	if vague && holder != nil && (p == nil || p.value != holder.value) {
+		holder = nil
 	}
-	for _, k := range holders {
-		if k != holder && k != own && s.live(k.tag) && s.known {
-			s.intend(name, k.without(shown).slot(k.tag, name))
+	switch {
+	case holder == nil || holder != own:
+		s.replace(name, own, holder, p, first)
+	case p == nil:
+		// A script has taken it away.
+		s.intend(name, own.clear(slotName(s.slot, name)))
+	default:
+		p.forward = pair(name, p.value)
+		if p.value != own.value {
+			s.save(name, own, p)
 		}
 	}
+	for _, k := range append(holders, lates...) {
+		if k != holder && k != own && !k.has(deleted) && s.live(k.tag) && s.known {
+			s.intend(name, k.without(shown|late).slot(k.tag, name))
+		}
+	}
+	return doubtful
 }
 
 // replace has the active slot's cookie take the place of a plain one that is another's, or nobody's.
-func (s *sorting) replace(name string, own, holder, p *item, here []*item) {
+func (s *sorting) replace(name string, own, holder, p, place *item) {
 	if holder != nil && s.known && s.live(holder.tag) {
 		if p == nil {
 			s.intend(name, holder.clear(slotName(holder.tag, name)))
 		} else {
-			saved := holder.without(shown)
-			saved.value = p.value
-			s.intend(name, saved.slot(holder.tag, name))
+			holder.kept = holder.without(shown)
+			s.save(name, holder, p)
 		}
 	}
 	switch {
 	case own != nil:
 		own.forward = pair(name, own.value)
-		s.intend(name, own.plain(name), own.with(shown).slot(s.slot, name))
-	case p != nil && s.within(here[0].domain):
-		s.intend(name, here[0].clear(name))
+		s.intend(name, own.plain(name), own.with(shown).without(late).slot(s.slot, name))
+	case p != nil && s.within(place.domain):
+		s.intend(name, place.clear(name))
+	}
+}
+
+// save keeps in a slot what a script has made of a plain cookie. What is too large for that is gone with
+// the plain one.
+func (s *sorting) save(name string, k, p *item) {
+	saved := k.kept
+	saved.value = p.value
+	if len(slotName(k.tag, name))+len(saved.encode()) <= maxCookieBytes {
+		s.intend(name, saved.slot(k.tag, name))
+	} else {
+		s.intend(name, k.clear(slotName(k.tag, name)))
 	}
 }
 
 // match returns the plain cookie that is in the place of the holders, or nil. What browsers send does not
-// say where it is from: it is the one that has a holder's value, else the next that is not another's.
+// say where it is from: it is the one that has a holder's value, else the next that is not another's and
+// can be in this place by the order that deeper paths come first in.
 func match(plain, slots, holders []*item) *item {
 	if len(holders) == 0 {
 		return nil
@@ -224,13 +273,23 @@ func match(plain, slots, holders []*item) *item {
 	}
 	for _, p := range plain {
 		elsewhere := slices.ContainsFunc(slots, func(k *item) bool {
-			return !k.used && k.has(shown) && !k.has(guessed) && k.value == p.value
+			return k.has(shown) && !k.has(guessed) && !k.same(holders[0].kept) && (k.value == p.value && !k.used || misplaced(plain, p, k, holders[0]))
 		})
 		if !p.used && !elsewhere {
 			return p
 		}
 	}
 	return nil
+}
+
+// misplaced reports whether a plain cookie cannot be in the place of one, because it is on the wrong side
+// of that of another.
+func misplaced(plain []*item, p, other, place *item) bool {
+	at := slices.IndexFunc(plain, func(q *item) bool { return q != p && q.value == other.value })
+	if at < 0 || len(other.path) == len(place.path) {
+		return false
+	}
+	return (at < slices.Index(plain, p)) != (len(other.path) > len(place.path))
 }
 
 // holderOf returns the slot's cookie that the plain one belongs to. Answers that cross on their way can
