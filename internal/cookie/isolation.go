@@ -225,11 +225,15 @@ func (a *answer) carryOut() {
 		switch {
 		case intent.name == "":
 			a.lines = append(a.lines, intent.field)
-		case again && slices.Contains(telling, intent.name), !again && !a.arriving.Order.told(jar, a.slot, a.arriving.Host, intent.name, a.came):
+		case again && slices.Contains(telling, intent.name):
+			a.lines = append(a.lines, intent.field)
+		case !again && !a.arriving.Order.told(jar, a.slot, a.arriving.Host, intent.name, a.came):
 			a.lines = append(a.lines, intent.field)
 			telling = append(telling, intent.name)
-			a.arriving.Order.tell(jar, a.slot, a.arriving.Host, intent.name, a.now)
 		}
+	}
+	for _, name := range telling {
+		a.arriving.Order.tell(jar, a.slot, a.arriving.Host, name, a.now)
 	}
 	if a.fresh && a.slot == Anonymous && a.arriving.Jar.Name != "" {
 		a.lines = append(a.lines, ownerField(a.arriving.Jar, Anonymous))

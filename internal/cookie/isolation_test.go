@@ -496,7 +496,7 @@ func runModel(t *testing.T, seed uint64) {
 		users[i] = fmt.Sprintf("u%dg%d", i, generation)
 		return users[i]
 	}
-	var late []*underway
+	var pending []*underway
 	var trace []string
 	note := func(format string, args ...any) { trace = append(trace, fmt.Sprintf(format, args...)) }
 	value := 0
@@ -554,12 +554,12 @@ func runModel(t *testing.T, seed uint64) {
 				users[i] = ""
 			}
 		case 3:
-			late = append(late, ask())
+			pending = append(pending, ask())
 		case 4:
-			if len(late) > 0 {
-				i := r.IntN(len(late))
-				u := late[i]
-				late = slices.Delete(late, i, i+1)
+			if len(pending) > 0 {
+				i := r.IntN(len(pending))
+				u := pending[i]
+				pending = slices.Delete(pending, i, i+1)
 				if u.slot != w.jar.active { // else it is no late one
 					finish(u)
 				}
@@ -568,8 +568,15 @@ func runModel(t *testing.T, seed uint64) {
 			if page == "" || pageSlot != w.jar.active {
 				break
 			}
-			// A script changes a cookie that it sees.
-			list := slices.DeleteFunc(of(pageSlot).shown(page), func(c stored) bool { return c.httpOnly })
+			// A script changes a cookie that it sees. Where an answer has come late and the gateway has not
+			// sorted it out yet, the change may be lost.
+			list := slices.DeleteFunc(of(pageSlot).shown(page), func(c stored) bool {
+				return c.httpOnly || slices.ContainsFunc(w.browser.cookies, func(k stored) bool {
+					_, name, ok := parseSlotName(k.name)
+					at, _ := decode(k.value)
+					return ok && name == c.name && at.has(late)
+				})
+			})
 			if len(list) > 0 {
 				c := list[r.IntN(len(list))]
 				value++

@@ -205,7 +205,8 @@ func (s *sorting) exchange(name string, plain, slots []*item, first *item) (doub
 	if p != nil {
 		p.used = true
 	}
-	if vague && holder != nil && (p == nil || p.value != holder.value) {
+	// What differs then may have been changed by a script, or be the other's: on doubt it is nobody's.
+	if (vague || len(lates) > 0) && holder != nil && (p == nil || p.value != holder.value) {
 		holder = nil
 	}
 	switch {
