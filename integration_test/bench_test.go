@@ -19,6 +19,7 @@ func BenchmarkProxy(b *testing.B) {
 	g := startGateway(b, plain(gated, up.address())+fmt.Sprintf("http://%s {\n\treverse_proxy %s\n}\n", open, up.address()))
 	client := newBrowser(b, "http://"+gated)
 	client.signIn("alice")
+	client.get("/") // the gateway makes a note of whose the plain cookies are, once
 	cookies := client.client.Jar.Cookies(client.request(http.MethodGet, "/", nil).URL)
 
 	for _, variant := range []struct{ name, address string }{{"without", open}, {"gated", gated}, {"without again", open}} {

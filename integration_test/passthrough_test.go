@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -175,7 +176,7 @@ func TestWebSocketsPass(t *testing.T) {
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("signed in: %s", response.Status)
 	}
-	if got := response.Header["Set-Cookie"]; len(got) != 1 || got[0] != "app=1" {
+	if got := response.Header["Set-Cookie"]; !slices.Contains(got, "app=1") || slices.ContainsFunc(got, func(line string) bool { return strings.Contains(line, "planted") }) {
 		t.Errorf("cookies that came with the upgrade: %q", got)
 	}
 	if line, err := reader.ReadString('\n'); line != "hello alice\n" {
@@ -255,7 +256,7 @@ func TestTheRestOfHTTPPasses(t *testing.T) {
 		})
 		t.Run("a status, early hints and cookies of the app's own", func(t *testing.T) {
 			answer := b.get("/status")
-			if got := answer.Header["Set-Cookie"]; answer.StatusCode != http.StatusTeapot || len(got) != 2 || got[1] != "b=2; Path=/x" {
+			if got := answer.Header["Set-Cookie"]; answer.StatusCode != http.StatusTeapot || !slices.Contains(got, "a=1") || !slices.Contains(got, "b=2; Path=/x") {
 				t.Errorf("%s, cookies %q", answer.Status, got)
 			}
 		})
