@@ -219,8 +219,8 @@ func TestAppClearsTheActiveSlotAlone(t *testing.T) {
 	startGateway(t, site(address, app, "", "multi_session"))
 	b := newBrowser(t, "http://"+address)
 	alice := b.signIn("alice")
+	b.open("/")
 	first := b.open("/").body
-	first = b.open("/").body
 	b.signIn("bob")
 	b.open("/")
 	was := b.open("/").body
