@@ -374,7 +374,7 @@ func (a *App) start() (*engine, error) {
 		manager:  manager,
 		portal:   p,
 		admin:    a.administration(db, logins, manager),
-		managed:  upstream.NewManaged(a.managed...),
+		managed:  upstream.NewManaged(append(slices.Clone(a.managed), expectHeader)...),
 		cookies:  cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
 		log:      a.log,
 		order:    cookie.NewOrder(),

@@ -29,6 +29,7 @@ type arrival struct {
 	engine   *engine
 	cookies  crossing
 	guard    guard
+	expect   []string // values of expectHeader
 }
 
 // arrivalVar is the name of the arrival among the request's variables.
@@ -45,6 +46,7 @@ func (e *engine) receive(r *http.Request) *arrival {
 	arrived.ClientIP = clientIP(r)
 	arrived.err = e.findJar(r, arrived)
 	e.renew(r, arrived)
+	arrived.expect = r.Header[expectHeader]
 	e.managed.Strip(r)
 	caddyhttp.SetVar(r.Context(), arrivalVar, arrived)
 	return arrived

@@ -158,6 +158,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		engine.servePortal(arrived.answer(w), original, arrived)
 		return nil
 	}
+	if !engine.expected(arrived, w, r) {
+		return nil
+	}
 	if applies, err := h.applies(r); err != nil {
 		return err
 	} else if !applies {

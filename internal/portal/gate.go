@@ -24,6 +24,13 @@ func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 	redirect(w, p.address(path, p.back(r, v), nil))
 }
 
+// Changed answers a request to an upstream that expects to be made as a session which is not the active
+// one. Only scripts say so: a page would be of no use to them.
+func (p *Portal) Changed(w http.ResponseWriter) {
+	secure(w.Header())
+	writeProblem(w, errSessionChanged)
+}
+
 // Refuse answers a request to an upstream that the active account may not make, because it does not
 // meet a rule of the policy. A navigation gets a page that offers the browser's accounts which may.
 func (p *Portal) Refuse(w http.ResponseWriter, r *http.Request, v Visitor, policy session.Policy, unmet session.Rule) {

@@ -182,6 +182,7 @@ var otherCodes = []string{
 	"INVALID_RETURN_TO", // of the pages
 	"NOT_ALLOWED",       // of the way back from a provider
 	"PROVIDER_ERROR",    // of the way back from a provider
+	"SESSION_CHANGED",   // of the gate
 	"STATE_MISMATCH",    // of the way back from a provider
 	"USER_NAME_TAKEN",   // of the way back from a provider
 }

@@ -40,6 +40,7 @@ var (
 	errNotFound         = &problem{status: http.StatusNotFound, code: "NOT_FOUND", message: "Not found", advice: "There is nothing at this address."}
 	errMethodNotAllowed = &problem{status: http.StatusMethodNotAllowed, code: "METHOD_NOT_ALLOWED", message: "Method not allowed", advice: "This address cannot be opened like a page."}
 	errUnauthorized     = &problem{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "Unauthorized"}
+	errSessionChanged   = &problem{status: http.StatusConflict, code: "SESSION_CHANGED", message: "The active session is not the expected one"}
 
 	errMissingOrigin = &problem{
 		status: http.StatusForbidden, code: "MISSING_OR_NULL_ORIGIN", message: "Missing or null Origin",
