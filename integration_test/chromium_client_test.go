@@ -115,7 +115,7 @@ func TestChromiumAccountMenu(t *testing.T) {
 	if page := evaluate[string](m.tab, mark); page != "third" {
 		t.Errorf("signing out led to another page than the third: %q", page)
 	}
-	if cookies := m.cookies(); len(cookies) != 0 {
+	if cookies := m.lasting(); len(cookies) != 0 {
 		t.Errorf("cookies after signing out: %v", cookies)
 	}
 }

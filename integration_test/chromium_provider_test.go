@@ -121,11 +121,11 @@ func TestChromiumProviders(t *testing.T) {
 	noErrors(t, g)
 }
 
-// jarOf is the name of the one cookie that the browser has for the gateway's site, or empty.
+// jarOf is the name of the one lasting cookie that the browser has for the gateway's site, or empty.
 func (b *tab) jarOf(origin string) string {
 	b.t.Helper()
 	var names []string
-	for _, c := range b.cookies() {
+	for _, c := range b.lasting() {
 		if c.Domain == strings.TrimPrefix(origin, "https://") {
 			names = append(names, c.Name)
 		}

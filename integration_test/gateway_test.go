@@ -156,6 +156,13 @@ func (g *gateway) reload(caddyfile string) error {
 	}
 	request.Header.Set("Content-Type", "text/caddyfile")
 	response, err := http.DefaultClient.Do(request)
+	for tries := 0; (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF)) && tries < 5; tries++ {
+		// The endpoint of the configuration before was just being closed. To load twice is to load once.
+		if request.Body, err = request.GetBody(); err != nil {
+			return err
+		}
+		response, err = http.DefaultClient.Do(request)
+	}
 	if err != nil {
 		return err
 	}
