@@ -208,6 +208,7 @@ type answer struct {
 	now       time.Time
 	active    bool
 	lines     []string
+	plain     []item // those that scripts may read, as this answer sets them
 	oversized []string
 }
 
@@ -279,7 +280,8 @@ func (a *answer) set(line string) {
 	switch {
 	case plain && a.active:
 		a.lines = append(a.lines, line)
-	case a.active && a.showsPlain(s.name, s.kept):
+		a.plain = append(a.plain, item{kept: s.kept, name: s.name})
+	case a.active && a.hasPlain(s.name, s.kept):
 		// From now on scripts may not read it; the one that they read would stay beside it.
 		a.lines = append(a.lines, s.clear(s.name))
 	}
@@ -296,9 +298,11 @@ func pathMatch(request, cookie string) bool {
 	return ok && (rest == "" || strings.HasSuffix(cookie, "/") || rest[0] == '/')
 }
 
-// showsPlain reports whether the browser has a plain cookie of the slot in a place.
-func (c *Crossing) showsPlain(name string, at kept) bool {
-	return slices.ContainsFunc(c.own, func(k item) bool { return k.name == name && k.has(readable|shown) && k.same(at) })
+// hasPlain reports whether the browser has a plain cookie of the slot in a place, as the request showed or as
+// this answer has set it.
+func (a *answer) hasPlain(name string, at kept) bool {
+	there := func(k item) bool { return k.name == name && k.has(readable|shown) && k.same(at) }
+	return slices.ContainsFunc(a.own, there) || slices.ContainsFunc(a.plain, there)
 }
 
 // clearOwn takes the slot's cookies from the browser, as far as the request showed them.

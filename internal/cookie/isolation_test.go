@@ -166,6 +166,24 @@ func TestWhatScriptsChangeStaysWithTheirAccount(t *testing.T) {
 	w.visit("/", "csrf=a2; theme=dark")
 }
 
+// TestScriptsMayReadACookieNoLonger has an app set a cookie with HttpOnly that it has set without.
+func TestScriptsMayReadACookieNoLonger(t *testing.T) {
+	for name, answers := range map[string][][]string{
+		"in one answer": {{"a=1; Path=/", "a=2; Path=/; HttpOnly"}},
+		"in two":        {{"a=1; Path=/"}, {"a=2; Path=/; HttpOnly"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.signIn("alice")
+			for i, set := range answers {
+				w.visit("/", []string{"", "a=1"}[i], set...)
+			}
+			w.reads("/", "")
+			w.visit("/", "a=2")
+		})
+	}
+}
+
 func TestCookiesOfSeveralPaths(t *testing.T) {
 	w := newWorld(t)
 	w.signIn("alice")
