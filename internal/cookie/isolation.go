@@ -59,8 +59,23 @@ type Crossing struct {
 	made   []string // names of the plain ones that scripts made, of this slot
 }
 
-// intent is a field for the browser that is about a cookie of the upstream's name, or about none.
-type intent struct{ name, field string }
+// intent is a field for the browser that is about a cookie of the upstream's, or about none.
+type intent struct {
+	about subject
+	field string
+}
+
+// subject is what an exchange is about: the cookie of a place, or with an empty path all of a name, as
+// nobody knows where scripts put theirs. What is about no cookie is the zero subject.
+type subject struct{ name, domain, path string }
+
+// at is the subject of what is done about a cookie.
+func (k kept) at(name string) subject {
+	if k.has(guessed) {
+		return subject{name: name}
+	}
+	return subject{name, k.domain, k.path}
+}
 
 // Crowd is how many cookies a browser has sent.
 type Crowd struct{ Cookies, Bytes int }
@@ -220,25 +235,31 @@ func (a *answer) carryOut() {
 		return
 	}
 	jar := a.arriving.Visit.JarID()
-	var telling []string
-	for i, intent := range a.plan {
-		again := i > 0 && a.plan[i-1].name == intent.name // the whole of an exchange, or nothing
-		switch {
-		case intent.name == "":
-			a.lines = append(a.lines, intent.field)
-		case again && slices.Contains(telling, intent.name):
-			a.lines = append(a.lines, intent.field)
-		case !again && !a.arriving.Order.told(jar, a.slot, a.arriving.Host, intent.name, a.came):
-			a.lines = append(a.lines, intent.field)
-			telling = append(telling, intent.name)
+	var telling, silent []subject // the whole of an exchange, or nothing
+	for _, intent := range a.plan {
+		switch about := intent.about; {
+		case about == subject{} || slices.Contains(telling, about):
+		case slices.Contains(silent, about) || a.arriving.Order.told(jar, a.slot, a.arriving.Host, about, a.came):
+			silent = append(silent, about)
+			continue
+		default:
+			telling = append(telling, about)
 		}
+		a.lines = append(a.lines, intent.field)
 	}
-	for _, name := range telling {
-		a.arriving.Order.tell(jar, a.slot, a.arriving.Host, name, a.now)
+	for _, about := range telling {
+		a.tell(about)
 	}
 	if a.fresh && a.slot == Anonymous && a.arriving.Jar.Name != "" {
 		a.lines = append(a.lines, ownerField(a.arriving.Jar, Anonymous))
 	}
+}
+
+// tell remembers that the browser is told of a cookie. It is then told of one of the name, too.
+func (a *answer) tell(about subject) {
+	jar := a.arriving.Visit.JarID()
+	a.arriving.Order.tell(jar, a.slot, a.arriving.Host, about, a.now)
+	a.arriving.Order.tell(jar, a.slot, a.arriving.Host, subject{name: about.name}, a.now)
 }
 
 // set has the browser keep a cookie of the upstream in the slot.
@@ -257,7 +278,7 @@ func (a *answer) set(line string) {
 			s.flags |= late
 		}
 		if a.active {
-			a.arriving.Order.tell(a.arriving.Visit.JarID(), a.slot, a.arriving.Host, s.name, a.now)
+			a.tell(s.at(s.name))
 		}
 	}
 	if plain && s.gone && !(a.active && pathMatch(a.arriving.Path, s.path)) {

@@ -236,6 +236,34 @@ func TestAnswersThatCross(t *testing.T) {
 	w.visit("/", "csrf=a")
 }
 
+// TestExchangesDoNotWaitForEachOther has cookies of one name be set and exchanged within a moment, in several
+// places and at several hosts.
+func TestExchangesDoNotWaitForEachOther(t *testing.T) {
+	t.Run("places", func(t *testing.T) {
+		w := newWorld(t)
+		w.signIn("alice")
+		w.visit("/a/page", "", "t=alice; Path=/a")
+		w.signIn("bob")
+		w.visit("/", "", "t=bob; Path=/")
+		w.visit("/a/page", "t=bob")
+		w.reads("/a/page", "t=bob")
+	})
+	t.Run("hosts", func(t *testing.T) {
+		w := newWorld(t)
+		w.site.Domain = "example.com"
+		w.signIn("alice")
+		w.visit("/", "", "t=alice; Path=/; Domain=example.com")
+		w.signIn("bob")
+		w.browser.host = "other.example.com"
+		w.visit("/", "")
+		w.reads("/", "")
+		w.signIn("alice")
+		w.browser.host = "app.example.com"
+		w.visit("/", "t=alice")
+		w.reads("/", "t=alice")
+	})
+}
+
 func TestAnonymousCookiesStayApart(t *testing.T) {
 	w := newWorld(t)
 	w.visit("/", "", "basket=1; Path=/; HttpOnly", "csrf=nobody; Path=/")

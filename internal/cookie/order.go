@@ -24,8 +24,12 @@ const settling = 2 * time.Second
 // NewOrder returns an order of nothing.
 func NewOrder() *Order { return &Order{seed: maphash.MakeSeed()} }
 
-func (o *Order) cell(jar, host, name string) *atomic.Uint64 {
-	sum := maphash.Comparable(o.seed, [3]string{jar, host, name})
+// cell is that of a cookie: one of a domain is the same to all hosts.
+func (o *Order) cell(jar, host string, about subject) *atomic.Uint64 {
+	if about.domain != "" {
+		host = ""
+	}
+	sum := maphash.Comparable(o.seed, [5]string{jar, host, about.domain, about.path, about.name})
 	return &o.cells[sum%uint64(len(o.cells))]
 }
 
@@ -33,19 +37,19 @@ func (o *Order) half(slot string) uint64 { return maphash.String(o.seed, slot) >
 
 // told reports whether the last that a jar's browser was told of a cookie was told under the slot, and
 // after the request that was made at the given time could show it.
-func (o *Order) told(jar, slot, host, name string, request time.Time) bool {
+func (o *Order) told(jar, slot, host string, about subject, request time.Time) bool {
 	if o == nil || jar == "" {
 		return false
 	}
-	last := o.cell(jar, host, name).Load()
+	last := o.cell(jar, host, about).Load()
 	// Milliseconds as they wrap around, so that the difference is right.
 	ago := int32(uint32(request.UnixMilli()) - uint32(last))
 	return last != 0 && last>>32<<32 == o.half(slot) && ago < int32(settling.Milliseconds())
 }
 
 // tell says that a browser is told of a cookie now.
-func (o *Order) tell(jar, slot, host, name string, now time.Time) {
+func (o *Order) tell(jar, slot, host string, about subject, now time.Time) {
 	if o != nil && jar != "" {
-		o.cell(jar, host, name).Store(o.half(slot) | uint64(uint32(now.UnixMilli())))
+		o.cell(jar, host, about).Store(o.half(slot) | uint64(uint32(now.UnixMilli())))
 	}
 }

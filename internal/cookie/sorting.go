@@ -133,7 +133,7 @@ func (s *sorting) decide(name string) {
 			s.Crossing.own = append(s.Crossing.own, *k)
 		case k.tag != nobody && !s.live(k.tag) && s.known && s.within(k.domain):
 			if field := k.clear(slotName(k.tag, name)); k.has(readable) {
-				s.intend(name, field) // with the plain one or not at all: nobody would know whose that is
+				s.intend(k.at(name), field) // with the plain one or not at all: nobody would know whose that is
 			} else {
 				s.always = append(s.always, field)
 			}
@@ -180,7 +180,7 @@ func (s *sorting) exchange(name string, plain, slots []*item, first *item) (doub
 			} else {
 				vague = true
 			}
-			s.intend(name, k.clear(slotName(k.tag, name)))
+			s.intend(k.at(name), k.clear(slotName(k.tag, name)))
 			continue
 		}
 		if k.tag == s.slot {
@@ -199,7 +199,7 @@ func (s *sorting) exchange(name string, plain, slots []*item, first *item) (doub
 		// A plain one may be here that was set before. It is nobody's, and which it is is not known.
 		doubtful = true
 		if own == nil {
-			s.intend(name, first.clear(name))
+			s.intend(first.at(name), first.clear(name))
 		}
 	}
 	if p != nil {
@@ -214,7 +214,7 @@ func (s *sorting) exchange(name string, plain, slots []*item, first *item) (doub
 		s.replace(name, own, holder, p, first)
 	case p == nil:
 		// A script has taken it away.
-		s.intend(name, own.clear(slotName(s.slot, name)))
+		s.intend(own.at(name), own.clear(slotName(s.slot, name)))
 	default:
 		p.forward = pair(name, p.value)
 		if p.value != own.value {
@@ -223,7 +223,7 @@ func (s *sorting) exchange(name string, plain, slots []*item, first *item) (doub
 	}
 	for _, k := range append(holders, lates...) {
 		if k != holder && k != own && !k.has(deleted) && s.live(k.tag) && s.known {
-			s.intend(name, k.without(shown|late).slot(k.tag, name))
+			s.intend(k.at(name), k.without(shown|late).slot(k.tag, name))
 		}
 	}
 	return doubtful
@@ -233,7 +233,7 @@ func (s *sorting) exchange(name string, plain, slots []*item, first *item) (doub
 func (s *sorting) replace(name string, own, holder, p, place *item) {
 	if holder != nil && s.known && s.live(holder.tag) {
 		if p == nil {
-			s.intend(name, holder.clear(slotName(holder.tag, name)))
+			s.intend(holder.at(name), holder.clear(slotName(holder.tag, name)))
 		} else {
 			holder.kept = holder.without(shown)
 			s.save(name, holder, p)
@@ -242,9 +242,9 @@ func (s *sorting) replace(name string, own, holder, p, place *item) {
 	switch {
 	case own != nil:
 		own.forward = pair(name, own.value)
-		s.intend(name, own.plain(name), own.with(shown).without(late).slot(s.slot, name))
+		s.intend(own.at(name), own.plain(name), own.with(shown).without(late).slot(s.slot, name))
 	case p != nil && s.within(place.domain):
-		s.intend(name, place.clear(name))
+		s.intend(place.at(name), place.clear(name))
 	}
 }
 
@@ -254,9 +254,9 @@ func (s *sorting) save(name string, k, p *item) {
 	saved := k.kept
 	saved.value = p.value
 	if len(slotName(k.tag, name))+len(saved.encode()) <= maxCookieBytes {
-		s.intend(name, saved.slot(k.tag, name))
+		s.intend(k.at(name), saved.slot(k.tag, name))
 	} else {
-		s.intend(name, k.clear(slotName(k.tag, name)))
+		s.intend(k.at(name), k.clear(slotName(k.tag, name)))
 	}
 }
 
@@ -335,7 +335,7 @@ func (s *sorting) scripted(name string, plain, slots []*item) {
 	if holder != nil && tag != s.slot && s.owner == s.slot && !slices.ContainsFunc(plain, func(p *item) bool { return p.value == holder.value }) {
 		// It was not here since the switch, or it is new. On doubt it is nobody's.
 		if s.live(tag) {
-			s.intend(name, holder.without(shown).slot(tag, name))
+			s.intend(subject{name: name}, holder.without(shown).slot(tag, name))
 		}
 		tag, holder = nobody, nil
 	}
@@ -410,14 +410,14 @@ func (s *sorting) note(tag, name string, k kept) {
 			return
 		}
 	}
-	s.intend(name, k.slot(tag, name))
+	s.intend(subject{name: name}, k.slot(tag, name))
 }
 
 // restore gives the browser a script's cookie of the active slot again.
 func (s *sorting) restore(name string, own *item) {
 	own.forward = pair(name, own.value)
 	k := own.with(shown).without(leftover)
-	s.intend(name, k.plain(name), k.slot(s.slot, name))
+	s.intend(subject{name: name}, k.plain(name), k.slot(s.slot, name))
 	s.made = append(s.made, name)
 }
 
@@ -428,9 +428,9 @@ func (s *sorting) absent(name string, own, holder *item, slots []*item) {
 		switch {
 		case !s.known || !k.has(leftover) || k == own:
 		case k.tag == nobody:
-			s.intend(name, k.clear(slotName(nobody, name)))
+			s.intend(subject{name: name}, k.clear(slotName(nobody, name)))
 		case s.live(k.tag):
-			s.intend(name, k.without(leftover).slot(k.tag, name))
+			s.intend(subject{name: name}, k.without(leftover).slot(k.tag, name))
 		}
 	}
 	if own != nil && holder == nil && s.known {
@@ -442,7 +442,7 @@ func (s *sorting) absent(name string, own, holder *item, slots []*item) {
 func (s *sorting) takeAway(name string) {
 	if s.known && writable(name) && s.cleared < maxGuessed {
 		s.cleared++
-		s.intend(name, s.guesses(name)...)
+		s.intend(subject{name: name}, s.guesses(name)...)
 	}
 }
 
@@ -486,9 +486,9 @@ func (c *Crossing) guesses(name string) []string {
 }
 
 // intend has the browser told something of a cookie, as long as the slot is active.
-func (s *sorting) intend(name string, fields ...string) {
+func (s *sorting) intend(about subject, fields ...string) {
 	for _, field := range fields {
-		s.plan = append(s.plan, intent{name, field})
+		s.plan = append(s.plan, intent{about, field})
 	}
 }
 
@@ -499,12 +499,12 @@ func (s *sorting) claim() {
 	case j.Name == "" || s.arriving.Visit == nil || s.owner == s.slot:
 	case s.known:
 		if s.slot != Anonymous || s.owner != "" {
-			s.intend("", ownerField(j, s.slot))
+			s.intend(subject{}, ownerField(j, s.slot))
 		}
 	case s.owner == "" && s.items != nil:
 		// A request from another site shows neither the jar's cookie nor the owner's. Where this is
 		// none, the next shows that nobody is known to own what is there.
-		s.intend("", ownerField(j, nobody))
+		s.intend(subject{}, ownerField(j, nobody))
 	}
 }
 
