@@ -224,6 +224,7 @@ type answer struct {
 	active    bool
 	lines     []string
 	plain     []item // those that scripts may read, as this answer sets them
+	telling   []subject
 	oversized []string
 }
 
@@ -235,19 +236,19 @@ func (a *answer) carryOut() {
 		return
 	}
 	jar := a.arriving.Visit.JarID()
-	var telling, silent []subject // the whole of an exchange, or nothing
+	var silent []subject // the whole of an exchange, or nothing
 	for _, intent := range a.plan {
 		switch about := intent.about; {
-		case about == subject{} || slices.Contains(telling, about):
+		case about == subject{} || slices.Contains(a.telling, about):
 		case slices.Contains(silent, about) || a.arriving.Order.told(jar, a.slot, a.arriving.Host, about, a.came):
 			silent = append(silent, about)
 			continue
 		default:
-			telling = append(telling, about)
+			a.telling = append(a.telling, about)
 		}
 		a.lines = append(a.lines, intent.field)
 	}
-	for _, about := range telling {
+	for _, about := range a.telling {
 		a.tell(about)
 	}
 	if a.fresh && a.slot == Anonymous && a.arriving.Jar.Name != "" {
@@ -330,8 +331,8 @@ func (a *answer) hasPlain(name string, at kept) bool {
 func (a *answer) clearOwn() {
 	for _, k := range a.own {
 		a.lines = append(a.lines, k.clear(slotName(a.slot, k.name)))
-		if a.active && k.has(readable|shown) && !k.has(guessed) {
-			a.lines = append(a.lines, k.clear(k.name))
+		if a.active && k.has(readable) && !k.has(guessed) && (k.has(shown) || slices.Contains(a.telling, k.at(k.name))) {
+			a.lines = append(a.lines, k.clear(k.name)) // also where it has only just been exchanged
 		}
 	}
 	if a.active {

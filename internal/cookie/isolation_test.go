@@ -406,6 +406,27 @@ func TestUpstreamClearsTheActiveSlotAlone(t *testing.T) {
 	w.visit("/", "sid=a; csrf=a")
 }
 
+// TestUpstreamClearsAtTheFirstRequestAfterASwitch has the answer that exchanges a cookie take it away.
+func TestUpstreamClearsAtTheFirstRequestAfterASwitch(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("alice")
+	w.visit("/", "", "csrf=a; Path=/")
+	w.signIn("bob")
+	w.visit("/", "", "csrf=b; Path=/")
+	w.signIn("alice")
+	w.now = w.now.Add(time.Minute)
+	u := w.ask("/")
+	h := http.Header{"Clear-Site-Data": {`"cookies"`}}
+	u.Answer(h, false, func() bool { return true })
+	for _, line := range h["Set-Cookie"] {
+		w.browser.set("/", line)
+	}
+	w.reads("/", "")
+	w.visit("/", "")
+	w.signIn("bob")
+	w.visit("/", "csrf=b")
+}
+
 // TestUnknownJarChangesNothing is a request with a jar's cookie that is dead, as one that was under way
 // when a sign-in gave the jar a new one: its slots may be live.
 func TestUnknownJarChangesNothing(t *testing.T) {
