@@ -282,9 +282,10 @@ func (a *answer) set(line string) {
 			a.tell(s.at(s.name))
 		}
 	}
-	if plain && s.gone && !(a.active && pathMatch(a.arriving.Path, s.path)) {
+	if plain && s.gone && !(a.active && a.arriving.Visit.JarID() != "" && pathMatch(a.arriving.Path, s.path)) {
 		// The plain one there may be another slot's by now, whose shall not look deleted for it; or it
-		// stays although the slot's goes.
+		// stays although the slot's goes. Of a browser that had no jar it is not known whether somebody
+		// has signed in since.
 		gone := kept{flags: s.flags | deleted, path: s.path, domain: s.domain}
 		if a.active {
 			a.lines = append(a.lines, line)

@@ -218,6 +218,23 @@ func TestLateAnswerLandsInTheSlotItWasAskedUnder(t *testing.T) {
 
 // TestAnswersThatCross has several requests under way at a switch, of which each finds the old account's
 // plain cookie.
+// TestLateAnswerToNobodyTakesNothingFromAnAccount has somebody sign in while an app clears cookies of nobody's. The
+// request named no jar, so that it is not known that another slot is active by then.
+func TestLateAnswerToNobodyTakesNothingFromAnAccount(t *testing.T) {
+	w := newWorld(t)
+	late := w.ask("/")
+	w.signIn("alice")
+	w.visit("/", "", "csrf=a; Path=/")
+	h := http.Header{"Set-Cookie": {"csrf=; Path=/; Max-Age=0"}}
+	late.Answer(h, false, func() bool { return true })
+	for _, line := range h["Set-Cookie"] {
+		w.browser.set("/", line)
+	}
+	w.now = w.now.Add(time.Minute)
+	w.visit("/", "csrf=a")
+	w.reads("/", "csrf=a")
+}
+
 func TestAnswersThatCross(t *testing.T) {
 	w := newWorld(t)
 	w.signIn("alice")
