@@ -49,6 +49,7 @@ type Crossing struct {
 	isolation *Isolation
 	arriving  Arriving
 	slot      string // the active one's tag
+	browser   string // which one it is, for Order: its jar, or where it has none whose it was last
 	crowd     Crowd
 
 	always []string // fields for the browser that are right whoever is active by then
@@ -116,6 +117,7 @@ func (i *Isolation) Sort(c *Crossing, h http.Header, a Arriving) {
 		}
 	}
 	owner, jarShown, others := c.look(h["Cookie"])
+	c.browser = browserOf(a.Visit, owner)
 	known := a.Visit != nil && (a.Visit.JarID() != "" || !jarShown && owner != "")
 	s := sorting{Crossing: c, owner: owner, known: known}
 	if others {
@@ -126,6 +128,18 @@ func (i *Isolation) Sort(c *Crossing, h http.Header, a Arriving) {
 	}
 	s.claim()
 	c.fresh = !others && !jarShown && owner == ""
+}
+
+// browserOf names a browser by its jar. One in which somebody has just signed out has none: its requests
+// that are under way at that moment all name the slot that its plain cookies were of.
+func browserOf(visit Slots, owner string) string {
+	switch {
+	case visit != nil && visit.JarID() != "":
+		return visit.JarID()
+	case len(owner) == tagLength:
+		return owner
+	}
+	return ""
 }
 
 // look goes over the cookies once: whose the plain ones are, whether there is a jar's, and whether there
@@ -235,12 +249,11 @@ func (a *answer) carryOut() {
 	if !a.active {
 		return
 	}
-	jar := a.arriving.Visit.JarID()
 	var silent []subject // the whole of an exchange, or nothing
 	for _, intent := range a.plan {
 		switch about := intent.about; {
 		case about == subject{} || slices.Contains(a.telling, about):
-		case slices.Contains(silent, about) || a.arriving.Order.told(jar, a.slot, a.arriving.Host, about, a.came):
+		case slices.Contains(silent, about) || a.arriving.Order.told(a.browser, a.slot, a.arriving.Host, about, a.came):
 			silent = append(silent, about)
 			continue
 		default:
@@ -258,9 +271,8 @@ func (a *answer) carryOut() {
 
 // tell remembers that the browser is told of a cookie. It is then told of one of the name, too.
 func (a *answer) tell(about subject) {
-	jar := a.arriving.Visit.JarID()
-	a.arriving.Order.tell(jar, a.slot, a.arriving.Host, about, a.now)
-	a.arriving.Order.tell(jar, a.slot, a.arriving.Host, subject{name: about.name}, a.now)
+	a.arriving.Order.tell(a.browser, a.slot, a.arriving.Host, about, a.now)
+	a.arriving.Order.tell(a.browser, a.slot, a.arriving.Host, subject{name: about.name}, a.now)
 }
 
 // set has the browser keep a cookie of the upstream in the slot.

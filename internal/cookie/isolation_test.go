@@ -253,6 +253,21 @@ func TestAnswersThatCross(t *testing.T) {
 	w.visit("/", "csrf=a")
 }
 
+// TestSignOutWithRequestsUnderWay has the app set a cookie for nobody, while another request, which still showed
+// the account's, is not answered yet.
+func TestSignOutWithRequestsUnderWay(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("alice")
+	w.visit("/", "", "csrf=a; Path=/")
+	w.revoke("alice")
+	late := w.ask("/")
+	w.visit("/", "")
+	w.visit("/", "", "csrf=n; Path=/")
+	late.finish()
+	w.visit("/", "csrf=n")
+	w.reads("/", "csrf=n")
+}
+
 // TestExchangesDoNotWaitForEachOther has cookies of one name be set and exchanged within a moment, in several
 // places and at several hosts.
 func TestExchangesDoNotWaitForEachOther(t *testing.T) {
