@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -566,16 +567,22 @@ func (b *browser) touch(name string) {
 			visit.Used(e)
 		}
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for time.Now().Before(deadline) {
-		for _, e := range b.visitor(b.request(http.MethodGet, "/", "")).Visit.Entries() {
-			if e.Identity.UserName == name && e.LastUsedAt.Equal(b.clock.Now().Truncate(time.Millisecond)) {
-				return
-			}
-		}
-		time.Sleep(time.Millisecond)
+	recorded := func() bool {
+		return slices.ContainsFunc(b.visitor(b.request(http.MethodGet, "/", "")).Visit.Entries(), func(e session.Entry) bool {
+			return e.Identity.UserName == name && e.LastUsedAt.Equal(b.clock.Now().Truncate(time.Millisecond))
+		})
 	}
-	b.t.Fatalf("the use of %s was not recorded", name)
+	ctx, cancel := context.WithTimeout(b.t.Context(), 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !recorded() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			b.t.Fatalf("the use of %s was not recorded: %v", name, ctx.Err())
+		}
+	}
 }
 
 func TestFailedSignInLeadsToAnotherTry(t *testing.T) {
