@@ -335,7 +335,7 @@ func (s *sorting) scripted(name string, plain, slots []*item) {
 	if holder != nil && tag != s.slot && s.owner == s.slot && !slices.ContainsFunc(plain, func(p *item) bool { return p.value == holder.value }) {
 		// It was not here since the switch, or it is new. On doubt it is nobody's.
 		if s.live(tag) {
-			s.intend(subject{name: name}, holder.without(shown).slot(tag, name))
+			s.intend(holder.at(name), holder.without(shown).slot(tag, name))
 		}
 		tag, holder = nobody, nil
 	}
@@ -410,14 +410,14 @@ func (s *sorting) note(tag, name string, k kept) {
 			return
 		}
 	}
-	s.intend(subject{name: name}, k.slot(tag, name))
+	s.intend(k.at(name), k.slot(tag, name))
 }
 
 // restore gives the browser a script's cookie of the active slot again.
 func (s *sorting) restore(name string, own *item) {
 	own.forward = pair(name, own.value)
 	k := own.with(shown).without(leftover)
-	s.intend(subject{name: name}, k.plain(name), k.slot(s.slot, name))
+	s.intend(k.at(name), k.plain(name), k.slot(s.slot, name))
 	s.made = append(s.made, name)
 }
 
@@ -428,9 +428,9 @@ func (s *sorting) absent(name string, own, holder *item, slots []*item) {
 		switch {
 		case !s.known || !k.has(leftover) || k == own:
 		case k.tag == nobody:
-			s.intend(subject{name: name}, k.clear(slotName(nobody, name)))
+			s.intend(k.at(name), k.clear(slotName(nobody, name)))
 		case s.live(k.tag):
-			s.intend(subject{name: name}, k.without(leftover).slot(k.tag, name))
+			s.intend(k.at(name), k.without(leftover).slot(k.tag, name))
 		}
 	}
 	if own != nil && holder == nil && s.known {
