@@ -99,8 +99,18 @@ func (u *underway) answer(set ...string) []string {
 }
 
 // finish has the browser get the answer.
-func (u *underway) finish(set ...string) {
-	for _, line := range u.answer(set...) {
+func (u *underway) finish(set ...string) { u.get(u.answer(set...)) }
+
+// finishAsActive is finish with the header of an answer of which the gateway believes that its slot is
+// the active one still.
+func (u *underway) finishAsActive(h http.Header) {
+	u.Answer(h, false, func() bool { return true })
+	u.get(h["Set-Cookie"])
+}
+
+// get has the browser do what it is told.
+func (u *underway) get(lines []string) {
+	for _, line := range lines {
 		u.w.browser.set(u.path, line)
 	}
 }
@@ -216,8 +226,6 @@ func TestLateAnswerLandsInTheSlotItWasAskedUnder(t *testing.T) {
 	w.reads("/", "csrf=late")
 }
 
-// TestAnswersThatCross has several requests under way at a switch, of which each finds the old account's
-// plain cookie.
 // TestLateAnswerToNobodyTakesNothingFromAnAccount has somebody sign in while an app clears cookies of nobody's. The
 // request named no jar, so that it is not known that another slot is active by then.
 func TestLateAnswerToNobodyTakesNothingFromAnAccount(t *testing.T) {
@@ -225,16 +233,14 @@ func TestLateAnswerToNobodyTakesNothingFromAnAccount(t *testing.T) {
 	late := w.ask("/")
 	w.signIn("alice")
 	w.visit("/", "", "csrf=a; Path=/")
-	h := http.Header{"Set-Cookie": {"csrf=; Path=/; Max-Age=0"}}
-	late.Answer(h, false, func() bool { return true })
-	for _, line := range h["Set-Cookie"] {
-		w.browser.set("/", line)
-	}
+	late.finishAsActive(http.Header{"Set-Cookie": {"csrf=; Path=/; Max-Age=0"}})
 	w.now = w.now.Add(time.Minute)
 	w.visit("/", "csrf=a")
 	w.reads("/", "csrf=a")
 }
 
+// TestAnswersThatCross has several requests under way at a switch, of which each finds the old account's
+// plain cookie.
 func TestAnswersThatCross(t *testing.T) {
 	w := newWorld(t)
 	w.signIn("alice")
@@ -425,12 +431,9 @@ func TestUpstreamClearsTheActiveSlotAlone(t *testing.T) {
 	w.visit("/", "sid=b; csrf=b; zone=b")
 	u := w.ask("/")
 	h := http.Header{"Clear-Site-Data": {`"cookies", "cache"`}, "Set-Cookie": {"fresh=1; Path=/; HttpOnly"}}
-	u.Answer(h, false, func() bool { return true })
+	u.finishAsActive(h)
 	if got := h.Get("Clear-Site-Data"); got != `"cache"` {
 		t.Errorf("Clear-Site-Data: %s", got)
-	}
-	for _, line := range h["Set-Cookie"] {
-		w.browser.set("/", line)
 	}
 	w.reads("/", "")
 	w.visit("/", "fresh=1")
@@ -447,12 +450,7 @@ func TestUpstreamClearsAtTheFirstRequestAfterASwitch(t *testing.T) {
 	w.visit("/", "", "csrf=b; Path=/")
 	w.signIn("alice")
 	w.now = w.now.Add(time.Minute)
-	u := w.ask("/")
-	h := http.Header{"Clear-Site-Data": {`"cookies"`}}
-	u.Answer(h, false, func() bool { return true })
-	for _, line := range h["Set-Cookie"] {
-		w.browser.set("/", line)
-	}
+	w.ask("/").finishAsActive(http.Header{"Clear-Site-Data": {`"cookies"`}})
 	w.reads("/", "")
 	w.visit("/", "")
 	w.signIn("bob")
