@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -204,23 +206,27 @@ func (b *buffer) String() string {
 	return b.data.String()
 }
 
-// handedOut are the ports that freeAddress returned in this run.
+// handedOut are the addresses that freeAddress returned in this run.
 var handedOut sync.Map
 
-// freeAddress returns a loopback address that nothing listens on and that no other test has.
+// freeAddress returns a loopback address that nothing listens on and that no other test has. It is below
+// the ports that systems give out by themselves (Linux from 32768, RFC 6335 from 49152), for until the
+// gateway listens there any connection that goes out may get one of those.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	const first, end, tries = 11000, 32768, 1000 // browsers refuse 10080
+	for range tries {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(end-first)))
+		if _, taken := handedOut.LoadOrStore(address, true); taken {
+			continue
 		}
-		address := l.Addr().String()
-		l.Close()
-		if _, taken := handedOut.LoadOrStore(address, true); !taken {
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
 			return address
 		}
 	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // port is the port of an address.
