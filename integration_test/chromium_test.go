@@ -292,9 +292,11 @@ func (b *tab) arriveAnyhow(actions ...chromedp.Action[chromedp.Void]) (status in
 		b.t.Fatalf("arrived without an answer\n%s", b.outline())
 	}
 	status = int(response.Status)
-	// A field that asks for the focus gets it with the first frame, which nobody can type before.
+	// A field that asks for the focus gets it with the first frame, which nobody can type before. A page
+	// that leads on by itself may be gone while it is asked, and the next one is asked then.
 	await(b.t, "the focus", func() bool {
-		return evaluate[bool](b, `[null, document.activeElement].includes(document.querySelector("[autofocus]"))`)
+		focused, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`[null, document.activeElement].includes(document.querySelector("[autofocus]"))`))
+		return err == nil && focused
 	})
 	if status >= http.StatusBadRequest {
 		// Chromium puts the status of a refused page into the console. The refusal is what the test
