@@ -201,7 +201,11 @@ func (h *Handler) admit(engine *engine, arrived *arrival, w http.ResponseWriter,
 		return session.Entry{}, false
 	}
 	setPlaceholders(r, entry, engine.grants)
-	arrived.met = slices.Concat(arrived.met, h.Require)
+	if arrived.met == nil {
+		arrived.met = h.Require
+	} else {
+		arrived.met = slices.Concat(arrived.met, h.Require)
+	}
 	if rule, unmet := h.Require.Unmet(entry.Identity); unmet {
 		engine.portal.Refuse(arrived.answer(w), arrived.request(r), arrived.Visitor, arrived.met, rule)
 		return session.Entry{}, false

@@ -44,7 +44,7 @@ func writeProblem(w http.ResponseWriter, told *problem) {
 
 // frame is what every page gets. The destination is where the page's forms may lead in the end.
 func (p *Portal) frame(v Visitor, to destination) page.Frame {
-	return page.Frame{Prefix: p.prefix, Site: v.Host, FormTarget: to.origin}
+	return page.Frame{Prefix: p.prefix, Site: v.Host, FormTarget: to.origin, State: toWireAccounts(v.Visit).state()}
 }
 
 // account is how a page shows an entry. Where there is one login method only, nobody need be told it.

@@ -89,6 +89,10 @@ func (p *Portal) signInView(v Visitor, to destination, identifier string) page.S
 		SignUp:     signUp,
 		Signed:     len(v.Visit.Entries()),
 	}
+	if p.skipSignInPage {
+		// Drawn anew it may lead to a provider at once, where nobody has asked to go.
+		view.State = ""
+	}
 	if lapsed, ok := v.Visit.Lapsed(); ok {
 		again := p.account(lapsed)
 		view.Again = &again
