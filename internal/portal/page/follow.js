@@ -12,7 +12,8 @@
 	const channel = "BroadcastChannel" in window ? new BroadcastChannel(name) : null;
 
 	let told = page.state; // how things are, as far as the page has heard
-	let leaving = false; // somebody has sent a form: to draw the page anew would lose the answer, and its cookie
+	let leaving = false; // somebody has sent a form: to draw the page anew would lose the answer, and its cookie.
+	// Or the page is about to be drawn anew
 	let typed = false; // somebody has written something here
 	let stop = null; // ends listening
 	let ask = null; // asks the gateway anew; only where this page is the one that listens
@@ -22,6 +23,7 @@
 		if (document.visibilityState !== "visible" || leaving) return;
 		if (told === page.state) return root.replaceChildren();
 		if (typed || filled() || !mayRenew()) return void notify();
+		leaving = true;
 		// An answer to a form would be asked for by sending the form again.
 		if (page.here) location.replace(page.here);
 		else location.reload();
