@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,22 +99,41 @@ func TestChromiumPagesFollow(t *testing.T) {
 	chooser.awaitText("Carol Example")
 }
 
-// TestChromiumASignInIsNotInterrupted has the page that sends a form hear of what it brings about before the
-// answer is there: to follow then would lose the new cookie.
-func TestChromiumASignInIsNotInterrupted(t *testing.T) {
+// TestChromiumAFormOnItsWayIsNotInterrupted has somebody send a form whose answer takes long. To draw the page
+// anew meanwhile would give up on the answer, and on the new cookie that comes with one to a sign-in.
+func TestChromiumAFormOnItsWayIsNotInterrupted(t *testing.T) {
 	startFront(t, "", followGates)
 	portal := frontOrigin + "/.auth"
-	b := newTab(t)
-	b.open(portal + "/sign-in")
-	b.signIn(http.StatusOK, "alice", password("alice"))
-	for range 10 {
-		for _, user := range []string{"bob", "alice"} {
-			b.open(portal + "/sign-in?return_to=%2Fdocuments")
-			b.signIn(http.StatusOK, user, password(user))
-			b.at(frontOrigin + "/documents")
-			b.awaitText("Hello, " + user)
-		}
+	acting := newTab(t)
+	for _, user := range []string{"alice", "bob"} {
+		acting.open(portal + "/sign-in")
+		acting.signIn(http.StatusOK, user, password(user))
 	}
+	sending, other := acting.another(), acting.another()
+	for _, b := range []*tab{sending, other} {
+		b.open(portal + "/accounts")
+		b.must(b.run(chromedp.Evaluate[chromedp.Void](`document.body.id = "first"`)))
+	}
+	// The browser has yet to hear of the answer: to the page that is the same as if it did not send.
+	sending.must(sending.run(chromedp.Evaluate[chromedp.Void](`addEventListener("submit", event => event.preventDefault())`),
+		sending.click(sending.find("button", "Sign out Alice Example"))))
+	for _, name := range []string{"Alice Example", "Bob Example", "Alice Example"} {
+		acting.open(portal + "/accounts")
+		acting.follow("button", "Switch to "+name+" "+strings.ToLower(strings.Fields(name)[0])+"@example.com")
+		await(t, "the other page to follow", func() bool {
+			now, err := chromedp.Run(other.ctx, chromedp.Evaluate[string](`document.readyState === "complete" ? document.querySelector("[aria-current] .name").textContent : ""`))
+			return err == nil && now == name
+		})
+	}
+	if id := evaluate[string](other, "document.body.id"); id != "" {
+		t.Errorf("the other page is still the %s", id)
+	}
+	if id := evaluate[string](sending, "document.body.id"); id != "first" {
+		t.Error("the page that sent a form was drawn anew")
+	}
+	// Were it to come back out of the browser's memory, it would follow.
+	sending.must(sending.run(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true}))`)))
+	sending.awaitText("Bob Example\nbob@example.com\nSign out")
 }
 
 // TestChromiumASwitchKeepsTheFragment: it is the browser's own, and no server sees it.

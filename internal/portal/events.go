@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -123,7 +124,7 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request, v Visitor) error
 		case <-look.C:
 		}
 		visit, err := p.manager.Visit(r.Context(), v.Token)
-		if err != nil {
+		if err != nil && !errors.Is(err, session.ErrUnreadable) { // which is to be signed out
 			continue // nothing is known, and nothing told, until it is
 		}
 		if visit.JarID() != jar || !stream.tell(visit) {
