@@ -89,10 +89,6 @@ func (p *Portal) signInView(v Visitor, to destination, identifier string) page.S
 		SignUp:     signUp,
 		Signed:     len(v.Visit.Entries()),
 	}
-	if p.skipSignInPage {
-		// Drawn anew it may lead to a provider at once, where nobody has asked to go.
-		view.State = ""
-	}
 	if lapsed, ok := v.Visit.Lapsed(); ok {
 		again := p.account(lapsed)
 		view.Again = &again
@@ -185,7 +181,9 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 }
 
 func (p *Portal) accountsView(v Visitor, to destination) page.Accounts {
-	return page.Accounts{Frame: p.frame(v, to), ReturnTo: to.text, Accounts: p.accounts(v.Visit.Entries())}
+	view := page.Accounts{Frame: p.frame(v, to), ReturnTo: to.text, Accounts: p.accounts(v.Visit.Entries())}
+	view.State = toWireAccounts(v.Visit).state() // it leads nowhere by itself
+	return view
 }
 
 // accountsForm does what one of the chooser's buttons says.
