@@ -267,9 +267,20 @@ func (a *App) Start() error {
 	return err
 }
 
-// Stop does nothing: requests that are under way when a configuration is replaced are served to
-// their end, and Cleanup does the rest.
-func (a *App) Stop() error { return nil }
+// Stop ends what would go on for as long as a page is open. Other requests that are under way when a
+// configuration is replaced are served to their end, and Cleanup does the rest.
+func (a *App) Stop() error {
+	a.endStreams()
+	return nil
+}
+
+// endStreams ends the streams of events. Caddy stops its apps in no particular order, and the one that
+// serves HTTP waits for requests.
+func (a *App) endStreams() {
+	if e := a.engine.Load(); e != nil {
+		e.portal.EndStreams()
+	}
+}
 
 // Cleanup gives back what was taken, however far provisioning came.
 func (a *App) Cleanup() error {
@@ -447,6 +458,7 @@ func (a *App) loginsWith(db *database) (*login.Methods, error) {
 
 // close ends what goes on beside the requests, once nothing is served any more.
 func (e *engine) close() {
+	e.portal.EndStreams()
 	e.stop()
 	if e.grants != nil {
 		e.grants.Close()
@@ -482,13 +494,25 @@ func (a *App) reserve(policy session.Policy) {
 	}
 }
 
-// subscribe asks to be told when this configuration is the running one.
+// subscribe asks to be told when this configuration is the running one, and when it is not any more.
 func (a *App) subscribe(ctx caddy.Context) error {
 	app, err := ctx.App("events")
 	if err != nil {
 		return fmt.Errorf("load events app: %w", err)
 	}
-	return app.(*caddyevents.App).On("started", startedHandler{a})
+	events := app.(*caddyevents.App)
+	if err := events.On("stopping", stoppingHandler{a}); err != nil {
+		return err
+	}
+	return events.On("started", startedHandler{a})
+}
+
+type stoppingHandler struct{ app *App }
+
+// Handle ends what Caddy would wait for. It is told so before any app is stopped.
+func (h stoppingHandler) Handle(context.Context, caddy.Event) error {
+	h.app.endStreams()
+	return nil
 }
 
 type startedHandler struct{ app *App }
@@ -544,4 +568,5 @@ var (
 	_ caddy.Validator     = (*App)(nil)
 	_ caddy.CleanerUpper  = (*App)(nil)
 	_ caddyevents.Handler = startedHandler{}
+	_ caddyevents.Handler = stoppingHandler{}
 )

@@ -29,7 +29,8 @@ type arrival struct {
 	engine   *engine
 	cookies  crossing
 	guard    guard
-	expect   []string // values of expectHeader
+	expect   []string       // values of expectHeader
+	met      session.Policy // rules of all gates that it has come to so far, the one that it is at among them
 }
 
 // arrivalVar is the name of the arrival among the request's variables.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -200,8 +201,13 @@ func (h *Handler) admit(engine *engine, arrived *arrival, w http.ResponseWriter,
 		return session.Entry{}, false
 	}
 	setPlaceholders(r, entry, engine.grants)
+	if arrived.met == nil {
+		arrived.met = h.Require
+	} else {
+		arrived.met = slices.Concat(arrived.met, h.Require)
+	}
 	if rule, unmet := h.Require.Unmet(entry.Identity); unmet {
-		engine.portal.Refuse(arrived.answer(w), arrived.request(r), arrived.Visitor, h.Require, rule)
+		engine.portal.Refuse(arrived.answer(w), arrived.request(r), arrived.Visitor, arrived.met, rule)
 		return session.Entry{}, false
 	}
 	return entry, true

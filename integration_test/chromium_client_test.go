@@ -107,6 +107,15 @@ func TestChromiumAccountMenu(t *testing.T) {
 	m.signIn(http.StatusOK, "alice", password("alice"))
 	m.await("heading", "Hello, Alice Example")
 	m.must(m.run(chromedp.Evaluate[chromedp.Void](mark + ` = "third"`)))
+
+	// What happens in another tab shows here.
+	elsewhere := m.another()
+	for _, name := range []string{"Bob Example bob@example.com", "Alice Example alice@example.com"} {
+		elsewhere.open(origin + "/.auth/accounts")
+		elsewhere.follow("button", "Switch to "+name)
+		m.await("heading", "Hello, "+strings.Join(strings.Fields(name)[:2], " "))
+	}
+	elsewhere.close()
 	m.press("Alice Example")
 	m.await("button", "Sign out of all accounts")
 	m.press("Sign out of all accounts")

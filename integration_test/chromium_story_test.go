@@ -259,9 +259,15 @@ func TestChromiumCookieDomain(t *testing.T) {
 	b.signIn(http.StatusOK, "bob", password("bob"))
 	arrived("bob")
 
+	// A page of the one host follows what happens at the other.
+	other := b.another()
+	other.open(wiki + "/.auth/accounts")
+	other.find("button", "Switch to Alice Example alice@example.com")
 	b.open(app + "/.auth/accounts?" + back)
 	b.follow("button", "Switch to Alice Example alice@example.com")
 	arrived("alice")
+	other.awaitText("Bob Example\nbob@example.com\nSign out")
+	other.close()
 
 	b.open(app + "/.auth/accounts?" + back)
 	b.follow("button", "Sign out Alice Example")

@@ -125,6 +125,20 @@ func newTab(t *testing.T) *tab {
 func newFaultyTab(t *testing.T) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(startChromium(t), chromedp.WithNewBrowserContext())
+	return openTab(t, ctx, cancel)
+}
+
+// another returns a further tab of the same browser, which has the same cookies.
+func (b *tab) another() *tab {
+	b.t.Helper()
+	ctx, cancel := chromedp.NewContext(b.ctx)
+	another := openTab(b.t, ctx, cancel)
+	another.strict = b.strict
+	return another
+}
+
+func openTab(t *testing.T, ctx context.Context, cancel context.CancelFunc) *tab {
+	t.Helper()
 	b := &tab{t: t, ctx: ctx, refusals: map[string]bool{}}
 	b.close = sync.OnceFunc(func() {
 		t.Helper()
@@ -195,6 +209,9 @@ func (b *tab) hear(event any) {
 		b.requests = append(b.requests, e.URL)
 		b.mu.Unlock()
 	case *network.EventLoadingFailed:
+		if e.Type == network.ResourceTypeEventSource && e.Canceled {
+			return // a page that listened was left
+		}
 		b.fault("loading of a %s failed: %s %s", e.Type, e.ErrorText, e.BlockedReason)
 	case *log.EventEntryAdded:
 		// Every level: what Chromium logs as "verbose" is advice on forms.
@@ -299,15 +316,16 @@ func (b *tab) arriveAnyhow(actions ...chromedp.Action[chromedp.Void]) (status in
 		return err == nil && focused
 	})
 	if status >= http.StatusBadRequest {
-		// Chromium puts the status of a refused page into the console. The refusal is what the test
-		// asked for, and the line says nothing else.
+		// Chromium puts the status of a refused page into the console, with the fragment of the address. The
+		// refusal is what the test asked for, and the line says nothing else.
+		at := b.location()
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		text := fmt.Sprintf("Failed to load resource: the server responded with a status of %d (%s)", status, http.StatusText(status))
-		b.refusals[consoleLine("error", "network", response.URL, text)] = true
-		// HTTP/2 has no reason phrases.
-		text = fmt.Sprintf("Failed to load resource: the server responded with a status of %d ()", status)
-		b.refusals[consoleLine("error", "network", response.URL, text)] = true
+		for _, reason := range []string{http.StatusText(status), ""} { // HTTP/2 has no reason phrases
+			text := fmt.Sprintf("Failed to load resource: the server responded with a status of %d (%s)", status, reason)
+			b.refusals[consoleLine("error", "network", response.URL, text)] = true
+			b.refusals[consoleLine("error", "network", at, text)] = true
+		}
 	}
 	return status
 }

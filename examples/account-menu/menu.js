@@ -31,6 +31,17 @@ menu.addEventListener("beforetoggle", ({ newState }) => {
 	if (newState === "open") loadAccounts();
 });
 
+// The store hears of what it does itself. The gateway tells what happens elsewhere: in other tabs, on other
+// hosts with the same accounts, by time.
+const events = new EventSource(`${portal}/events`);
+events.addEventListener("accounts", ({ data }) => {
+	const now = JSON.parse(data);
+	const shown = accounts?.map(({ session }) => session.token);
+	if (!shown || acting) return; // the answers are on their way
+	if (now.active === (active?.session.token ?? null) && now.sessions.join() === shown.join()) return;
+	client.useSession.get().refetch();
+});
+
 let latest = 0; // answers can overtake each other; the last question counts
 
 async function loadAccounts() {

@@ -44,7 +44,13 @@ func writeProblem(w http.ResponseWriter, told *problem) {
 
 // frame is what every page gets. The destination is where the page's forms may lead in the end.
 func (p *Portal) frame(v Visitor, to destination) page.Frame {
-	return page.Frame{Prefix: p.prefix, Site: v.Host, FormTarget: to.origin}
+	frame := page.Frame{Prefix: p.prefix, Site: v.Host, FormTarget: to.origin}
+	if !p.skipSignInPage {
+		// Else a page that is drawn anew once everybody is signed out leads to the provider at once, which may sign
+		// somebody in again whom nobody has asked.
+		frame.State = toWireAccounts(v.Visit).state()
+	}
+	return frame
 }
 
 // account is how a page shows an entry. Where there is one login method only, nobody need be told it.

@@ -58,6 +58,7 @@ func wantUnshared(t *testing.T, w *httptest.ResponseRecorder) {
 
 // apiRoutes is every path that is for programs, and one that is not there.
 func apiRoutes(b *browser) map[string]string {
+	b.EndStreams() // what is asked of these is answered to its end
 	paths := map[string]string{"/.auth/nothing": ""}
 	for path, route := range b.routes {
 		if !route.page && !route.static {

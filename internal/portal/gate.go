@@ -32,7 +32,9 @@ func (p *Portal) Changed(w http.ResponseWriter) {
 }
 
 // Refuse answers a request to an upstream that the active account may not make, because it does not
-// meet a rule of the policy. A navigation gets a page that offers the browser's accounts which may.
+// meet a rule of the policy: that of the gate which refuses, and of those before it, which whoever comes
+// back has to pass too. A navigation gets a page that offers the browser's accounts which may. A form that was sent to the
+// upstream does not: the way back is a GET, and what it sent would be lost without a word.
 func (p *Portal) Refuse(w http.ResponseWriter, r *http.Request, v Visitor, policy session.Policy, unmet session.Rule) {
 	secure(w.Header())
 	active, _ := v.Visit.Active()

@@ -55,3 +55,23 @@ func weigh(element string) (mediaType string, weight float64) {
 	}
 	return strings.ToLower(strings.TrimSpace(mediaType)), weight
 }
+
+// accepts reports whether an Accept header takes a media type; none takes everything. The element that
+// names it most exactly decides (RFC 9110, section 12.5.1).
+func accepts(accept []string, mediaType string) bool {
+	if len(accept) == 0 {
+		return true
+	}
+	kind, _, _ := strings.Cut(mediaType, "/")
+	exactness := map[string]int{"*/*": 1, kind + "/*": 2, mediaType: 3}
+	best, accepted := 0, false
+	for _, line := range accept {
+		for element := range strings.SplitSeq(line, ",") {
+			named, weight := weigh(element)
+			if exact := exactness[named]; exact > best {
+				best, accepted = exact, weight > 0
+			}
+		}
+	}
+	return accepted
+}

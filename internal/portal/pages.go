@@ -181,7 +181,9 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 }
 
 func (p *Portal) accountsView(v Visitor, to destination) page.Accounts {
-	return page.Accounts{Frame: p.frame(v, to), ReturnTo: to.text, Accounts: p.accounts(v.Visit.Entries())}
+	view := page.Accounts{Frame: p.frame(v, to), ReturnTo: to.text, Accounts: p.accounts(v.Visit.Entries())}
+	view.State = toWireAccounts(v.Visit).state() // it leads nowhere by itself
+	return view
 }
 
 // accountsForm does what one of the chooser's buttons says.

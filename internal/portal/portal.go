@@ -9,6 +9,7 @@
 //	body.go                         what a request brings along, bounded and read once
 //	pages.go, pages_*.go            the door of the pages: forms in, pages and redirects out
 //	api.go, api_*.go, wire.go       the door of the API: JSON in, JSON out
+//	events.go, listeners.go         streams that tell pages of changes as they happen
 //	openapi.go                      what the API promises, for programs
 //	signin.go, signup.go            what both doors do: who comes in,
 //	signin_provider.go, flow.go     who comes in by way of a provider, and what is kept on that way,
@@ -62,6 +63,7 @@ type Portal struct {
 	now        func() time.Time
 	log        *zap.Logger
 	audit      audit
+	listeners  *listeners
 
 	// For providers.
 	flows          *flows
@@ -92,6 +94,7 @@ func New(c Config) (*Portal, error) {
 		now:        c.Now,
 		log:        c.Log,
 		audit:      newAudit(c.Log.Named("audit")),
+		listeners:  newListeners(),
 
 		notes:          c.Notes,
 		names:          c.Names,

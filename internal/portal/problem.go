@@ -39,6 +39,7 @@ func (p *problem) explain() string {
 var (
 	errNotFound         = &problem{status: http.StatusNotFound, code: "NOT_FOUND", message: "Not found", advice: "There is nothing at this address."}
 	errMethodNotAllowed = &problem{status: http.StatusMethodNotAllowed, code: "METHOD_NOT_ALLOWED", message: "Method not allowed", advice: "This address cannot be opened like a page."}
+	errNotAcceptable    = &problem{status: http.StatusNotAcceptable, code: "NOT_ACCEPTABLE", message: "There is only text/event-stream here"}
 	errUnauthorized     = &problem{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "Unauthorized"}
 	errSessionChanged   = &problem{status: http.StatusConflict, code: "SESSION_CHANGED", message: "The active session is not the expected one"}
 

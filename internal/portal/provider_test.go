@@ -442,7 +442,12 @@ func TestCallbackAtAnotherHostLeadsBack(t *testing.T) {
 func TestSignInPageIsSkipped(t *testing.T) {
 	p := newIDP("idp")
 	b := newGateway(t, withProviders(p), func(s *setup) { s.noPasswords, s.skipSignInPage = true, true }).browser()
-	wantPage(t, b.get("/.auth/sign-in?signed_out=1"), http.StatusOK, "You are signed out.")
+	signedOut := b.get("/.auth/sign-in?signed_out=1")
+	wantPage(t, signedOut, http.StatusOK, "You are signed out.")
+	if strings.Contains(signedOut.Body.String(), "data-state") {
+		t.Error("the page follows, to where nobody has asked to go")
+	}
+	wantPage(t, b.get("/.auth/accounts"), http.StatusOK, "data-state")
 	wantPage(t, b.get("/.auth/sign-in?return_to=%2Fx&login_hint=alice"), http.StatusOK, "https://idp.example.net/authorize")
 	if asked := p.asked[0]; asked.LoginHint != "alice" {
 		t.Errorf("asked %+v", asked)

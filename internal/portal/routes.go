@@ -35,9 +35,11 @@ func (p *Portal) table() map[string]route {
 		"/account":   {get: p.accountPage, post: p.accountForm, page: true},
 		"/style.css": {get: asset(page.Style()), static: true},
 		"/icon.svg":  {get: asset(page.Icon()), static: true},
+		"/follow.js": {get: asset(page.Script()), static: true},
 
 		"/openapi.json":                       p.description(),
 		"/get-session":                        {get: p.getSession},
+		"/events":                             {get: p.events},
 		"/sign-in/email":                      {post: p.signInEmail, signsIn: true},
 		"/sign-in/username":                   {post: p.signInUsername, signsIn: true},
 		"/sign-in/social":                     {post: p.signInSocial, signsIn: true},

@@ -39,6 +39,8 @@ type jarShard struct {
 	kept  map[Key]storedJar
 	bytes int    // of the records of the kept ones
 	epoch uint64 // counts the writes that ended
+
+	watched map[Key][]*Watch
 }
 
 // storedJar is a jar as it is in the store, and the revision and the length that it has there.
@@ -128,6 +130,7 @@ func (s *jarShard) written(key Key, jar *storedJar, epoch uint64) {
 		s.keep(key, *jar)
 	}
 	s.epoch++
+	s.wake(key)
 }
 
 // swap stores next under nextKey in place of the jar under key, and keeps it until expiry. A jar
@@ -226,6 +229,9 @@ func (j *Jars) Forget() {
 		clear(shard.kept)
 		shard.bytes = 0
 		shard.epoch++
+		for key := range shard.watched {
+			shard.wake(key)
+		}
 		shard.mu.Unlock()
 	}
 }

@@ -24,6 +24,8 @@ type Frame struct {
 	Prefix     string // the portal's path, for links and forms, such as "/.auth"
 	Site       string // the host that the user sees
 	FormTarget string // an origin besides this one that the page's forms may lead to, or empty
+	State      string // names who is active and which accounts there are, to follow changes by; empty for none
+	Here       string // where the page is when it is no answer to a form; empty for where it has been asked for
 }
 
 // SignIn is the page that asks who somebody is.

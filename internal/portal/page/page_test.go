@@ -16,7 +16,10 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-var frame = Frame{Prefix: "/.auth", Site: "app.example.com"}
+var (
+	frame     = Frame{Prefix: "/.auth", Site: "app.example.com"}
+	following = Frame{Prefix: "/.auth", Site: "app.example.com", State: "state-of-now"}
+)
 
 func account(handle, name, detail string) Account {
 	return Account{Handle: handle, Name: name, Detail: detail, Initial: Initials(name), Hue: Hue(detail)}
@@ -55,37 +58,37 @@ func views(text string) map[string]func(http.ResponseWriter) {
 	return map[string]func(http.ResponseWriter){
 		"sign-in": func(w http.ResponseWriter) {
 			WriteSignIn(w, http.StatusUnauthorized, SignIn{
-				Frame: frame, ReturnTo: text, Identifier: text, LoginHint: text, Password: true, Providers: []Provider{provider, provider},
+				Frame: following, ReturnTo: text, Identifier: text, LoginHint: text, Password: true, Providers: []Provider{provider, provider},
 				Again: &who, AgainAt: text, Signed: 2, Notice: text, Problem: text,
 			})
 		},
 		"onward": func(w http.ResponseWriter) {
-			WriteOnward(w, http.StatusOK, Onward{Frame: frame, Location: "https://id.example.com/?" + url.Values{"q": {text}}.Encode(), Label: text})
+			WriteOnward(w, http.StatusOK, Onward{Frame: following, Location: "https://id.example.com/?" + url.Values{"q": {text}}.Encode(), Label: text})
 		},
 		"sign-up": func(w http.ResponseWriter) {
 			WriteSignUp(w, http.StatusUnprocessableEntity, SignUp{
-				Frame: frame, ReturnTo: text, Name: text, UserName: text, Email: text, Invitation: text,
+				Frame: following, ReturnTo: text, Name: text, UserName: text, Email: text, Invitation: text,
 				AskInvitation: true, MinPassword: 8, Signed: 2, Problem: text, Field: text,
 			})
 		},
 		"profile": func(w http.ResponseWriter) {
 			device := Device{ID: text, Browser: text, System: text, IP: text}
 			WriteProfile(w, http.StatusOK, Profile{
-				Frame: frame, ReturnTo: text, Account: active(who), Editable: true, Name: text, UserName: text, Email: text, Picture: text,
+				Frame: following, ReturnTo: text, Account: active(who), Editable: true, Name: text, UserName: text, Email: text, Picture: text,
 				MinPassword: 8, Devices: []Device{device, device}, Notice: text, Problem: text, Section: SectionPassword, Field: text,
 			})
 		},
 		"profile of a provider": func(w http.ResponseWriter) {
-			WriteProfile(w, http.StatusOK, Profile{Frame: frame, ReturnTo: text, Account: who, Provider: text, Email: text})
+			WriteProfile(w, http.StatusOK, Profile{Frame: following, ReturnTo: text, Account: who, Provider: text, Email: text})
 		},
 		"accounts": func(w http.ResponseWriter) {
-			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, ReturnTo: text, Accounts: []Account{active(who), who}, Notice: text, Problem: text})
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: following, ReturnTo: text, Accounts: []Account{active(who), who}, Notice: text, Problem: text})
 		},
 		"refusal": func(w http.ResponseWriter) {
-			WriteRefusal(w, http.StatusForbidden, Refusal{Frame: frame, ReturnTo: text, Active: active(who), Requirement: text, Alternatives: []Account{who, who}})
+			WriteRefusal(w, http.StatusForbidden, Refusal{Frame: following, ReturnTo: text, Active: active(who), Requirement: text, Alternatives: []Account{who, who}})
 		},
 		"failure": func(w http.ResponseWriter) {
-			WriteFailure(w, Failure{Frame: frame, Status: http.StatusNotFound, Title: text, Message: text, Retry: text, RetryLabel: text, Back: text})
+			WriteFailure(w, Failure{Frame: following, Status: http.StatusNotFound, Title: text, Message: text, Retry: text, RetryLabel: text, Back: text})
 		},
 	}
 }
@@ -188,7 +191,9 @@ func checkStructure(t *testing.T, document *html.Node) {
 		if n.Type != html.ElementNode {
 			continue
 		}
-		count[n.DataAtom]++
+		if count[n.DataAtom]++; n.DataAtom == atom.Script && count[n.DataAtom] > 1 {
+			t.Error("<script> twice")
+		}
 		if id := attr(n, "id"); id != "" {
 			if ids[id] {
 				t.Errorf("id %q twice", id)
@@ -204,7 +209,11 @@ func checkStructure(t *testing.T, document *html.Node) {
 			}
 		}
 		switch n.DataAtom {
-		case atom.Script, atom.Style, atom.Base, atom.Iframe, atom.Object:
+		case atom.Script:
+			if attr(n, "src") != frame.Prefix+"/follow.js" || !has(n, "defer") || n.FirstChild != nil {
+				t.Errorf("<script> of %q is none of the page's", attr(n, "src"))
+			}
+		case atom.Style, atom.Base, atom.Iframe, atom.Object:
 			t.Errorf("<%s> is none of the page's", n.Data)
 		case atom.Form:
 			if attr(n, "method") != "post" {

@@ -18,6 +18,8 @@ var (
 	style []byte
 	//go:embed icon.svg
 	icon []byte
+	//go:embed follow.js
+	script []byte
 )
 
 // Style is the stylesheet and its content type, to be served at <prefix>/style.css. The bytes
@@ -27,6 +29,10 @@ func Style() (body []byte, contentType string) { return style, "text/css; charse
 // Icon is the site's icon and its content type, to be served at <prefix>/icon.svg. The bytes are
 // shared: do not change them.
 func Icon() (body []byte, contentType string) { return icon, "image/svg+xml" }
+
+// Script is the script of the pages that follow what happens in other tabs, and its content type, to be
+// served at <prefix>/follow.js. The bytes are shared: do not change them.
+func Script() (body []byte, contentType string) { return script, "text/javascript; charset=utf-8" }
 
 var (
 	signInPage   = parse("sign-in.html")
@@ -66,6 +72,7 @@ func home(returnTo string) string {
 // that is empty: the one for passwords identifier and password, that of a provider method, which is its
 // ID, and, unless empty, login_hint.
 func WriteSignIn(w http.ResponseWriter, status int, v SignIn) {
+	v.Here = link(v.Prefix, "/sign-in", v.ReturnTo)
 	write(w, status, signInPage, v.Frame, signInView{v, v.Problem != "" && isInputError(status)})
 }
 
@@ -82,6 +89,7 @@ func isInputError(status int) bool {
 // WriteSignUp answers with the page that makes an account. Its form posts name, username, email,
 // password, where it is asked for invitation, and, unless empty, return_to to <prefix>/sign-up.
 func WriteSignUp(w http.ResponseWriter, status int, v SignUp) {
+	v.Here = link(v.Prefix, "/sign-up", v.ReturnTo)
 	write(w, status, signUpPage, v.Frame, signUpView{v})
 }
 
@@ -89,6 +97,7 @@ func WriteSignUp(w http.ResponseWriter, status int, v SignUp) {
 // "sign-out-all"), session (a handle, not for "sign-out-all") and, unless empty, return_to to
 // <prefix>/accounts.
 func WriteAccounts(w http.ResponseWriter, status int, v Accounts) {
+	v.Here = link(v.Prefix, "/accounts", v.ReturnTo)
 	write(w, status, accountsPage, v.Frame, v)
 }
 
@@ -112,6 +121,7 @@ func (v Accounts) AnyActive() bool {
 //   - "end-others": nothing.
 func WriteProfile(w http.ResponseWriter, status int, v Profile) {
 	v.Account.Active = false // there is no other here
+	v.Here = link(v.Prefix, "/account", v.ReturnTo)
 	write(w, status, profilePage, v.Frame, profileView{v})
 }
 
@@ -123,6 +133,7 @@ func WriteRefusal(w http.ResponseWriter, status int, v Refusal) {
 
 // WriteFailure answers with v.Status and the page that explains it.
 func WriteFailure(w http.ResponseWriter, v Failure) {
+	v.State = "" // it is about one request, and not who is active
 	if v.Title == "" {
 		v.Title = http.StatusText(v.Status)
 	}
@@ -136,6 +147,7 @@ func WriteOnward(w http.ResponseWriter, status int, v Onward) {
 		notDrawn(w)
 		return
 	}
+	v.State = "" // it is left at once
 	write(w, status, onwardPage, v.Frame, v)
 }
 
@@ -156,7 +168,7 @@ func write(w http.ResponseWriter, status int, page *template.Template, frame Fra
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	header.Set("Content-Length", strconv.Itoa(body.Len()))
-	header.Set("Content-Security-Policy", contentSecurityPolicy(frame.FormTarget))
+	header.Set("Content-Security-Policy", contentSecurityPolicy(frame))
 	header.Set("X-Frame-Options", "DENY")
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // fails only when the browser has gone
@@ -172,11 +184,14 @@ var origin = regexp.MustCompile(`^https?://[A-Za-z0-9.-]+(:[0-9]+)?$`)
 // contentSecurityPolicy allows what the pages are made of and nothing else. Browsers hold the
 // redirects that follow a form to form-action too, hence the target: without it a sign-in that
 // leads back to another origin would be stopped there.
-func contentSecurityPolicy(formTarget string) string {
+func contentSecurityPolicy(frame Frame) string {
 	formAction := "'self'"
-	if origin.MatchString(formTarget) {
-		formAction += " " + formTarget
+	if origin.MatchString(frame.FormTarget) {
+		formAction += " " + frame.FormTarget
 	}
-	return "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + formAction +
-		"; base-uri 'none'; frame-ancestors 'none'"
+	policy := "default-src 'none'; style-src 'self'; img-src 'self'; "
+	if frame.State != "" {
+		policy += "script-src 'self'; connect-src 'self'; "
+	}
+	return policy + "form-action " + formAction + "; base-uri 'none'; frame-ancestors 'none'"
 }

@@ -1,0 +1,80 @@
+package page
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+	"golang.org/x/net/html/atom"
+)
+
+// TestWhichPagesFollow has each page told how things are. Those that are about it follow, from the address
+// that they are at by GET, and no other page may run a script.
+func TestWhichPagesFollow(t *testing.T) {
+	const none = "does not follow"
+	here := map[string]string{
+		"sign-in":               "/.auth/sign-in?return_to=%2Fx",
+		"sign-up":               "/.auth/sign-up?return_to=%2Fx",
+		"accounts":              "/.auth/accounts?return_to=%2Fx",
+		"profile":               "/.auth/account?return_to=%2Fx",
+		"profile of a provider": "/.auth/account?return_to=%2Fx",
+		"refusal":               "", // wherever it is
+		"failure":               none,
+		"onward":                none,
+	}
+	for name, view := range views("/x") {
+		t.Run(name, func(t *testing.T) {
+			want, known := here[name]
+			if !known {
+				t.Fatal("a page of which it is not said whether it follows")
+			}
+			w := httptest.NewRecorder()
+			view(w)
+			document, err := html.Parse(strings.NewReader(w.Body.String()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			policy := w.Header().Get("Content-Security-Policy")
+			script := find(document, func(n *html.Node) bool { return n.DataAtom == atom.Script })
+			body := find(document, func(n *html.Node) bool { return n.DataAtom == atom.Body })
+			if want == none {
+				if script != nil || strings.Contains(policy, "script-src") || strings.Contains(policy, "connect-src") || len(body.Attr) != 0 {
+					t.Errorf("follows, with %s", policy)
+				}
+				return
+			}
+			if script == nil || !strings.Contains(policy, "; script-src 'self'; connect-src 'self'; ") {
+				t.Errorf("does not follow, with %s", policy)
+			}
+			if attr(body, "data-state") != following.State || attr(body, "data-portal") != frame.Prefix || attr(body, "data-here") != want {
+				t.Errorf("has %v", body.Attr)
+			}
+		})
+	}
+}
+
+func TestPagesWithoutAStateRunNoScript(t *testing.T) {
+	w := httptest.NewRecorder()
+	WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true})
+	if strings.Contains(w.Body.String(), "<script") || strings.Contains(w.Header().Get("Content-Security-Policy"), "script-src") {
+		t.Error(w.Header(), w.Body)
+	}
+}
+
+func TestScriptNeedsNothingElse(t *testing.T) {
+	body, contentType := Script()
+	if contentType != "text/javascript; charset=utf-8" {
+		t.Errorf("content type %q", contentType)
+	}
+	if len(body) > 8<<10 {
+		t.Errorf("%d bytes", len(body))
+	}
+	// Texts of accounts come to the page by it.
+	for _, not := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "import", "//cdn", "http:"} {
+		if strings.Contains(string(body), not) {
+			t.Errorf("has %s", not)
+		}
+	}
+}
