@@ -29,6 +29,7 @@ type arrival struct {
 	engine   *engine
 	cookies  crossing
 	guard    guard
+	live     live
 	expect   []string // values of expectHeader
 }
 
