@@ -167,7 +167,7 @@ type database struct {
 	names *login.Names
 
 	streams  *stream.Registry // requests that pass, also those of a configuration that was replaced
-	underway *grant.Underway // renewals of tokens, also of a configuration that is being replaced
+	underway *grant.Underway  // renewals of tokens, also of a configuration that is being replaced
 }
 
 func openDatabase(opener StoreOpener) (*database, error) {
