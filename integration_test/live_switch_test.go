@@ -113,25 +113,25 @@ func TestWhoseLiveConnection(t *testing.T) {
 			late := watchLag(t)
 			s.start(s.config("", strings.ReplaceAll(test.directives, "{upstream}", app.address())))
 			awaitTLS(t, s.secure, "localhost")
+			var all []*line
 			for _, protocol := range protocols {
 				b := s.browser(t, protocol)
 				alice := b.signIn("alice")
-				var all []*line
 				for _, k := range kinds {
 					if k.name == "events" || k.name == "poll" || k.name == "download" {
 						all = append(all, b.line(t, app, k, ""))
 					}
 				}
 				b.expectOK(b.post(revokePath, object{"sessionToken": alice}))
-				over := late.now()
-				if test.ends {
-					for _, l := range all {
-						l.ended(over, late)
-					}
-					continue
-				}
+			}
+			over := late.now()
+			if !test.ends {
 				time.Sleep(endsWithin) // that nothing happens cannot be waited for
-				for _, l := range all {
+			}
+			for _, l := range all {
+				if test.ends {
+					l.ended(over, late)
+				} else {
 					l.alive()
 				}
 			}

@@ -118,7 +118,7 @@ func TestLiveConnectionsEnd(t *testing.T) {
 		user   string
 		handle string
 		lines  []*line
-		mates  []*line
+		mates  []*line // of another session of the jar
 	}
 	ways := []struct {
 		name  string
@@ -167,7 +167,8 @@ func TestLiveConnectionsEnd(t *testing.T) {
 				v.mates = v.browser.lines(t, s.app)
 				victims[i] = v
 			}
-			for _, v := range victims {
+			over := make([]moment, len(victims))
+			for i, v := range victims {
 				for _, l := range v.lines {
 					if l.kind.name != "poll" {
 						l.alive()
@@ -177,13 +178,15 @@ func TestLiveConnectionsEnd(t *testing.T) {
 					}
 				}
 				way.end(t, v)
-				over := late.now()
+				over[i] = late.now()
+			}
+			for i, v := range victims {
 				for _, l := range v.lines {
-					l.ended(over, late)
+					l.ended(over[i], late)
 				}
 				for _, l := range v.mates {
 					if way.alone {
-						l.ended(over, late)
+						l.ended(over[i], late)
 					} else {
 						l.alive()
 					}
