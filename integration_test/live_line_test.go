@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -19,15 +20,17 @@ import (
 // line is a live connection of a browser to a liveApp, through the gateway.
 type line struct {
 	*browser
-	t    testing.TB
-	kind kind
-	name string
-	path string
-	app  *liveApp
-	beat func() error  // says something over it, and fails if that does not arrive
-	over chan struct{} // closed when the client has learnt that it is over
-	with string        // what the client has learnt, once it is over
-	at   time.Time     // when
+	t      testing.TB
+	kind   kind
+	name   string
+	path   string
+	app    *liveApp
+	beat   func() error // says something over it, and fails if that does not arrive
+	ctx    context.Context
+	hangUp func()        // has the client go away, which sees no more of it
+	over   chan struct{} // closed when the client has learnt that it is over
+	with   string        // what the client has learnt, once it is over
+	at     time.Time     // when
 }
 
 // kind is one of live connections.
@@ -67,6 +70,8 @@ func (b *browser) line(t testing.TB, app *liveApp, k kind, prefix string) *line 
 	l := &line{browser: b, t: t, kind: k, app: app, over: make(chan struct{})}
 	l.name = fmt.Sprintf("%s-%d", k.name, lineNumber.Add(1))
 	l.path = prefix + "/" + k.name + "?line=" + l.name
+	l.ctx, l.hangUp = context.WithCancel(t.Context())
+	t.Cleanup(l.hangUp)
 	k.open(l)
 	await(t, "the app to have "+l.name, func() bool {
 		select {
@@ -133,7 +138,7 @@ func (l *line) received(want string) error {
 // begin sends the line's request and waits for the header of its answer. Where that is none of the app's
 // the line is over.
 func (l *line) begin(method string, body io.Reader) (*http.Response, bool) {
-	request, err := http.NewRequestWithContext(l.t.Context(), method, l.base+l.path, body)
+	request, err := http.NewRequestWithContext(l.ctx, method, l.base+l.path, body)
 	if err != nil {
 		l.end("%v", err)
 		return nil, false
@@ -143,7 +148,7 @@ func (l *line) begin(method string, body io.Reader) (*http.Response, bool) {
 		l.end("%v", err)
 		return nil, false
 	}
-	l.t.Cleanup(func() { response.Body.Close() })
+	context.AfterFunc(l.ctx, func() { response.Body.Close() })
 	if response.StatusCode != http.StatusOK {
 		answer, err := io.ReadAll(response.Body)
 		l.end("%s %q %s %v", response.Status, response.Header["Set-Cookie"], answer, err)
@@ -260,7 +265,7 @@ func openDownload(l *line) {
 
 func openUpload(l *line) {
 	body, write := io.Pipe()
-	l.t.Cleanup(func() { write.Close() })
+	context.AfterFunc(l.ctx, func() { write.Close() })
 	go func() {
 		if _, ok := l.begin(http.MethodPost, body); ok {
 			l.end("the app has answered")
@@ -300,7 +305,7 @@ func openSocket(l *line) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.t.Cleanup(func() { conn.Close() })
+	context.AfterFunc(l.ctx, func() { conn.Close() })
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: %s\r\nCookie: %s\r\n\r\n", l.path, address, l.base, l.cookieHeader())
 	buffered := bufio.NewReader(conn)
 	response, err := http.ReadResponse(buffered, nil)
@@ -327,6 +332,7 @@ func openSocketOnHTTP2(l *line) {
 	f := newFrames(l.t, "127.0.0.1:"+host.Port(), host.Hostname())
 	f.headers(false, field{":method", "CONNECT"}, field{":protocol", "websocket"}, field{":scheme", "https"}, field{":path", l.path}, field{":authority", host.Host},
 		field{"sec-websocket-version", "13"}, field{"origin", l.base}, field{"cookie", l.cookieHeader()})
+	context.AfterFunc(l.ctx, func() { f.conn.Close() })
 	read, write := io.Pipe()
 	opened := make(chan string, 1)
 	go func() {
