@@ -150,6 +150,35 @@ func TestEndedInOrder(t *testing.T) {
 	}
 }
 
+// TestAttackHalfAnAnswer: an answer whose length is not known ends where the handler leaves off. When that
+// is because it was interrupted, nobody may take what came for all there is.
+func TestAttackHalfAnAnswer(t *testing.T) {
+	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			came := make(chan struct{})
+			e, client, request := liveServer(t, http2, func(w http.ResponseWriter, r *http.Request) error {
+				_, _ = io.WriteString(w, "half")
+				_ = http.NewResponseController(w).Flush()
+				close(came)
+				<-r.Context().Done()
+				return nil
+			})
+			go func() {
+				<-came
+				signOut(t, e)
+			}()
+			response, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			if body, err := io.ReadAll(response.Body); err == nil {
+				t.Errorf("the answer is %q, and complete", body)
+			}
+		})
+	}
+}
+
 // TestErrorRoutesAreNotInterrupted: a request that ended by itself can go on, to error routes, and is still
 // of its session there.
 func TestErrorRoutesAreNotInterrupted(t *testing.T) {

@@ -72,11 +72,14 @@ func (p *Pass) end() {
 	}
 	p.ended.Store(true)
 	p.connection.Interrupt()
-	p.sever = time.AfterFunc(grace, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if !p.closed {
-			p.connection.Sever()
-		}
-	})
+	p.sever = time.AfterFunc(grace, p.cut)
+}
+
+// cut ends the connection of a request that was to give up, if it is not over.
+func (p *Pass) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.connection.Sever()
+	}
 }

@@ -214,6 +214,35 @@ func TestInOrder(t *testing.T) {
 	})
 }
 
+// TestAttackTooLate: a request is over while its session is asked about, or just before it would be cut. Its
+// connection may be answering somebody else by then.
+func TestAttackTooLate(t *testing.T) {
+	visits := browsers(t, 1)
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRegistry()
+		var p, q Pass
+		var w, reused wire
+		r.SetJudge(func(_ context.Context, since session.Visit, _ string) (session.Visit, Standing, error) {
+			if p.Close() {
+				t.Error("it was ended before")
+			}
+			w.reused.Store(true)
+			return since, Over, nil
+		})
+		r.Open(&p, visits[0], "a", &w)
+		time.Sleep(bound)
+		if p.Ended() {
+			t.Error("it was ended after it was over")
+		}
+
+		r.Open(&q, visits[0], "a", &reused)
+		q.end()
+		q.Close()
+		reused.reused.Store(true)
+		q.cut() // as a timer does that could not be stopped any more
+	})
+}
+
 // TestNothingRuns while nothing passes, and short requests are not asked about.
 func TestNothingRuns(t *testing.T) {
 	visits := browsers(t, 1)
