@@ -104,6 +104,7 @@ type App struct {
 	rights    []string                   // user names that the handlers' rules let in
 	isolation *cookie.Isolation          // of the handlers together; nil where it is off for all
 	cleaned   map[*caddyhttp.Server]bool // servers whose error routes begin with a CleanHandler
+	connected []*caddyhttp.Server        // servers whose requests know their connection
 	released  bool                       // Cleanup ran
 	engine    atomic.Pointer[engine]     // set when the store is open
 }
@@ -527,6 +528,7 @@ func (h startedHandler) Handle(context.Context, caddy.Event) error {
 	if e == nil {
 		return nil
 	}
+	e.streams.SetJudge(e.judge)
 	if err := e.manager.NoteRoster(h.app.ctx, e.roster()); err != nil {
 		h.app.log.Error("noting which accounts there are", zap.Error(err))
 		return nil

@@ -29,6 +29,7 @@ type arrival struct {
 	engine   *engine
 	cookies  crossing
 	guard    guard
+	live     live
 	expect   []string       // values of expectHeader
 	met      session.Policy // rules of all gates that it has come to so far, the one that it is at among them
 }

@@ -45,6 +45,7 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	    isolate_cookies {
 //	        except <name...>
 //	    }
+//	    end_streams_on_switch
 //	}
 //
 // Of several require lines all must hold, of several values any. The block may be left out: any
@@ -69,6 +70,9 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = b.flag()
 		case "isolate_cookies":
 			err = h.unmarshalIsolateCookies(b)
+		case "end_streams_on_switch":
+			h.EndStreamsOnSwitch = true
+			err = b.flag()
 		default:
 			err = b.unknown()
 		}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -27,12 +28,12 @@ type guard struct {
 // site's error routes with the response writer that Caddy began with, so they need a guard of their own.
 func (a *arrival) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, isolation *cookie.Isolation) error {
 	if a.passing {
-		return next.ServeHTTP(w, r)
+		return a.serve(w, r, next)
 	}
 	a.sortCookies(r, isolation)
 	a.guard = guard{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, arrived: a, request: r}
 	a.passing = true
-	err := next.ServeHTTP(&a.guard, r)
+	err := a.serve(&a.guard, r, next)
 	a.passing = false
 	a.guard.end(err != nil)
 	return err
@@ -81,9 +82,19 @@ func (g *guard) end(failed bool) {
 	}
 }
 
+// errEnded is what an upstream's handler is told that goes on answering after that.
+var errEnded = errors.New("the session has ended that the request was made as")
+
+// withheld reports whether the browser is to get nothing more of the upstream's answer, because the
+// session has ended that it was for.
+func (g *guard) withheld() bool { return g.arrived.live.Ended() && !g.arrived.answered }
+
 // WriteHeader implements http.ResponseWriter. Informational responses go before the final one and
 // carry a header of their own each.
 func (g *guard) WriteHeader(status int) {
+	if g.withheld() {
+		return
+	}
 	final := status >= 200 || status == http.StatusSwitchingProtocols
 	g.filter(!final)
 	if final {
@@ -94,6 +105,9 @@ func (g *guard) WriteHeader(status int) {
 
 // Write implements http.ResponseWriter.
 func (g *guard) Write(p []byte) (int, error) {
+	if g.withheld() {
+		return 0, errEnded
+	}
 	g.filter(false)
 	g.sent = true
 	return g.ResponseWriter.Write(p)
@@ -101,6 +115,9 @@ func (g *guard) Write(p []byte) (int, error) {
 
 // ReadFrom implements io.ReaderFrom.
 func (g *guard) ReadFrom(r io.Reader) (int64, error) {
+	if g.withheld() {
+		return 0, errEnded
+	}
 	g.filter(false)
 	g.sent = true
 	return g.ResponseWriterWrapper.ReadFrom(r)
@@ -108,6 +125,9 @@ func (g *guard) ReadFrom(r io.Reader) (int64, error) {
 
 // FlushError is what http.ResponseController flushes with; it sends the header if nothing has yet.
 func (g *guard) FlushError() error {
+	if g.withheld() {
+		return errEnded
+	}
 	g.filter(false)
 	g.sent = true
 	return http.NewResponseController(g.ResponseWriter).Flush()

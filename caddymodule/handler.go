@@ -46,6 +46,10 @@ type Handler struct {
 	// are set. Default: all. Of gates inside of one another the outermost says it.
 	IsolateCookies *IsolateCookies `json:"isolate_cookies,omitempty"`
 
+	// EndStreamsOnSwitch has requests that are under way, such as web sockets, end as well when another
+	// account of the browser becomes the active one, and not only when their session ends.
+	EndStreamsOnSwitch bool `json:"end_streams_on_switch,omitempty"`
+
 	app       *App
 	match     caddyhttp.MatcherSets
 	fields    []upstream.Field
@@ -81,6 +85,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		if err := app.cleanErrorRoutes(server); err != nil {
 			return err
 		}
+		app.connections(server)
 	}
 	if h.MatchRaw != nil {
 		loaded, err := ctx.LoadModule(h, "MatchRaw")
@@ -165,6 +170,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if applies, err := h.applies(r); err != nil {
 		return err
 	} else if !applies {
+		if active, ok := arrived.Visit.Active(); ok && h.isolation != nil {
+			arrived.claim(active, h.EndStreamsOnSwitch)
+		}
 		return arrived.pass(w, r, next, h.isolation)
 	}
 	entry, let := h.admit(engine, arrived, w, r)
@@ -174,6 +182,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	engine.managed.Strip(r)
 	if entry.Session != nil {
 		arrived.Visit.Used(entry)
+		arrived.claim(entry, h.EndStreamsOnSwitch)
 		h.identify(r, entry.Identity)
 	}
 	return arrived.pass(w, r, next, h.isolation)

@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/grant"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/stream"
 	"github.com/caddy-multi-session/gateway/internal/user"
 	"github.com/caddy-multi-session/gateway/storage"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
@@ -165,7 +166,8 @@ type database struct {
 	notes *session.Notes
 	names *login.Names
 
-	underway *grant.Underway // renewals of tokens, also of a configuration that is being replaced
+	streams  *stream.Registry // requests that pass, also those of a configuration that was replaced
+	underway *grant.Underway  // renewals of tokens, also of a configuration that is being replaced
 }
 
 func openDatabase(opener StoreOpener) (*database, error) {
@@ -182,7 +184,15 @@ func openDatabase(opener StoreOpener) (*database, error) {
 		return nil, errors.Join(fmt.Errorf("store %s: %w", opener.Resource(), err), store.Close())
 	}
 	notes := session.NewNotes(store, time.Now)
-	return &database{store, session.NewJars(store, store.Exclusive()), users, notes, login.NewNames(notes), grant.NewUnderway()}, nil
+	return &database{
+		store:    store,
+		jars:     session.NewJars(store, store.Exclusive()),
+		users:    users,
+		notes:    notes,
+		names:    login.NewNames(notes),
+		streams:  stream.NewRegistry(),
+		underway: grant.NewUnderway(),
+	}, nil
 }
 
 func (s *sharedStore) database() (*database, error) {
@@ -206,6 +216,7 @@ func (s *sharedStore) Destruct() error {
 	if s.open == nil {
 		return nil
 	}
+	s.open.streams.Close()
 	return s.open.store.Close()
 }
 

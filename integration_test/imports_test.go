@@ -21,6 +21,7 @@ var mayImport = map[string][]string{
 	"internal/admin":             {"internal/login", "internal/login/password", "internal/session", "internal/user", "storage", "go.uber.org/zap/"},
 	"internal/session":           {"storage"},
 	"internal/cookie":            {"internal/session"},
+	"internal/stream":            {"internal/session"},
 	"internal/upstream":          {"internal/session", "golang.org/x/net/http/httpguts"},
 	"internal/user":              {"internal/session", "storage"},
 	"internal/newfile":           {},

@@ -31,6 +31,13 @@ func (p *Portal) Changed(w http.ResponseWriter) {
 	writeProblem(w, errSessionChanged)
 }
 
+// Ended answers a request to an upstream whose session ended before the upstream had answered. Where to
+// sign in is not said: the request may be of any kind, and whoever sent it waits for something else.
+func (p *Portal) Ended(w http.ResponseWriter) {
+	secure(w.Header())
+	writeProblem(w, errUnauthorized)
+}
+
 // Refuse answers a request to an upstream that the active account may not make, because it does not
 // meet a rule of the policy: that of the gate which refuses, and of those before it, which whoever comes
 // back has to pass too. A navigation gets a page that offers the browser's accounts which may. A form that was sent to the

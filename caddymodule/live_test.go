@@ -1,0 +1,208 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// liveServer serves an upstream's handler behind a gate, on a server of its own over HTTP/1.1 or HTTP/2.
+func liveServer(t *testing.T, http2 bool, next caddyhttp.HandlerFunc) (e *engine, client *http.Client, request *http.Request) {
+	t.Helper()
+	app, ctx := testApp(t)
+	gate := handlerFor(t, ctx, &Handler{})
+	cookie := signedIn(t, app)
+	e, err := app.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.streams.SetJudge(e.judge)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Host = "localhost"
+		r.TLS = nil // the cookie is one of plain HTTP
+		if err := gate.ServeHTTP(w, caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil), next); err != nil {
+			t.Error(err)
+		}
+	}))
+	server.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, connKey{}, conn)
+	}
+	server.EnableHTTP2 = http2
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	request, err = http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Cookie", cookie)
+	return e, server.Client(), request
+}
+
+// signOut ends all that alice has.
+func signOut(t *testing.T, e *engine) {
+	t.Helper()
+	ended, err := e.manager.End(t.Context(), session.Selection{Account: session.Account{Method: "password", Subject: "alice"}}, nil)
+	if err != nil || len(ended) != 1 {
+		t.Fatalf("ended %d sessions, %v", len(ended), err)
+	}
+}
+
+// TestAttackStubbornUpstream: a handler that takes no notice of being interrupted is cut off from the
+// client, and what it still says reaches nobody, over either protocol.
+func TestAttackStubbornUpstream(t *testing.T) {
+	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		for _, begun := range []bool{true, false} {
+			t.Run(name+map[bool]string{true: ", with an answer begun", false: ", without an answer"}[begun], func(t *testing.T) {
+				release, came, said := make(chan struct{}), make(chan struct{}), make(chan error, 2)
+				e, client, request := liveServer(t, http2, func(w http.ResponseWriter, r *http.Request) error {
+					if begun {
+						_, _ = io.WriteString(w, "begun ")
+						_ = http.NewResponseController(w).Flush()
+					}
+					close(came)
+					<-release
+					w.Header().Set("Set-Cookie", "late=1")
+					w.WriteHeader(http.StatusTeapot)
+					_, err := io.WriteString(w, "secret")
+					said <- err
+					said <- http.NewResponseController(w).Flush()
+					return errors.New("which must not run error routes")
+				})
+				over := make(chan string)
+				go func() {
+					response, err := client.Do(request)
+					if err != nil {
+						over <- err.Error()
+						return
+					}
+					defer response.Body.Close()
+					body, err := io.ReadAll(response.Body)
+					if err == nil || string(body) != "begun " || len(response.Cookies()) > 0 {
+						t.Errorf("%s %v %q, %v: the answer has to break off", response.Status, response.Cookies(), body, err)
+					}
+					over <- err.Error()
+				}()
+				<-came
+				signOut(t, e)
+				select {
+				case <-over: // while the handler is still there
+				case <-time.After(time.Minute):
+					t.Error("the client is connected")
+				}
+				close(release)
+				for range 2 {
+					if err := <-said; !errors.Is(err, errEnded) {
+						t.Errorf("the upstream's handler is told %v", err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestEndedInOrder: a handler that gives up has the client be told, with nothing of its own answer, and the
+// connection be used no more where the rest of the request is still to come.
+func TestEndedInOrder(t *testing.T) {
+	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			came := make(chan struct{})
+			e, client, request := liveServer(t, http2, func(w http.ResponseWriter, r *http.Request) error {
+				w.Header().Set("Set-Cookie", "late=1")
+				w.Header().Set("Content-Length", "1000")
+				w.Header().Set("Etag", `"secret"`)
+				close(came)
+				<-r.Context().Done()
+				w.WriteHeader(499)
+				return errors.New("which must not run error routes")
+			})
+			go func() {
+				<-came
+				signOut(t, e)
+			}()
+			response, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			body, err := io.ReadAll(response.Body)
+			if err != nil || response.StatusCode != http.StatusUnauthorized || string(body) != `{"code":"UNAUTHORIZED","message":"Unauthorized"}` {
+				t.Errorf("%s %q, %v", response.Status, body, err)
+			}
+			for _, header := range []string{"Set-Cookie", "Etag"} {
+				if got := response.Header[header]; got != nil {
+					t.Errorf("%s: %q", header, got)
+				}
+			}
+			if response.Header.Get("Cache-Control") != "no-store" || response.Close == http2 {
+				t.Errorf("%v, closed is %t", response.Header, response.Close)
+			}
+		})
+	}
+}
+
+// TestAttackHalfAnAnswer: an answer whose length is not known ends where the handler leaves off. When that
+// is because it was interrupted, nobody may take what came for all there is.
+func TestAttackHalfAnAnswer(t *testing.T) {
+	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			came := make(chan struct{})
+			e, client, request := liveServer(t, http2, func(w http.ResponseWriter, r *http.Request) error {
+				_, _ = io.WriteString(w, "half")
+				_ = http.NewResponseController(w).Flush()
+				close(came)
+				<-r.Context().Done()
+				return nil
+			})
+			go func() {
+				<-came
+				signOut(t, e)
+			}()
+			response, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			if body, err := io.ReadAll(response.Body); err == nil {
+				t.Errorf("the answer is %q, and complete", body)
+			}
+		})
+	}
+}
+
+// TestErrorRoutesAreNotInterrupted: a request that ended by itself can go on, to error routes, and is still
+// of its session there.
+func TestErrorRoutesAreNotInterrupted(t *testing.T) {
+	app, ctx := testApp(t)
+	gate := handlerFor(t, ctx, &Handler{})
+	r := prepared(browserHeader(signedIn(t, app)))
+	failed := errors.New("the upstream is down")
+	err := gate.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return failed }))
+	if !errors.Is(err, failed) || r.Context().Err() != nil {
+		t.Fatalf("%v, and the context is %v", err, r.Context().Err())
+	}
+	e, err := app.running()
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrived := e.receive(r)
+	clean := CleanHandler{app: app}
+	err = clean.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		if r.Context().Err() != nil || !arrived.live.open {
+			t.Errorf("the context is %v, and that it is live %t", r.Context().Err(), arrived.live.open)
+		}
+		return nil
+	}))
+	if err != nil || arrived.live.open {
+		t.Errorf("%v, and afterwards it is live %t", err, arrived.live.open)
+	}
+}
