@@ -176,6 +176,23 @@ func TestWhatScriptsChangeStaysWithTheirAccount(t *testing.T) {
 	w.visit("/", "csrf=a2; theme=dark")
 }
 
+// TestQuotedValuesComeBackAsTheyWere is what many frameworks write, such as those that sign their cookies.
+func TestQuotedValuesComeBackAsTheyWere(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("alice")
+	w.visit("/", "", `sid="2|1:0|a=="; HttpOnly; Path=/`, `csrf="a b"; Path=/`)
+	set := w.ask("/").answer(`sid="2|1:0|a=="; HttpOnly; Path=/`)
+	if c, err := http.ParseSetCookie(set[0]); err != nil || !c.Quoted || !strings.HasSuffix(c.Value, "~2|1:0|a==") {
+		t.Errorf("a strict client reads %q as %v: %v", set, c, err)
+	}
+	w.signIn("bob")
+	w.visit("/", "")
+	w.reads("/", "")
+	w.signIn("alice")
+	w.visit("/", `sid="2|1:0|a=="; csrf="a b"`)
+	w.reads("/", `csrf="a b"`)
+}
+
 // TestScriptsMayReadACookieNoLonger has an app set a cookie with HttpOnly that it has set without.
 func TestScriptsMayReadACookieNoLonger(t *testing.T) {
 	for name, answers := range map[string][][]string{
@@ -496,7 +513,9 @@ func TestSetCookieInASlot(t *testing.T) {
 		{"prefix in other letters", "__hOST-a=1; Secure; Path=/; HttpOnly", []string{"__hOST-" + slot + "a=s~1; Secure; Path=/; HttpOnly"}},
 		{"taken away", "a=; Max-Age=0; Path=/", []string{"a=; Max-Age=0; Path=/", slot + "a=ru~; Max-Age=0; Path=/; HttpOnly"}},
 		{"without a name", "=v; Path=/", []string{slot + "=~v; Path=/; HttpOnly"}},
-		{"quoted", `a="x y"; Path=/; HttpOnly`, []string{slot + `a=~"x y"; Path=/; HttpOnly`}},
+		{"quoted", `a="x y"; Path=/; HttpOnly`, []string{slot + `a="~x y"; Path=/; HttpOnly`}},
+		{"quoted and empty", `a=""; Path=/; HttpOnly`, []string{slot + `a="~"; Path=/; HttpOnly`}},
+		{"a quote at one end", `a="x; Path=/; HttpOnly`, []string{slot + `a=~"x; Path=/; HttpOnly`}},
 		{"expiry", "a=1; Max-Age=60; Path=/; SameSite=Strict", []string{"a=1; Max-Age=60; Path=/; SameSite=Strict", slot + "a=rut!!!tb7ypo~1; Max-Age=60; Path=/; SameSite=Strict; HttpOnly"}},
 		{"too large once renamed", "a=" + strings.Repeat("x", 4090) + "; HttpOnly", nil},
 		{"control character", "a=1\x01; HttpOnly", nil},
@@ -716,7 +735,7 @@ func byPlace(header string) string {
 }
 
 func FuzzKept(f *testing.F) {
-	for _, seed := range []string{"~", "~v", "rugkdwsplnt~v", "r!/a%20b!example.com!1z~a~b", "!!!~", "r!%2F~", "!/;~", "!a~", "s!/x!EX~", "!/%0A~"} {
+	for _, seed := range []string{"~", "~v", "rugkdwsplnt~v", "r!/a%20b!example.com!1z~a~b", "!!!~", "r!%2F~", "!/;~", "!a~", "s!/x!EX~", `"r~v"`, `"~"`, `~"v"`, `"~`, "!/%0A~"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
