@@ -246,14 +246,25 @@ func TestLateAnswerLandsInTheSlotItWasAskedUnder(t *testing.T) {
 // TestLateAnswerToNobodyTakesNothingFromAnAccount has somebody sign in while an app clears cookies of nobody's. The
 // request named no jar, so that it is not known that another slot is active by then.
 func TestLateAnswerToNobodyTakesNothingFromAnAccount(t *testing.T) {
-	w := newWorld(t)
-	late := w.ask("/")
-	w.signIn("alice")
-	w.visit("/", "", "csrf=a; Path=/")
-	late.finishAsActive(http.Header{"Set-Cookie": {"csrf=; Path=/; Max-Age=0"}})
-	w.now = w.now.Add(time.Minute)
-	w.visit("/", "csrf=a")
-	w.reads("/", "csrf=a")
+	for name, h := range map[string]http.Header{
+		"a cookie":    {"Set-Cookie": {"csrf=; Path=/; Max-Age=0"}},
+		"all cookies": {"Clear-Site-Data": {`"cookies"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.visit("/", "", "csrf=n; Path=/")
+			late := w.ask("/")
+			w.signIn("alice")
+			w.visit("/", "", "csrf=a; Path=/")
+			late.finishAsActive(h)
+			w.now = w.now.Add(time.Minute)
+			w.visit("/", "csrf=a")
+			w.reads("/", "csrf=a")
+			w.revoke("alice")
+			w.visit("/", "")
+			w.reads("/", "")
+		})
+	}
 }
 
 // TestAnswersThatCross has several requests under way at a switch, of which each finds the old account's

@@ -57,6 +57,10 @@ func (k kept) has(f flags) bool { return k.flags&f == f }
 func (k kept) with(f flags) kept    { k.flags |= f; return k }
 func (k kept) without(f flags) kept { k.flags &^= f; return k }
 
+// gone is what is left of a cookie that was taken away together with a plain one of which it is not known whose
+// it was.
+func (k kept) gone() kept { return kept{flags: k.flags | deleted, path: k.path, domain: k.domain} }
+
 // encode returns the value of the slot's cookie.
 func (k kept) encode() string {
 	if inner, ok := unquote(k.value); ok {
