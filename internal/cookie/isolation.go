@@ -342,13 +342,18 @@ func (a *answer) hasPlain(name string, at kept) bool {
 // clearOwn takes the slot's cookies from the browser, as far as the request showed them.
 func (a *answer) clearOwn() {
 	for _, k := range a.own {
-		plain := a.active && k.has(readable) && !k.has(guessed) && (k.has(shown) || slices.Contains(a.telling, k.at(k.name))) // also where it has only just been exchanged
+		placed := k.has(readable) && !k.has(guessed) // where the plain one is is known
+		plain := a.active && placed && (k.has(shown) || slices.Contains(a.telling, k.at(k.name))) // also where it has only just been exchanged
 		if plain {
 			a.lines = append(a.lines, k.clear(k.name))
 		}
-		if plain && a.arriving.Visit.JarID() == "" {
+		switch {
+		case plain && a.arriving.Visit.JarID() == "":
 			a.lines = append(a.lines, k.gone().slot(a.slot, k.name))
-		} else {
+		case !a.active && placed && k.has(shown):
+			// The plain one stays, and shall not pass for one that nobody knows of.
+			a.lines = append(a.lines, k.without(shown).with(late).gone().slot(a.slot, k.name))
+		default:
 			a.lines = append(a.lines, k.clear(slotName(a.slot, k.name)))
 		}
 	}

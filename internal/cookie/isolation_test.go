@@ -469,6 +469,26 @@ func TestUpstreamClearsTheActiveSlotAlone(t *testing.T) {
 	w.visit("/", "sid=a; csrf=a")
 }
 
+// TestUpstreamClearsLate has the answer that clears a slot come when another is active: what is left of it in the
+// browser is still known as the first one's.
+func TestUpstreamClearsLate(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("alice")
+	w.visit("/a/page", "", "csrf=a; Path=/")
+	late, other := w.ask("/a/page"), w.ask("/a/page")
+	w.signIn("bob")
+	other.finish("csrf=late; Path=/a")
+	h := http.Header{"Clear-Site-Data": {`"cookies"`}}
+	late.Answer(h, false, func() bool { return false })
+	late.get(h["Set-Cookie"])
+	w.now = w.now.Add(time.Minute)
+	w.visit("/a/page", "")
+	w.reads("/a/page", "")
+	w.signIn("alice")
+	w.now = w.now.Add(time.Minute)
+	w.visit("/a/page", "csrf=late")
+}
+
 // TestUpstreamClearsAtTheFirstRequestAfterASwitch has the answer that exchanges a cookie take it away.
 func TestUpstreamClearsAtTheFirstRequestAfterASwitch(t *testing.T) {
 	w := newWorld(t)
