@@ -505,7 +505,11 @@ func (s *teller) scriptChanges(tab *shownPage, n [8]int) error {
 	if len(list) == 0 {
 		return nil
 	}
+	// What late answers have left in doubt is sorted out first: on doubt a script's change is lost.
 	time.Sleep(settled)
+	if err := s.visit(tab.pageAddress, order{}); err != nil {
+		return err
+	}
 	c := list[n[3]%len(list)]
 	s.value++
 	line := fmt.Sprintf("%s=s%d; Path=%s", c.name, s.value, c.path)

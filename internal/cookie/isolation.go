@@ -342,7 +342,7 @@ func (a *answer) hasPlain(name string, at kept) bool {
 // clearOwn takes the slot's cookies from the browser, as far as the request showed them.
 func (a *answer) clearOwn() {
 	for _, k := range a.own {
-		placed := k.has(readable) && !k.has(guessed) // where the plain one is is known
+		placed := k.has(readable) && !k.has(guessed)                                              // where the plain one is is known
 		plain := a.active && placed && (k.has(shown) || slices.Contains(a.telling, k.at(k.name))) // also where it has only just been exchanged
 		if plain {
 			a.lines = append(a.lines, k.clear(k.name))
