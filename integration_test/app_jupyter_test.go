@@ -230,7 +230,12 @@ func TestJupyter(t *testing.T) {
 		if answer := b.post("/.auth/multi-session/revoke", map[string]any{"sessionToken": handles["bob"]}); answer.StatusCode != http.StatusOK {
 			t.Fatal(answer.Status, answer.body)
 		}
-		openTerminal(b, terminals["alice"]).types(`echo "this is of <$of>"`, "this is of <alice>")
+		last := openTerminal(b, terminals["alice"])
+		last.types(`echo "this is of <$of>"`, "this is of <alice>")
+		last.types("exit", "") // the shell's end is the terminal's
+		if err := last.end(); websocket.CloseStatus(err) == -1 {
+			t.Errorf("the terminal was not closed: %v", err)
+		}
 		b.signIn("bob")
 		if signedInToJupyter(b) {
 			t.Error("a new session of the gateway has the app's old one")
