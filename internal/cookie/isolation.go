@@ -298,11 +298,10 @@ func (a *answer) set(line string) {
 		// The plain one there may be another slot's by now, whose shall not look deleted for it; or it
 		// stays although the slot's goes. Of a browser that had no jar it is not known whether somebody
 		// has signed in since.
-		gone := kept{flags: s.flags | deleted, path: s.path, domain: s.domain}
 		if a.active {
 			a.lines = append(a.lines, line)
 		}
-		a.lines = append(a.lines, gone.slot(a.slot, s.name))
+		a.lines = append(a.lines, s.kept.gone().slot(a.slot, s.name))
 		return
 	}
 	name, value := slotName(a.slot, s.name), s.encode()
@@ -343,9 +342,19 @@ func (a *answer) hasPlain(name string, at kept) bool {
 // clearOwn takes the slot's cookies from the browser, as far as the request showed them.
 func (a *answer) clearOwn() {
 	for _, k := range a.own {
-		a.lines = append(a.lines, k.clear(slotName(a.slot, k.name)))
-		if a.active && k.has(readable) && !k.has(guessed) && (k.has(shown) || slices.Contains(a.telling, k.at(k.name))) {
-			a.lines = append(a.lines, k.clear(k.name)) // also where it has only just been exchanged
+		placed := k.has(readable) && !k.has(guessed)                                              // where the plain one is is known
+		plain := a.active && placed && (k.has(shown) || slices.Contains(a.telling, k.at(k.name))) // also where it has only just been exchanged
+		if plain {
+			a.lines = append(a.lines, k.clear(k.name))
+		}
+		switch {
+		case plain && a.arriving.Visit.JarID() == "":
+			a.lines = append(a.lines, k.gone().slot(a.slot, k.name))
+		case !a.active && placed && k.has(shown):
+			// The plain one stays, and shall not pass for one that nobody knows of.
+			a.lines = append(a.lines, k.without(shown).with(late).gone().slot(a.slot, k.name))
+		default:
+			a.lines = append(a.lines, k.clear(slotName(a.slot, k.name)))
 		}
 	}
 	if a.active {

@@ -176,6 +176,23 @@ func TestWhatScriptsChangeStaysWithTheirAccount(t *testing.T) {
 	w.visit("/", "csrf=a2; theme=dark")
 }
 
+// TestQuotedValuesComeBackAsTheyWere is what many frameworks write, such as those that sign their cookies.
+func TestQuotedValuesComeBackAsTheyWere(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("alice")
+	w.visit("/", "", `sid="2|1:0|a=="; HttpOnly; Path=/`, `csrf="a b"; Path=/`)
+	set := w.ask("/").answer(`sid="2|1:0|a=="; HttpOnly; Path=/`)
+	if c, err := http.ParseSetCookie(set[0]); err != nil || !c.Quoted || !strings.HasSuffix(c.Value, "~2|1:0|a==") {
+		t.Errorf("a strict client reads %q as %v: %v", set, c, err)
+	}
+	w.signIn("bob")
+	w.visit("/", "")
+	w.reads("/", "")
+	w.signIn("alice")
+	w.visit("/", `sid="2|1:0|a=="; csrf="a b"`)
+	w.reads("/", `csrf="a b"`)
+}
+
 // TestScriptsMayReadACookieNoLonger has an app set a cookie with HttpOnly that it has set without.
 func TestScriptsMayReadACookieNoLonger(t *testing.T) {
 	for name, answers := range map[string][][]string{
@@ -229,14 +246,25 @@ func TestLateAnswerLandsInTheSlotItWasAskedUnder(t *testing.T) {
 // TestLateAnswerToNobodyTakesNothingFromAnAccount has somebody sign in while an app clears cookies of nobody's. The
 // request named no jar, so that it is not known that another slot is active by then.
 func TestLateAnswerToNobodyTakesNothingFromAnAccount(t *testing.T) {
-	w := newWorld(t)
-	late := w.ask("/")
-	w.signIn("alice")
-	w.visit("/", "", "csrf=a; Path=/")
-	late.finishAsActive(http.Header{"Set-Cookie": {"csrf=; Path=/; Max-Age=0"}})
-	w.now = w.now.Add(time.Minute)
-	w.visit("/", "csrf=a")
-	w.reads("/", "csrf=a")
+	for name, h := range map[string]http.Header{
+		"a cookie":    {"Set-Cookie": {"csrf=; Path=/; Max-Age=0"}},
+		"all cookies": {"Clear-Site-Data": {`"cookies"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.visit("/", "", "csrf=n; Path=/")
+			late := w.ask("/")
+			w.signIn("alice")
+			w.visit("/", "", "csrf=a; Path=/")
+			late.finishAsActive(h)
+			w.now = w.now.Add(time.Minute)
+			w.visit("/", "csrf=a")
+			w.reads("/", "csrf=a")
+			w.revoke("alice")
+			w.visit("/", "")
+			w.reads("/", "")
+		})
+	}
 }
 
 // TestAnswersThatCross has several requests under way at a switch, of which each finds the old account's
@@ -441,6 +469,26 @@ func TestUpstreamClearsTheActiveSlotAlone(t *testing.T) {
 	w.visit("/", "sid=a; csrf=a")
 }
 
+// TestUpstreamClearsLate has the answer that clears a slot come when another is active: what is left of it in the
+// browser is still known as the first one's.
+func TestUpstreamClearsLate(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("alice")
+	w.visit("/a/page", "", "csrf=a; Path=/")
+	late, other := w.ask("/a/page"), w.ask("/a/page")
+	w.signIn("bob")
+	other.finish("csrf=late; Path=/a")
+	h := http.Header{"Clear-Site-Data": {`"cookies"`}}
+	late.Answer(h, false, func() bool { return false })
+	late.get(h["Set-Cookie"])
+	w.now = w.now.Add(time.Minute)
+	w.visit("/a/page", "")
+	w.reads("/a/page", "")
+	w.signIn("alice")
+	w.now = w.now.Add(time.Minute)
+	w.visit("/a/page", "csrf=late")
+}
+
 // TestUpstreamClearsAtTheFirstRequestAfterASwitch has the answer that exchanges a cookie take it away.
 func TestUpstreamClearsAtTheFirstRequestAfterASwitch(t *testing.T) {
 	w := newWorld(t)
@@ -496,7 +544,9 @@ func TestSetCookieInASlot(t *testing.T) {
 		{"prefix in other letters", "__hOST-a=1; Secure; Path=/; HttpOnly", []string{"__hOST-" + slot + "a=s~1; Secure; Path=/; HttpOnly"}},
 		{"taken away", "a=; Max-Age=0; Path=/", []string{"a=; Max-Age=0; Path=/", slot + "a=ru~; Max-Age=0; Path=/; HttpOnly"}},
 		{"without a name", "=v; Path=/", []string{slot + "=~v; Path=/; HttpOnly"}},
-		{"quoted", `a="x y"; Path=/; HttpOnly`, []string{slot + `a=~"x y"; Path=/; HttpOnly`}},
+		{"quoted", `a="x y"; Path=/; HttpOnly`, []string{slot + `a="~x y"; Path=/; HttpOnly`}},
+		{"quoted and empty", `a=""; Path=/; HttpOnly`, []string{slot + `a="~"; Path=/; HttpOnly`}},
+		{"a quote at one end", `a="x; Path=/; HttpOnly`, []string{slot + `a=~"x; Path=/; HttpOnly`}},
 		{"expiry", "a=1; Max-Age=60; Path=/; SameSite=Strict", []string{"a=1; Max-Age=60; Path=/; SameSite=Strict", slot + "a=rut!!!tb7ypo~1; Max-Age=60; Path=/; SameSite=Strict; HttpOnly"}},
 		{"too large once renamed", "a=" + strings.Repeat("x", 4090) + "; HttpOnly", nil},
 		{"control character", "a=1\x01; HttpOnly", nil},
@@ -716,7 +766,7 @@ func byPlace(header string) string {
 }
 
 func FuzzKept(f *testing.F) {
-	for _, seed := range []string{"~", "~v", "rugkdwsplnt~v", "r!/a%20b!example.com!1z~a~b", "!!!~", "r!%2F~", "!/;~", "!a~", "s!/x!EX~", "!/%0A~"} {
+	for _, seed := range []string{"~", "~v", "rugkdwsplnt~v", "r!/a%20b!example.com!1z~a~b", "!!!~", "r!%2F~", "!/;~", "!a~", "s!/x!EX~", `"r~v"`, `"~"`, `~"v"`, `"~`, "!/%0A~"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -37,7 +37,9 @@ var flagOrder = [len(flagLetters)]flags{readable, shown, guessed, leftover, dele
 
 // kept is a cookie in a slot: its value, and what browsers do not send back but want to hear again to
 // replace it or take it away. It is the value of the slot's cookie: flags, path, domain and expiry, each
-// after an exclamation mark and as far as they are not the usual, a tilde, and the value as it was.
+// after an exclamation mark and as far as they are not the usual, a tilde, and the value as it was. Where that
+// has quotes around it they are around all: elsewhere in a value there must be none (RFC 6265, section
+// 4.1.1), and clients that are not browsers drop such a cookie.
 type kept struct {
 	flags
 	path    string // with a leading slash
@@ -55,8 +57,25 @@ func (k kept) has(f flags) bool { return k.flags&f == f }
 func (k kept) with(f flags) kept    { k.flags |= f; return k }
 func (k kept) without(f flags) kept { k.flags &^= f; return k }
 
+// gone is what is left of a cookie that was taken away together with a plain one of which it is not known whose
+// it was.
+func (k kept) gone() kept { return kept{flags: k.flags | deleted, path: k.path, domain: k.domain} }
+
 // encode returns the value of the slot's cookie.
-func (k kept) encode() string { return k.meta() + slotEnd + k.value }
+func (k kept) encode() string {
+	if inner, ok := unquote(k.value); ok {
+		return `"` + k.meta() + slotEnd + inner + `"`
+	}
+	return k.meta() + slotEnd + k.value
+}
+
+// unquote takes the quotes off that a value has around it.
+func unquote(value string) (inner string, quoted bool) {
+	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
+		return value, false
+	}
+	return value[1 : len(value)-1], true
+}
 
 func (k kept) meta() string {
 	var b strings.Builder
@@ -87,8 +106,14 @@ func (k kept) meta() string {
 // decode reads the value of a slot's cookie. Exactly one text stands for what it says; any other was not
 // written here.
 func decode(text string) (kept, bool) {
+	text, quoted := unquote(text)
 	meta, value, ok := strings.Cut(text, slotEnd)
 	if !ok || len(meta) > 4*maxAttributeBytes {
+		return kept{}, false
+	}
+	if quoted {
+		value = `"` + value + `"`
+	} else if _, twice := unquote(value); twice {
 		return kept{}, false
 	}
 	k := kept{path: "/", value: value}

@@ -11,11 +11,11 @@ import (
 // it; one that comes later must not undo what an upstream has set since. Its methods may be called
 // concurrently. The nil Order remembers nothing.
 //
-// It is as large as it is, however many browsers there are: two cookies that fall into one cell at worst
-// have an exchange left to a later request.
+// It is as large as it is, however many browsers there are: of two cookies that fall into one cell the one
+// that was told first is forgotten, and none is ever taken for the other.
 type Order struct {
 	seed  maphash.Seed
-	cells [1 << 12]atomic.Uint64 // the slot in the upper half, the time in the lower
+	cells [1 << 12]atomic.Uint64 // whose it is, of which cookie and slot, in the upper half, the time in the lower
 }
 
 // settling is how long a browser may go on sending the cookies that it had before an answer.
@@ -24,16 +24,19 @@ const settling = 2 * time.Second
 // NewOrder returns an order of nothing.
 func NewOrder() *Order { return &Order{seed: maphash.MakeSeed()} }
 
-// cell is that of a cookie: one of a domain is the same to all hosts.
-func (o *Order) cell(browser, host string, about subject) *atomic.Uint64 {
+// cell is that of a cookie, and what is in its upper half if the slot is the last: one of a domain is the same
+// to all hosts.
+func (o *Order) cell(browser, slot, host string, about subject) (cell *atomic.Uint64, mark uint64) {
 	if about.domain != "" {
 		host = ""
 	}
 	sum := maphash.Comparable(o.seed, [5]string{browser, host, about.domain, about.path, about.name})
-	return &o.cells[sum%uint64(len(o.cells))]
+	mark = maphash.Comparable(o.seed, struct {
+		cookie uint64
+		slot   string
+	}{sum, slot})
+	return &o.cells[sum%uint64(len(o.cells))], mark >> 32 << 32
 }
-
-func (o *Order) half(slot string) uint64 { return maphash.String(o.seed, slot) >> 32 << 32 }
 
 // told reports whether the last that a browser was told of a cookie was told under the slot, and
 // after the request that was made at the given time could show it.
@@ -41,15 +44,17 @@ func (o *Order) told(browser, slot, host string, about subject, request time.Tim
 	if o == nil || browser == "" {
 		return false
 	}
-	last := o.cell(browser, host, about).Load()
+	cell, mark := o.cell(browser, slot, host, about)
+	last := cell.Load()
 	// Milliseconds as they wrap around, so that the difference is right.
 	ago := int32(uint32(request.UnixMilli()) - uint32(last))
-	return last != 0 && last>>32<<32 == o.half(slot) && ago < int32(settling.Milliseconds())
+	return last != 0 && last>>32<<32 == mark && ago < int32(settling.Milliseconds())
 }
 
 // tell says that a browser is told of a cookie now.
 func (o *Order) tell(browser, slot, host string, about subject, now time.Time) {
 	if o != nil && browser != "" {
-		o.cell(browser, host, about).Store(o.half(slot) | uint64(uint32(now.UnixMilli())))
+		cell, mark := o.cell(browser, slot, host, about)
+		cell.Store(mark | uint64(uint32(now.UnixMilli())))
 	}
 }
