@@ -103,6 +103,7 @@ type App struct {
 	managed   []string                   // header names of the handlers, besides the presets'
 	rights    []string                   // user names that the handlers' rules let in
 	isolation *cookie.Isolation          // of the handlers together; nil where it is off for all
+	caches    *IsolateCache              // likewise
 	cleaned   map[*caddyhttp.Server]bool // servers whose error routes begin with a CleanHandler
 	released  bool                       // Cleanup ran
 	engine    atomic.Pointer[engine]     // set when the store is open

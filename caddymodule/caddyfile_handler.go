@@ -45,6 +45,10 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	    isolate_cookies {
 //	        except <name...>
 //	    }
+//	    isolate_cache on|off
+//	    isolate_cache {
+//	        public <path...>
+//	    }
 //	}
 //
 // Of several require lines all must hold, of several values any. The block may be left out: any
@@ -69,6 +73,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = b.flag()
 		case "isolate_cookies":
 			err = h.unmarshalIsolateCookies(b)
+		case "isolate_cache":
+			err = h.unmarshalIsolateCache(b)
 		default:
 			err = b.unknown()
 		}

@@ -2,18 +2,42 @@ package caddymodule
 
 // unmarshalIsolateCookies reads isolate_cookies, with on, off, or a block of what is left out.
 func (h *Handler) unmarshalIsolateCookies(b *block) error {
+	h.IsolateCookies = new(IsolateCookies)
+	if err := unmarshalIsolation(b, &h.IsolateCookies.Off, "except", &h.IsolateCookies.Except); err != nil {
+		return err
+	}
+	if err := h.IsolateCookies.validate(); err != nil {
+		return b.WrapErr(err)
+	}
+	return nil
+}
+
+// unmarshalIsolateCache reads isolate_cache, with on, off, or a block of what is everybody's.
+func (h *Handler) unmarshalIsolateCache(b *block) error {
+	h.IsolateCache = new(IsolateCache)
+	if err := unmarshalIsolation(b, &h.IsolateCache.Off, "public", &h.IsolateCache.Public); err != nil {
+		return err
+	}
+	if err := h.IsolateCache.validate(); err != nil {
+		return b.WrapErr(err)
+	}
+	return nil
+}
+
+// unmarshalIsolation reads on, off, or a block with the one option that says what is not kept apart.
+func unmarshalIsolation(b *block, isOff *bool, option string, values *[]string) error {
+	directive := b.Val()
 	if err := b.once(); err != nil {
 		return err
 	}
-	h.IsolateCookies = new(IsolateCookies)
 	given := b.NextArg()
 	if given {
 		switch b.Val() {
 		case "on":
 		case off:
-			h.IsolateCookies.Off = true
+			*isOff = true
 		default:
-			return b.Errf("isolate_cookies: %q is neither on nor off", b.Val())
+			return b.Errf("%s: %q is neither on nor off", directive, b.Val())
 		}
 		if err := b.noMore(); err != nil {
 			return err
@@ -23,8 +47,8 @@ func (h *Handler) unmarshalIsolateCookies(b *block) error {
 	for nesting := b.Nesting(); b.NextBlock(nesting); {
 		var err error
 		switch b.Val() {
-		case "except":
-			h.IsolateCookies.Except, err = options.values()
+		case option:
+			*values, err = options.values()
 		default:
 			err = options.unknown()
 		}
@@ -32,11 +56,8 @@ func (h *Handler) unmarshalIsolateCookies(b *block) error {
 			return err
 		}
 	}
-	if !given && h.IsolateCookies.Except == nil {
-		return b.Err("isolate_cookies: takes on, off, or a block with except")
-	}
-	if err := h.IsolateCookies.validate(); err != nil {
-		return b.WrapErr(err)
+	if !given && *values == nil {
+		return b.Errf("%s: takes on, off, or a block with %s", directive, option)
 	}
 	return nil
 }

@@ -45,10 +45,14 @@ type Handler struct {
 	// are set. Default: all. Of gates inside of one another the outermost says it.
 	IsolateCookies *IsolateCookies `json:"isolate_cookies,omitempty"`
 
-	app       *App
-	match     caddyhttp.MatcherSets
-	fields    []upstream.Field
-	isolation *cookie.Isolation // nil where it is off
+	// IsolateCache says which answers of the upstream browsers may show to other accounts. Default: none.
+	// Of gates inside of one another the outermost says it.
+	IsolateCache *IsolateCache `json:"isolate_cache,omitempty"`
+
+	app    *App
+	match  caddyhttp.MatcherSets
+	fields []upstream.Field
+	apart  apart
 }
 
 // IdentityHeader is a header to set for the upstream.
@@ -104,8 +108,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		app.manage(header.Name)
 	}
 	app.reserve(h.Require)
-	h.isolation = h.IsolateCookies.isolation()
-	app.isolate(h.isolation)
+	h.apart.cookies = h.IsolateCookies.isolation()
+	app.isolate(h.apart.cookies)
+	if h.apart.caches, err = h.IsolateCache.provision(ctx); err != nil {
+		return err
+	}
+	app.isolateCache(h.apart.caches)
 	return nil
 }
 
@@ -118,6 +126,9 @@ func (h *Handler) Validate() error {
 		return err
 	}
 	if err := h.IsolateCookies.validate(); err != nil {
+		return err
+	}
+	if err := h.IsolateCache.validate(); err != nil {
 		return err
 	}
 	if h.Optional && len(h.Require) > 0 {
@@ -164,7 +175,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if applies, err := h.applies(r); err != nil {
 		return err
 	} else if !applies {
-		return arrived.pass(w, r, next, h.isolation)
+		return arrived.pass(w, r, next, h.apart)
 	}
 	entry, let := h.admit(engine, arrived, w, r)
 	if !let {
@@ -175,7 +186,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		arrived.Visit.Used(entry)
 		h.identify(r, entry.Identity)
 	}
-	return arrived.pass(w, r, next, h.isolation)
+	return arrived.pass(w, r, next, h.apart)
 }
 
 // applies reports whether the gate is for this request. Without matchers it is for all.

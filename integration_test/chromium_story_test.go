@@ -182,10 +182,10 @@ func (s story) greeted(path, name string) {
 	s.says("GET " + path)
 }
 
-// jar is the one cookie of the tab, which must be as every jar's cookie is.
+// jar is the one cookie of the tab beside that of the view, which must be as every jar's cookie is.
 func (b *tab) jar() *network.Cookie {
 	b.t.Helper()
-	cookies := b.lasting()
+	cookies := slices.DeleteFunc(b.lasting(), func(c *network.Cookie) bool { return strings.HasSuffix(c.Name, "_view") })
 	if len(cookies) != 1 {
 		b.t.Fatalf("%d cookies: %v", len(cookies), cookies)
 	}
