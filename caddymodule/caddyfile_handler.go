@@ -48,6 +48,7 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	    isolate_cache on|off
 //	    isolate_cache {
 //	        public <path...>
+//	        keep_on_switch
 //	    }
 //	}
 //

@@ -3,7 +3,16 @@ package caddymodule
 // unmarshalIsolateCookies reads isolate_cookies, with on, off, or a block of what is left out.
 func (h *Handler) unmarshalIsolateCookies(b *block) error {
 	h.IsolateCookies = new(IsolateCookies)
-	if err := unmarshalIsolation(b, &h.IsolateCookies.Off, "except", &h.IsolateCookies.Except); err != nil {
+	err := unmarshalIsolation(b, &h.IsolateCookies.Off, "except", func(options *block) (err error) {
+		switch b.Val() {
+		case "except":
+			h.IsolateCookies.Except, err = options.values()
+		default:
+			err = options.unknown()
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if err := h.IsolateCookies.validate(); err != nil {
@@ -12,10 +21,22 @@ func (h *Handler) unmarshalIsolateCookies(b *block) error {
 	return nil
 }
 
-// unmarshalIsolateCache reads isolate_cache, with on, off, or a block of what is everybody's.
+// unmarshalIsolateCache reads isolate_cache, with on, off, or a block of what is everybody's and what stays.
 func (h *Handler) unmarshalIsolateCache(b *block) error {
 	h.IsolateCache = new(IsolateCache)
-	if err := unmarshalIsolation(b, &h.IsolateCache.Off, "public", &h.IsolateCache.Public); err != nil {
+	err := unmarshalIsolation(b, &h.IsolateCache.Off, "public or keep_on_switch", func(options *block) (err error) {
+		switch b.Val() {
+		case "public":
+			h.IsolateCache.Public, err = options.values()
+		case "keep_on_switch":
+			h.IsolateCache.KeepOnSwitch = true
+			err = options.flag()
+		default:
+			err = options.unknown()
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if err := h.IsolateCache.validate(); err != nil {
@@ -24,8 +45,9 @@ func (h *Handler) unmarshalIsolateCache(b *block) error {
 	return nil
 }
 
-// unmarshalIsolation reads on, off, or a block with the one option that says what is not kept apart.
-func unmarshalIsolation(b *block, isOff *bool, option string, values *[]string) error {
+// unmarshalIsolation reads on, off, or a block that is not empty. Option reads one of its options, which are
+// called what known says.
+func unmarshalIsolation(b *block, isOff *bool, known string, option func(*block) error) error {
 	directive := b.Val()
 	if err := b.once(); err != nil {
 		return err
@@ -45,19 +67,13 @@ func unmarshalIsolation(b *block, isOff *bool, option string, values *[]string) 
 	}
 	options := &block{Dispenser: b.Dispenser}
 	for nesting := b.Nesting(); b.NextBlock(nesting); {
-		var err error
-		switch b.Val() {
-		case option:
-			*values, err = options.values()
-		default:
-			err = options.unknown()
-		}
-		if err != nil {
+		if err := option(options); err != nil {
 			return err
 		}
+		given = true
 	}
-	if !given && *values == nil {
-		return b.Errf("%s: takes on, off, or a block with %s", directive, option)
+	if !given {
+		return b.Errf("%s: takes on, off, or a block with %s", directive, known)
 	}
 	return nil
 }

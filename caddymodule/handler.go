@@ -175,10 +175,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if applies, err := h.applies(r); err != nil {
 		return err
 	} else if !applies {
+		if arrived.beginAfresh(w, r, h.apart.caches) {
+			return nil
+		}
 		return arrived.pass(w, r, next, h.apart)
 	}
 	entry, let := h.admit(engine, arrived, w, r)
 	if !let {
+		return nil
+	}
+	if arrived.beginAfresh(w, r, h.apart.caches) {
 		return nil
 	}
 	engine.managed.Strip(r)

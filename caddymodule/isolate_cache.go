@@ -23,6 +23,10 @@ type IsolateCache struct {
 	// with what the upstream says, unless they set a cookie.
 	Public []string `json:"public,omitempty"`
 
+	// KeepOnSwitch leaves out the page of the gateway's that precedes the first one which a host shows under another
+	// account. Without it Chromium can show images of the one before when somebody goes back.
+	KeepOnSwitch bool `json:"keep_on_switch,omitempty"`
+
 	public caddyhttp.MatchPath
 }
 
@@ -31,8 +35,11 @@ func (o *IsolateCache) validate() error {
 	if o == nil {
 		return nil
 	}
-	if o.Off && len(o.Public) > 0 {
+	switch {
+	case o.Off && len(o.Public) > 0:
 		return errors.New("isolate_cache: public makes no sense where it is off")
+	case o.Off && o.KeepOnSwitch:
+		return errors.New("isolate_cache: keep_on_switch makes no sense where it is off")
 	}
 	named := make(map[string]bool)
 	for _, path := range o.Public {
@@ -89,8 +96,9 @@ type storing struct {
 	on      bool
 	public  bool
 	unknown bool   // whose answer it is nobody knows: it is not to be stored
-	shown   string // the view that the browser is at
+	at      string // the view that the browser is at
 	view    string
+	mark    bool // the host is shown under the view from now on
 }
 
 // settleCache changes the conditions of a request to those of the active account's view. An error that
@@ -104,11 +112,13 @@ func (a *arrival) settleCache(r *http.Request, by *IsolateCache) {
 		return
 	}
 	c := &a.caches
-	c.shown, c.view = a.Cookie.ReadView(r.Header), cookie.View(a.Visit.Slot())
+	c.at, c.view = a.Cookie.ReadView(r.Header), cookie.View(a.Visit.Slot())
 	c.unknown = a.cookies.unclaimed || a.err != nil && !errors.Is(a.err, cookie.ErrInsecure)
 	original := a.request(r)
 	c.public = !c.unknown && by.isPublic(original)
 	c.Exchange = cache.Of(original.Method, r.Header, c.view, c.public)
+	shown, _ := a.Cookie.ReadShown(r.Header)
+	c.mark = topNavigation(r) && !c.unknown && !c.public && shown != c.view && (c.view != cookie.Anonymous || shown != "")
 	c.Request(r.Header)
 }
 
@@ -119,13 +129,16 @@ func (a *arrival) answerCache(r *http.Request, h http.Header, status int) {
 	if !c.on {
 		return
 	}
-	astray := c.shown != c.view && a.Cookie.Name != "" && !c.public
+	astray := c.at != c.view && a.Cookie.Name != "" && !c.public
 	late := c.unknown
-	if !late && (astray || c.Stored(h, status)) {
+	if !late && (astray || c.mark || c.Stored(h, status)) {
 		late = !a.stillActive(r)
 	}
 	if astray && !late {
 		a.Cookie.SetView(h, c.view)
+	}
+	if c.mark && a.Cookie.Name != "" && !late {
+		a.Cookie.SetShown(h, c.view)
 	}
 	c.Answer(h, status, late)
 }

@@ -196,12 +196,12 @@ func (b *tab) jar() *network.Cookie {
 	return c
 }
 
-// lasting are the browser's cookies but for the one that says whose those of scripts are, which is
-// no secret and stays.
+// lasting are the browser's cookies but for those that say whose those of scripts are and what the site's
+// pages were last shown under, which are no secret and stay.
 func (b *tab) lasting() []*network.Cookie {
 	b.t.Helper()
 	return slices.DeleteFunc(b.cookies(), func(c *network.Cookie) bool {
-		return c.Name == "__Host-Http-multi_session_owner" || c.Name == "multi_session_owner"
+		return c.Name == "__Host-Http-multi_session_owner" || c.Name == "multi_session_owner" || strings.HasSuffix(c.Name, "_shown")
 	})
 }
 

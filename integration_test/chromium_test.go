@@ -197,6 +197,9 @@ func (b *tab) hear(event any) {
 	case *network.EventLoadingFailed:
 		b.fault("loading of a %s failed: %s %s", e.Type, e.ErrorText, e.BlockedReason)
 	case *log.EventEntryAdded:
+		if strings.HasPrefix(e.Entry.Text, "Clear-Site-Data header on ") {
+			return // says what was done
+		}
 		// Every level: what Chromium logs as "verbose" is advice on forms.
 		b.fault("%s", consoleLine(string(e.Entry.Level), string(e.Entry.Source), e.Entry.URL, e.Entry.Text))
 	case *runtime.EventConsoleAPICalled:
@@ -292,6 +295,11 @@ func (b *tab) arriveAnyhow(actions ...chromedp.Action[chromedp.Void]) (status in
 		b.t.Fatalf("arrived without an answer\n%s", b.outline())
 	}
 	status = int(response.Status)
+	for name, value := range response.Headers {
+		if strings.EqualFold(name, "Refresh") && value == "0" {
+			status = b.awaitRefreshed()
+		}
+	}
 	// A field that asks for the focus gets it with the first frame, which nobody can type before.
 	await(b.t, "the focus", func() bool {
 		return evaluate[bool](b, `[null, document.activeElement].includes(document.querySelector("[autofocus]"))`)
@@ -307,6 +315,19 @@ func (b *tab) arriveAnyhow(actions ...chromedp.Action[chromedp.Void]) (status in
 		text = fmt.Sprintf("Failed to load resource: the server responded with a status of %d ()", status)
 		b.refusals[consoleLine("error", "network", response.URL, text)] = true
 	}
+	return status
+}
+
+// awaitRefreshed returns once the page that precedes the first one after a switch has led to that, with its status.
+func (b *tab) awaitRefreshed() (status int) {
+	b.t.Helper()
+	await(b.t, "the page behind the one that precedes it", func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
+		defer cancel()
+		var err error
+		status, err = chromedp.Run(ctx, chromedp.Evaluate[int](`document.readyState === "complete" && document.title !== "One moment" ? performance.getEntriesByType("navigation")[0].responseStatus : 0`))
+		return err == nil && status != 0
+	})
 	return status
 }
 
