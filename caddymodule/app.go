@@ -103,6 +103,7 @@ type App struct {
 	managed   []string                   // header names of the handlers, besides the presets'
 	rights    []string                   // user names that the handlers' rules let in
 	isolation *cookie.Isolation          // of the handlers together; nil where it is off for all
+	caches    *IsolateCache              // likewise
 	cleaned   map[*caddyhttp.Server]bool // servers whose error routes begin with a CleanHandler
 	connected []*caddyhttp.Server        // servers whose requests know their connection
 	released  bool                       // Cleanup ran
@@ -122,6 +123,7 @@ type engine struct {
 	log     *zap.Logger
 	order   *cookie.Order
 	notices notices
+	afresh  lately // which browsers were sent to begin afresh
 	stop    func() // ends what logins do beside requests, and waits for it
 }
 

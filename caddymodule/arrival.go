@@ -28,6 +28,7 @@ type arrival struct {
 	answered bool          // the gateway answers itself: its own cookies pass the guard
 	engine   *engine
 	cookies  crossing
+	caches   storing
 	guard    guard
 	live     live
 	expect   []string       // values of expectHeader

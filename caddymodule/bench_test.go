@@ -195,7 +195,7 @@ func BenchmarkGate(b *testing.B) {
 	run("without", cookie, func(w http.ResponseWriter, r *http.Request) error { return upstreamStub(w, r) })
 	run("receive", cookie, func(_ http.ResponseWriter, r *http.Request) error { engine.receive(r); return nil })
 	run("receive and pass", cookie, func(w http.ResponseWriter, r *http.Request) error {
-		return engine.receive(r).pass(w, r, upstreamStub, gate.isolation)
+		return engine.receive(r).pass(w, r, upstreamStub, gate.apart)
 	})
 	for _, h := range []struct {
 		name, cookie string

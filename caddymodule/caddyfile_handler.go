@@ -45,6 +45,11 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	    isolate_cookies {
 //	        except <name...>
 //	    }
+//	    isolate_cache on|off
+//	    isolate_cache {
+//	        public <path...>
+//	        keep_on_switch
+//	    }
 //	    end_streams_on_switch
 //	}
 //
@@ -70,6 +75,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = b.flag()
 		case "isolate_cookies":
 			err = h.unmarshalIsolateCookies(b)
+		case "isolate_cache":
+			err = h.unmarshalIsolateCache(b)
 		case "end_streams_on_switch":
 			h.EndStreamsOnSwitch = true
 			err = b.flag()

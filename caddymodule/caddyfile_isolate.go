@@ -2,18 +2,64 @@ package caddymodule
 
 // unmarshalIsolateCookies reads isolate_cookies, with on, off, or a block of what is left out.
 func (h *Handler) unmarshalIsolateCookies(b *block) error {
+	h.IsolateCookies = new(IsolateCookies)
+	err := unmarshalIsolation(b, &h.IsolateCookies.Off, "except", func(options *block) (err error) {
+		switch b.Val() {
+		case "except":
+			h.IsolateCookies.Except, err = options.values()
+		default:
+			err = options.unknown()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := h.IsolateCookies.validate(); err != nil {
+		return b.WrapErr(err)
+	}
+	return nil
+}
+
+// unmarshalIsolateCache reads isolate_cache, with on, off, or a block of what is everybody's and what stays.
+func (h *Handler) unmarshalIsolateCache(b *block) error {
+	h.IsolateCache = new(IsolateCache)
+	err := unmarshalIsolation(b, &h.IsolateCache.Off, "public or keep_on_switch", func(options *block) (err error) {
+		switch b.Val() {
+		case "public":
+			h.IsolateCache.Public, err = options.values()
+		case "keep_on_switch":
+			h.IsolateCache.KeepOnSwitch = true
+			err = options.flag()
+		default:
+			err = options.unknown()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := h.IsolateCache.validate(); err != nil {
+		return b.WrapErr(err)
+	}
+	return nil
+}
+
+// unmarshalIsolation reads on, off, or a block that is not empty. Option reads one of its options, which are
+// called what known says.
+func unmarshalIsolation(b *block, isOff *bool, known string, option func(*block) error) error {
+	directive := b.Val()
 	if err := b.once(); err != nil {
 		return err
 	}
-	h.IsolateCookies = new(IsolateCookies)
 	given := b.NextArg()
 	if given {
 		switch b.Val() {
 		case "on":
 		case off:
-			h.IsolateCookies.Off = true
+			*isOff = true
 		default:
-			return b.Errf("isolate_cookies: %q is neither on nor off", b.Val())
+			return b.Errf("%s: %q is neither on nor off", directive, b.Val())
 		}
 		if err := b.noMore(); err != nil {
 			return err
@@ -21,22 +67,13 @@ func (h *Handler) unmarshalIsolateCookies(b *block) error {
 	}
 	options := &block{Dispenser: b.Dispenser}
 	for nesting := b.Nesting(); b.NextBlock(nesting); {
-		var err error
-		switch b.Val() {
-		case "except":
-			h.IsolateCookies.Except, err = options.values()
-		default:
-			err = options.unknown()
-		}
-		if err != nil {
+		if err := option(options); err != nil {
 			return err
 		}
+		given = true
 	}
-	if !given && h.IsolateCookies.Except == nil {
-		return b.Err("isolate_cookies: takes on, off, or a block with except")
-	}
-	if err := h.IsolateCookies.validate(); err != nil {
-		return b.WrapErr(err)
+	if !given {
+		return b.Errf("%s: takes on, off, or a block with %s", directive, known)
 	}
 	return nil
 }

@@ -46,11 +46,11 @@ func (h *CleanHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 		return nil
 	}
 	arrived := engine.receive(r)
-	if !arrived.cookies.sorted && h.app.isolation != nil {
+	if !arrived.cookies.sorted {
 		// Which gate it was meant for is not known, and so not whose cookies are whose.
 		arrived.cookies.unclaimed = true
 	}
-	return arrived.pass(w, r, next, h.app.isolation)
+	return arrived.pass(w, r, next, apart{h.app.isolation, h.app.caches})
 }
 
 // cleanErrorRoutes puts a CleanHandler in front of the server's error routes. A gate calls it while

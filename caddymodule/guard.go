@@ -22,15 +22,22 @@ type guard struct {
 	cookies []string // Set-Cookie fields that were sent
 }
 
+// apart is what a gate keeps apart by account. What is nil is left as it is.
+type apart struct {
+	cookies *cookie.Isolation
+	caches  *IsolateCache
+}
+
 // pass hands a request on to what comes after the gateway: the gateway's cookies are taken out of the
-// request and kept out of the response, and those of the upstream are kept apart by isolation, which may
-// be nil. Within it there is one guard, the outermost. An error runs the
+// request and kept out of the response, and what the upstream gives browsers to keep is kept apart.
+// Within it there is one guard, the outermost. An error runs the
 // site's error routes with the response writer that Caddy began with, so they need a guard of their own.
-func (a *arrival) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, isolation *cookie.Isolation) error {
+func (a *arrival) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, by apart) error {
 	if a.passing {
 		return a.serve(w, r, next)
 	}
-	a.sortCookies(r, isolation)
+	a.settleCache(r, by.caches)
+	a.sortCookies(r, by.cookies)
 	a.guard = guard{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, arrived: a, request: r}
 	a.passing = true
 	err := a.serve(&a.guard, r, next)
@@ -45,14 +52,20 @@ func (a *arrival) answer(w http.ResponseWriter) http.ResponseWriter {
 	return w
 }
 
-func (g *guard) filter(informational bool) {
+// filter changes the header of an answer with the status, which may be informational.
+func (g *guard) filter(status int) {
 	if g.sent || g.arrived.answered {
 		return
 	}
 	header := g.Header()
-	g.arrived.answerCookies(g.request, header, informational)
+	g.arrived.answerCookies(g.request, header, !final(status))
+	if final(status) && status != http.StatusSwitchingProtocols {
+		g.arrived.answerCache(g.request, header, status)
+	}
 	g.cookies = header["Set-Cookie"]
 }
+
+func final(status int) bool { return status >= 200 || status == http.StatusSwitchingProtocols }
 
 // end sees to what was added behind the header. That is meant for trailers; a handler further out that
 // holds the response back would send it as header fields. Where nothing was sent at all, the header goes
@@ -62,7 +75,7 @@ func (g *guard) end(failed bool) {
 		return
 	}
 	if !g.sent && !failed {
-		g.filter(false)
+		g.filter(http.StatusOK)
 		return
 	}
 	header := g.Header()
@@ -95,9 +108,8 @@ func (g *guard) WriteHeader(status int) {
 	if g.withheld() {
 		return
 	}
-	final := status >= 200 || status == http.StatusSwitchingProtocols
-	g.filter(!final)
-	if final {
+	g.filter(status)
+	if final(status) {
 		g.sent = true
 	}
 	g.ResponseWriter.WriteHeader(status)
@@ -108,7 +120,7 @@ func (g *guard) Write(p []byte) (int, error) {
 	if g.withheld() {
 		return 0, errEnded
 	}
-	g.filter(false)
+	g.filter(http.StatusOK)
 	g.sent = true
 	return g.ResponseWriter.Write(p)
 }
@@ -118,7 +130,7 @@ func (g *guard) ReadFrom(r io.Reader) (int64, error) {
 	if g.withheld() {
 		return 0, errEnded
 	}
-	g.filter(false)
+	g.filter(http.StatusOK)
 	g.sent = true
 	return g.ResponseWriterWrapper.ReadFrom(r)
 }
@@ -128,7 +140,7 @@ func (g *guard) FlushError() error {
 	if g.withheld() {
 		return errEnded
 	}
-	g.filter(false)
+	g.filter(http.StatusOK)
 	g.sent = true
 	return http.NewResponseController(g.ResponseWriter).Flush()
 }

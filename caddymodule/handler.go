@@ -46,14 +46,18 @@ type Handler struct {
 	// are set. Default: all. Of gates inside of one another the outermost says it.
 	IsolateCookies *IsolateCookies `json:"isolate_cookies,omitempty"`
 
+	// IsolateCache says which answers of the upstream browsers may show to other accounts. Default: none.
+	// Of gates inside of one another the outermost says it.
+	IsolateCache *IsolateCache `json:"isolate_cache,omitempty"`
+
 	// EndStreamsOnSwitch has requests that are under way, such as web sockets, end as well when another
 	// account of the browser becomes the active one, and not only when their session ends.
 	EndStreamsOnSwitch bool `json:"end_streams_on_switch,omitempty"`
 
-	app       *App
-	match     caddyhttp.MatcherSets
-	fields    []upstream.Field
-	isolation *cookie.Isolation // nil where it is off
+	app    *App
+	match  caddyhttp.MatcherSets
+	fields []upstream.Field
+	apart  apart
 }
 
 // IdentityHeader is a header to set for the upstream.
@@ -110,8 +114,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		app.manage(header.Name)
 	}
 	app.reserve(h.Require)
-	h.isolation = h.IsolateCookies.isolation()
-	app.isolate(h.isolation)
+	h.apart.cookies = h.IsolateCookies.isolation()
+	app.isolate(h.apart.cookies)
+	if h.apart.caches, err = h.IsolateCache.provision(ctx); err != nil {
+		return err
+	}
+	app.isolateCache(h.apart.caches)
 	return nil
 }
 
@@ -124,6 +132,9 @@ func (h *Handler) Validate() error {
 		return err
 	}
 	if err := h.IsolateCookies.validate(); err != nil {
+		return err
+	}
+	if err := h.IsolateCache.validate(); err != nil {
 		return err
 	}
 	if h.Optional && len(h.Require) > 0 {
@@ -170,13 +181,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if applies, err := h.applies(r); err != nil {
 		return err
 	} else if !applies {
-		if active, ok := arrived.Visit.Active(); ok && h.isolation != nil {
+		if arrived.beginAfresh(w, r, h.apart.caches) {
+			return nil
+		}
+		if active, ok := arrived.Visit.Active(); ok && h.apart.cookies != nil {
 			arrived.claim(active, h.EndStreamsOnSwitch)
 		}
-		return arrived.pass(w, r, next, h.isolation)
+		return arrived.pass(w, r, next, h.apart)
 	}
 	entry, let := h.admit(engine, arrived, w, r)
 	if !let {
+		return nil
+	}
+	if arrived.beginAfresh(w, r, h.apart.caches) {
 		return nil
 	}
 	engine.managed.Strip(r)
@@ -185,7 +202,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		arrived.claim(entry, h.EndStreamsOnSwitch)
 		h.identify(r, entry.Identity)
 	}
-	return arrived.pass(w, r, next, h.isolation)
+	return arrived.pass(w, r, next, h.apart)
 }
 
 // applies reports whether the gate is for this request. Without matchers it is for all.

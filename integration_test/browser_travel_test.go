@@ -56,6 +56,8 @@ func (b *browser) onward(at reply) (*http.Request, bool) {
 	}
 	p := b.parse(at)
 	switch {
+	case at.Header.Get("Refresh") == "0":
+		return b.navigation(http.MethodGet, at.Request.URL.String(), nil), true
 	case p.refresh != "":
 		return b.navigation(http.MethodGet, p.resolve(p.refresh), nil), true
 	case p.sent && len(p.forms) == 1:

@@ -126,6 +126,9 @@ func (b *tab) jarOf(origin string) string {
 	b.t.Helper()
 	var names []string
 	for _, c := range b.lasting() {
+		if strings.HasSuffix(c.Name, "_view") {
+			continue
+		}
 		if c.Domain == strings.TrimPrefix(origin, "https://") {
 			names = append(names, c.Name)
 		}

@@ -182,10 +182,10 @@ func (s story) greeted(path, name string) {
 	s.says("GET " + path)
 }
 
-// jar is the one cookie of the tab, which must be as every jar's cookie is.
+// jar is the one cookie of the tab beside that of the view, which must be as every jar's cookie is.
 func (b *tab) jar() *network.Cookie {
 	b.t.Helper()
-	cookies := b.lasting()
+	cookies := slices.DeleteFunc(b.lasting(), func(c *network.Cookie) bool { return strings.HasSuffix(c.Name, "_view") })
 	if len(cookies) != 1 {
 		b.t.Fatalf("%d cookies: %v", len(cookies), cookies)
 	}
@@ -196,12 +196,12 @@ func (b *tab) jar() *network.Cookie {
 	return c
 }
 
-// lasting are the browser's cookies but for the one that says whose those of scripts are, which is
-// no secret and stays.
+// lasting are the browser's cookies but for those that say whose those of scripts are and what the site's
+// pages were last shown under, which are no secret and stay.
 func (b *tab) lasting() []*network.Cookie {
 	b.t.Helper()
 	return slices.DeleteFunc(b.cookies(), func(c *network.Cookie) bool {
-		return c.Name == "__Host-Http-multi_session_owner" || c.Name == "multi_session_owner"
+		return c.Name == "__Host-Http-multi_session_owner" || c.Name == "multi_session_owner" || strings.HasSuffix(c.Name, "_shown")
 	})
 }
 

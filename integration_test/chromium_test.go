@@ -214,6 +214,9 @@ func (b *tab) hear(event any) {
 		}
 		b.fault("loading of a %s failed: %s %s", e.Type, e.ErrorText, e.BlockedReason)
 	case *log.EventEntryAdded:
+		if strings.HasPrefix(e.Entry.Text, "Clear-Site-Data header on ") {
+			return // says what was done
+		}
 		// Every level: what Chromium logs as "verbose" is advice on forms.
 		b.fault("%s", consoleLine(string(e.Entry.Level), string(e.Entry.Source), e.Entry.URL, e.Entry.Text))
 	case *runtime.EventConsoleAPICalled:
@@ -309,6 +312,11 @@ func (b *tab) arriveAnyhow(actions ...chromedp.Action[chromedp.Void]) (status in
 		b.t.Fatalf("arrived without an answer\n%s", b.outline())
 	}
 	status = int(response.Status)
+	for name, value := range response.Headers {
+		if strings.EqualFold(name, "Refresh") && value == "0" {
+			status = b.awaitRefreshed()
+		}
+	}
 	// A field that asks for the focus gets it with the first frame, which nobody can type before. A page
 	// that leads on by itself may be gone while it is asked, and the next one is asked then.
 	await(b.t, "the focus", func() bool {
@@ -327,6 +335,19 @@ func (b *tab) arriveAnyhow(actions ...chromedp.Action[chromedp.Void]) (status in
 			b.refusals[consoleLine("error", "network", at, text)] = true
 		}
 	}
+	return status
+}
+
+// awaitRefreshed returns once the page that precedes the first one after a switch has led to that, with its status.
+func (b *tab) awaitRefreshed() (status int) {
+	b.t.Helper()
+	await(b.t, "the page behind the one that precedes it", func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
+		defer cancel()
+		var err error
+		status, err = chromedp.Run(ctx, chromedp.Evaluate[int](`document.readyState === "complete" && document.title !== "One moment" ? performance.getEntriesByType("navigation")[0].responseStatus : 0`))
+		return err == nil && status != 0
+	})
 	return status
 }
 

@@ -275,7 +275,7 @@ func TestBodies(t *testing.T) {
 	t.Run("a session that the browser forgets", func(t *testing.T) {
 		answer := b.post("/.auth/sign-in/username", map[string]any{"username": "bob", "password": password("bob"), "rememberMe": false})
 		cookies := answer.Header["Set-Cookie"]
-		if len(cookies) != 1 || strings.Contains(cookies[0], "Max-Age") || strings.Contains(cookies[0], "Expires") {
+		if len(cookies) == 0 || strings.Contains(strings.Join(cookies, "\n"), "Max-Age") || strings.Contains(strings.Join(cookies, "\n"), "Expires") {
 			t.Errorf("cookies: %q", cookies)
 		}
 	})

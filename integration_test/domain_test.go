@@ -65,16 +65,18 @@ func TestOneJarForADomain(t *testing.T) {
 		t.Helper()
 		answer := browser.post("/.auth/sign-in/username", map[string]any{"username": user, "password": password(user)})
 		set := answer.Header["Set-Cookie"]
-		if answer.StatusCode != http.StatusOK || len(set) != 1 || !strings.HasPrefix(set[0], cookie+"=") {
+		if answer.StatusCode != http.StatusOK || len(set) != 2 || !strings.HasPrefix(set[0], cookie+"=") || !strings.HasPrefix(set[1], cookie+"_view=") {
 			t.Fatalf("%s: %s %s, cookies %q", browser.base, answer.Status, answer.body, set)
 		}
-		for _, attribute := range []string{"; Secure", "; HttpOnly", "; Path=/", "; SameSite=Lax"} {
-			if !strings.Contains(set[0], attribute) {
-				t.Errorf("%s: the cookie lacks %q: %q", browser.base, attribute, set)
+		for _, field := range set {
+			for _, attribute := range []string{"; Secure", "; HttpOnly", "; Path=/", "; SameSite=Lax"} {
+				if !strings.Contains(field, attribute) {
+					t.Errorf("%s: the cookie lacks %q: %q", browser.base, attribute, set)
+				}
 			}
-		}
-		if strings.Contains(set[0], "Domain=example.com") != (browser != onOutside) {
-			t.Errorf("%s: %q", browser.base, set)
+			if strings.Contains(field, "Domain=example.com") != (browser != onOutside) {
+				t.Errorf("%s: %q", browser.base, set)
+			}
 		}
 	}
 

@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	"caddymodule":                {"internal/", "storage/", "github.com/caddyserver/caddy/v2/", "github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap/", "golang.org/x/net/publicsuffix", "golang.org/x/term"},
 	"internal/admin":             {"internal/login", "internal/login/password", "internal/session", "internal/user", "storage", "go.uber.org/zap/"},
 	"internal/session":           {"storage"},
+	"internal/cache":             {},
 	"internal/cookie":            {"internal/session"},
 	"internal/stream":            {"internal/session"},
 	"internal/upstream":          {"internal/session", "golang.org/x/net/http/httpguts"},

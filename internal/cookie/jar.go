@@ -33,10 +33,10 @@ var names = [...]string{NameHost, NameDomain, NamePlain}
 func Reserved(name string) bool { return reserved(name) }
 
 // reserved reports whether a name is the gateway's: a jar's, that of a sign-in under way, that of what
-// says whose the plain cookies are, or one of a slot's.
+// says whose the plain cookies are, those of views, or one of a slot's.
 func reserved(name string) bool {
 	for _, n := range names {
-		if rest, ok := strings.CutPrefix(name, n); ok && (rest == "" || rest == ownerMark || strings.HasPrefix(rest, flowMark)) {
+		if rest, ok := strings.CutPrefix(name, n); ok && (rest == "" || rest == ownerMark || rest == viewMark || rest == shownMark || strings.HasPrefix(rest, flowMark)) {
 			return true
 		}
 	}

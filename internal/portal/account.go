@@ -133,4 +133,5 @@ func (p *Portal) clearIfEmpty(w http.ResponseWriter, r *http.Request, v Visitor)
 	if err == nil && len(left.Entries()) == 0 {
 		v.Cookie.Clear(w.Header())
 	}
+	p.showView(w, r, v, v.Token)
 }

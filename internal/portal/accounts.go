@@ -8,12 +8,13 @@ import (
 )
 
 // switchTo makes another of the browser's accounts the active one.
-func (p *Portal) switchTo(r *http.Request, v Visitor, handle string) (session.Entry, error) {
+func (p *Portal) switchTo(w http.ResponseWriter, r *http.Request, v Visitor, handle string) (session.Entry, error) {
 	entry, err := p.manager.SetActive(r.Context(), v.Token, handle)
 	if err != nil {
 		p.audit.failed(r, v, eventSwitch, err)
 		return session.Entry{}, err
 	}
+	p.showView(w, r, v, v.Token)
 	p.audit.switched(r, v, entry)
 	return entry, nil
 }
@@ -28,6 +29,7 @@ func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v Visitor, handl
 	if done.Empty {
 		v.Cookie.Clear(w.Header())
 	}
+	p.showView(w, r, v, v.Token)
 	p.audit.revoked(r, v, done)
 	return done, nil
 }
@@ -42,6 +44,7 @@ func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v Visitor) ([]s
 	if brought(r.Header, v.Cookie.Name) {
 		v.Cookie.Clear(w.Header())
 	}
+	p.showView(w, r, v, v.Token)
 	p.audit.signedOut(r, v, ended)
 	return ended, nil
 }

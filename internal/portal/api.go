@@ -128,7 +128,7 @@ func (p *Portal) setActiveAPI(w http.ResponseWriter, r *http.Request, v Visitor)
 	if err != nil {
 		return err
 	}
-	entry, err := p.switchTo(r, v, handle)
+	entry, err := p.switchTo(w, r, v, handle)
 	if err != nil {
 		return err
 	}

@@ -212,7 +212,7 @@ func (p *Portal) accountsAction(w http.ResponseWriter, r *http.Request, v Visito
 	signedOut := url.Values{paramSignedOut: {"1"}}
 	switch action {
 	case "switch":
-		_, err := p.switchTo(r, v, handle)
+		_, err := p.switchTo(w, r, v, handle)
 		return onwardTo{location: to.location()}, err
 	case "sign-out", "remove":
 		done, err := p.revoke(w, r, v, handle)

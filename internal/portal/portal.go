@@ -15,6 +15,8 @@
 //	signin_provider.go, flow.go     who comes in by way of a provider, and what is kept on that way,
 //	logout.go                       who is signed out at a provider too, or by it,
 //	accounts.go, account.go         the accounts of the browser, and one account by its owner
+//	view.go                         what browsers are to know by that what they have stored is another's
+//	afresh.go                       a page by which browsers forget what they have in memory
 //	gate.go, navigation.go          requests to an upstream that are not let through
 //	returnto.go, origin.go          where a browser may be sent afterwards
 //	answer.go, problem.go           what every answer has, and what a client is told about an error

@@ -199,6 +199,7 @@ type browser struct {
 	*gateway
 	scheme, host string
 	cookie       string            // value of the jar's cookie; empty for none
+	view         string            // value of the view's cookie; empty for none
 	flows        map[string]string // cookies of sign-ins under way
 }
 
@@ -216,6 +217,9 @@ func (b *browser) request(method, target, body string, headers ...string) *http.
 	var cookies []string
 	if b.cookie != "" {
 		cookies = append(cookies, b.jar().Name+"="+b.cookie)
+	}
+	if b.view != "" {
+		cookies = append(cookies, b.jar().Name+"_view="+b.view)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.flows)) {
 		cookies = append(cookies, name+"="+b.flows[name])
@@ -298,6 +302,10 @@ func (b *browser) setCookie(w *httptest.ResponseRecorder) *http.Cookie {
 			if b.flows[c.Name] = c.Value; c.MaxAge < 0 {
 				delete(b.flows, c.Name)
 			}
+			continue
+		}
+		if c.Name == b.jar().Name+"_view" {
+			b.view = c.Value
 			continue
 		}
 		if c.Name != b.jar().Name || found != nil {

@@ -51,6 +51,7 @@ func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identi
 		maxAge = 0
 	}
 	v.Cookie.Set(w.Header(), done.Token, maxAge)
+	p.showView(w, r, v, done.Token)
 	p.audit.signedIn(r, v, done)
 	return done.Entry, nil
 }

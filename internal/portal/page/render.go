@@ -18,6 +18,8 @@ var (
 	style []byte
 	//go:embed icon.svg
 	icon []byte
+	//go:embed templates/afresh.html
+	afresh []byte
 	//go:embed follow.js
 	script []byte
 )
@@ -151,6 +153,17 @@ func WriteOnward(w http.ResponseWriter, status int, v Onward) {
 	write(w, status, onwardPage, v.Frame, v)
 }
 
+// WriteAfresh answers with a page that the browser leaves at once for its own address, as the header field
+// Refresh has it do. It is seen for a moment, so nothing is loaded for it. With ofNoOrigin what the browser does
+// next does not count as done by a page of this site.
+func WriteAfresh(w http.ResponseWriter, ofNoOrigin bool) {
+	policy := "default-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+	if ofNoOrigin {
+		policy += "; sandbox allow-scripts" // there are none, but to browsers a refresh is one
+	}
+	send(w, http.StatusOK, afresh, policy)
+}
+
 // isAbsolute reports whether a browser finds the same site in an address wherever the page is, and is
 // not led to anything but a site.
 func isAbsolute(location string) bool {
@@ -165,13 +178,17 @@ func write(w http.ResponseWriter, status int, page *template.Template, frame Fra
 		notDrawn(w)
 		return
 	}
+	send(w, status, body.Bytes(), contentSecurityPolicy(frame))
+}
+
+func send(w http.ResponseWriter, status int, body []byte, policy string) {
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Length", strconv.Itoa(body.Len()))
-	header.Set("Content-Security-Policy", contentSecurityPolicy(frame))
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Frame-Options", "DENY")
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // fails only when the browser has gone
+	_, _ = w.Write(body) // fails only when the browser has gone
 }
 
 func notDrawn(w http.ResponseWriter) {

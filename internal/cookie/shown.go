@@ -1,0 +1,27 @@
+package cookie
+
+import "net/http"
+
+// shownMark stands in the name of the cookie that says which view a host's pages were last shown under. It is
+// of one host, also where the jar is of a domain: each host has shown its own.
+const shownMark = "_shown"
+
+func (j Jar) shown() Jar {
+	j.Domain = ""
+	if j.Secure {
+		j.Name = NameHost + shownMark
+	} else {
+		j.Name = NamePlain + shownMark
+	}
+	return j
+}
+
+// ReadShown returns the view that the host's pages were last shown under, as the request says, and false where
+// it says none, or several.
+func (j Jar) ReadShown(h http.Header) (view string, ok bool) { return only(h, j.shown().Name) }
+
+// SetShown says that the host's pages are shown under a view from now on.
+func (j Jar) SetShown(h http.Header, view string) {
+	c := j.shown().cookie(view)
+	h.Add("Set-Cookie", c.String())
+}

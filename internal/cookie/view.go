@@ -1,0 +1,58 @@
+package cookie
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+)
+
+// viewMark stands in the name of the view's cookie behind the name of the jar's.
+const viewMark = "_view"
+
+// View returns the name of what the session of a slot is shown, as caches are told it. It changes whenever
+// the active session does, and does not tell the slot. An empty slot is that of nobody.
+func View(slot string) string {
+	if slot == "" || slot == Anonymous {
+		return Anonymous
+	}
+	sum := sha256.Sum256([]byte("view:" + slot))
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// ReadView returns the view that a request shows the browser to be at: Anonymous where there is no cookie,
+// and empty where there are two, of which one may have been planted.
+func (j Jar) ReadView(h http.Header) string {
+	value, ok := only(h, j.Name+viewMark)
+	switch {
+	case ok:
+		return value
+	case brought(h, j.Name+viewMark):
+		return ""
+	}
+	return Anonymous
+}
+
+// SetView has the browser be at a view, wherever it has the jar. Nothing is decided by this cookie: it is
+// there for browsers to tell by it what they have stored under another one, which Vary has them do. Nobody's
+// view is none, so that browsers without accounts have no cookie.
+func (j Jar) SetView(h http.Header, view string) {
+	j.Name += viewMark
+	if view == Anonymous {
+		j.Clear(h)
+		return
+	}
+	c := j.cookie(view) // until the browser closes: then nothing that it has stored is shown unasked
+	h.Add("Set-Cookie", c.String())
+}
+
+// brought reports whether a request has a cookie of the name, however often.
+func brought(h http.Header, name string) bool {
+	for _, line := range h["Cookie"] {
+		for part := range pairs(line) {
+			if n, _ := split(part); n == name {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,56 @@
+package portal
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+)
+
+// TestEachChangeOfTheActiveSessionShowsItsView: the answer that changes who is active has the browser be at that
+// session's view, by either door.
+func TestEachChangeOfTheActiveSessionShowsItsView(t *testing.T) {
+	b := newGateway(t).browser()
+	seen := map[string]string{}
+	at := func(how, user string) {
+		t.Helper()
+		r := b.request(http.MethodGet, "/", "")
+		v := b.visitor(r)
+		shown := v.Cookie.ReadView(r.Header)
+		if want := cookie.View(v.Visit.Slot()); shown != want {
+			t.Errorf("%s: the browser is at the view %q, want %q", how, shown, want)
+		}
+		if before, ok := seen[user]; ok && before != shown {
+			t.Errorf("%s: the view of %s changed", how, user)
+		}
+		for other, view := range seen {
+			if other != user && view == shown {
+				t.Errorf("%s: the view of %q is that of %q", how, user, other)
+			}
+		}
+		seen[user] = shown
+	}
+	do := func(how, user string, w *httptest.ResponseRecorder) {
+		t.Helper()
+		b.setCookie(w)
+		at(how, user)
+	}
+	at("at first", "")
+	alice := b.signInAs("alice")
+	at("sign-in", "alice")
+	bob := b.signInAs("bob")
+	at("another sign-in", "bob")
+	do("switch by the API", "alice", b.post("/.auth/multi-session/set-active", `{"sessionToken":"`+alice+`"}`))
+	do("a switch that fails", "alice", b.post("/.auth/multi-session/set-active", `{"sessionToken":"nobody's"}`))
+	do("switch by the form", "bob", b.submit("/.auth/accounts", "action", "switch", "session", bob))
+	do("revoke of the other", "bob", b.post("/.auth/multi-session/revoke", `{"sessionToken":"`+alice+`"}`))
+	delete(seen, "alice")
+	alice = b.signInAs("alice")
+	at("a new session of alice", "alice")
+	do("revoke of the active one", "bob", b.post("/.auth/multi-session/revoke", `{"sessionToken":"`+alice+`"}`))
+	do("sign-out by the form", "", b.submit("/.auth/accounts", "action", "sign-out", "session", bob))
+	delete(seen, "alice")
+	b.signInAs("alice")
+	do("sign-out of all", "", b.post("/.auth/sign-out", `{}`))
+}
