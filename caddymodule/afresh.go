@@ -35,7 +35,7 @@ func (a *arrival) beginAfresh(w http.ResponseWriter, r *http.Request, by *Isolat
 	if a.Cookie.ReadView(r.Header) != view {
 		a.Cookie.SetView(own.Header(), view)
 	}
-	a.engine.portal.Afresh(own, r.Header.Get("Sec-Fetch-Site") == "cross-site")
+	a.engine.portal.Afresh(own, a.Visitor, r.Header.Get("Sec-Fetch-Site") == "cross-site")
 	return true
 }
 

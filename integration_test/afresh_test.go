@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -21,7 +22,7 @@ func TestFirstPageAfterASwitchIsPreceded(t *testing.T) {
 	}
 	passes := func(how string, answer reply) {
 		t.Helper()
-		if answer.Header.Get("Refresh") != "" || answer.Header.Get("Clear-Site-Data") != "" || answer.StatusCode != http.StatusOK {
+		if precedes(answer) || answer.Header.Get("Clear-Site-Data") != "" || answer.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s %v", how, answer.Status, answer.Header)
 		}
 	}
@@ -42,7 +43,7 @@ func TestFirstPageAfterASwitchIsPreceded(t *testing.T) {
 		before := app.requests.Load()
 		got := ask("GET", "//evil.example/?x=1", "navigate", "document")
 		for name, want := range map[string]string{
-			"Refresh": "0", "Clear-Site-Data": `"cache"`, "Cache-Control": "no-store", "Location": "",
+			"Clear-Site-Data": `"cache"`, "Cache-Control": "no-store", "Location": "",
 			"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp", "X-Content-Type-Options": "nosniff",
 		} {
 			if got.Header.Get(name) != want {
@@ -54,5 +55,64 @@ func TestFirstPageAfterASwitchIsPreceded(t *testing.T) {
 		}
 		passes("the page that was asked for", ask("GET", "//evil.example/?x=1", "navigate", "document"))
 		passes("and the next", ask("GET", "/", "navigate", "document"))
+	}
+}
+
+// TestAttackAnotherSiteLeadsToTheFirstPage: what comes after the page that precedes it would look to the browser
+// as if this site had led there, so somebody has to want it.
+func TestAttackAnotherSiteLeadsToTheFirstPage(t *testing.T) {
+	app := newEcho(t)
+	address := freeAddress(t)
+	startGateway(t, site(address, app.address(), "", "multi_session"))
+	b := newBrowser(t, "http://"+address)
+	b.signIn("alice")
+	b.open("/")
+	b.signIn("bob")
+	request := b.request(http.MethodGet, "/transfer?to=eve", nil)
+	request.Header.Set("Sec-Fetch-Mode", "navigate")
+	request.Header.Set("Sec-Fetch-Dest", "document")
+	request.Header.Set("Sec-Fetch-Site", "cross-site")
+	before := app.requests.Load()
+	answer := b.must(request)
+	policy := answer.Header.Get("Content-Security-Policy")
+	if !precedes(answer) || app.requests.Load() != before {
+		t.Fatalf("%s %v", answer.Status, answer.Header)
+	}
+	if strings.Contains(answer.body, "<script") || strings.Contains(answer.body, "http-equiv") || answer.Header.Get("Refresh") != "" || strings.Contains(policy, "script-src") {
+		t.Errorf("the page goes on by itself: %s\n%s", policy, answer.body)
+	}
+	if !strings.Contains(answer.body, "You are <bdi>Bob Example</bdi> here now") || !strings.Contains(answer.body, `href=""`) || strings.Contains(answer.body, "eve") {
+		t.Errorf("the page says %s", answer.body)
+	}
+}
+
+// TestAttackABrowserThatKeepsTheMark is sent on once, and not round and round.
+func TestAttackABrowserThatKeepsTheMark(t *testing.T) {
+	app := newEcho(t)
+	address := freeAddress(t)
+	startGateway(t, site(address, app.address(), "", "multi_session"))
+	b := newBrowser(t, "http://"+address)
+	b.signIn("alice")
+	b.open("/")
+	b.signIn("bob")
+	request := b.request(http.MethodGet, "/", nil)
+	var cookies []string
+	for _, c := range b.client.Jar.Cookies(request.URL) {
+		cookies = append(cookies, c.Name+"="+c.Value)
+	}
+	stuck := &http.Client{} // takes no cookie
+	for i, want := range []bool{true, false, false} {
+		request := b.request(http.MethodGet, "/", nil)
+		request.Header.Set("Cookie", strings.Join(cookies, "; "))
+		request.Header.Set("Sec-Fetch-Mode", "navigate")
+		request.Header.Set("Sec-Fetch-Dest", "document")
+		response, err := stuck.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if got := precedes(reply{Response: response}); got != want {
+			t.Errorf("request %d: is preceded: %t, want %t", i, got, want)
+		}
 	}
 }

@@ -56,7 +56,7 @@ func (b *browser) onward(at reply) (*http.Request, bool) {
 	}
 	p := b.parse(at)
 	switch {
-	case at.Header.Get("Refresh") == "0":
+	case precedes(at):
 		return b.navigation(http.MethodGet, at.Request.URL.String(), nil), true
 	case p.refresh != "":
 		return b.navigation(http.MethodGet, p.resolve(p.refresh), nil), true

@@ -305,6 +305,9 @@ func (b *tab) arriveAnyhow(actions ...chromedp.Action[chromedp.Void]) (status in
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	response, err := chromedp.RunResponse(ctx, actions...)
+	if err != nil && strings.Contains(err.Error(), "net::ERR_ABORTED") || err == nil && response != nil && precedesPage(response) {
+		response, err = b.reloaded(), nil
+	}
 	if err != nil {
 		b.t.Fatalf("navigation: %v\n%s", err, strings.Join(b.unexpected(), "\n"))
 	}
@@ -312,11 +315,6 @@ func (b *tab) arriveAnyhow(actions ...chromedp.Action[chromedp.Void]) (status in
 		b.t.Fatalf("arrived without an answer\n%s", b.outline())
 	}
 	status = int(response.Status)
-	for name, value := range response.Headers {
-		if strings.EqualFold(name, "Refresh") && value == "0" {
-			status = b.awaitRefreshed()
-		}
-	}
 	// A field that asks for the focus gets it with the first frame, which nobody can type before. A page
 	// that leads on by itself may be gone while it is asked, and the next one is asked then.
 	await(b.t, "the focus", func() bool {
@@ -338,17 +336,29 @@ func (b *tab) arriveAnyhow(actions ...chromedp.Action[chromedp.Void]) (status in
 	return status
 }
 
-// awaitRefreshed returns once the page that precedes the first one after a switch has led to that, with its status.
-func (b *tab) awaitRefreshed() (status int) {
+// precedesPage is precedes for what Chromium knows of a page.
+func precedesPage(page *network.Response) bool {
+	for name := range page.Headers {
+		if strings.EqualFold(name, "Cross-Origin-Embedder-Policy") {
+			return true
+		}
+	}
+	return false
+}
+
+// reloaded returns once the page that precedes the first one after a switch has led to that.
+func (b *tab) reloaded() *network.Response {
 	b.t.Helper()
+	var at *network.Response
 	await(b.t, "the page behind the one that precedes it", func() bool {
 		ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
 		defer cancel()
-		var err error
-		status, err = chromedp.Run(ctx, chromedp.Evaluate[int](`document.readyState === "complete" && document.title !== "One moment" ? performance.getEntriesByType("navigation")[0].responseStatus : 0`))
-		return err == nil && status != 0
+		page, err := chromedp.Run(ctx, chromedp.Evaluate[*network.Response](`document.readyState === "complete" && !document.title.startsWith("One moment")
+			? {status: performance.getEntriesByType("navigation")[0].responseStatus, url: location.href} : null`))
+		at = page
+		return err == nil && page != nil
 	})
-	return status
+	return at
 }
 
 // open goes to an address as if it had been typed in.

@@ -10,15 +10,22 @@ import (
 // come to the same address once more. A page with these two policies is isolated from all others (HTML, sections
 // 7.1.3 and 7.1.4): it cannot be in the process of one without, and what it leads to is in another one again.
 //
-// Foreign says that another site's page has led here. What comes next must not look as if this site had: the
-// page is then one of no origin, for which browsers leave out the cookies that they keep from other sites.
-func (p *Portal) Afresh(w http.ResponseWriter, foreign bool) {
+// Foreign says that another site's page has led here. What came next by itself would look as if this site had,
+// and browsers would send the cookies with it that they keep from other sites. So somebody has to want it.
+func (p *Portal) Afresh(w http.ResponseWriter, v Visitor, foreign bool) {
 	h := w.Header()
 	secure(h)
 	h.Set("Clear-Site-Data", `"cache"`)
 	h.Set("Cross-Origin-Embedder-Policy", "require-corp")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Refresh", "0") // to the same address, byte for byte
-	page.WriteAfresh(w, foreign)
+	if !foreign {
+		h.Set("Referrer-Policy", "no-referrer") // this page has led nobody anywhere
+		page.WriteReload(w, http.StatusOK)
+		return
+	}
+	view := page.Afresh{Frame: page.Frame{Prefix: p.prefix, Site: v.Host}} // it follows no other tab
+	if active, ok := v.Visit.Active(); ok {
+		view.Name = active.Identity.DisplayName()
+	}
+	page.WriteAfresh(w, http.StatusOK, view)
 }

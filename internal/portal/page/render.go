@@ -18,8 +18,6 @@ var (
 	style []byte
 	//go:embed icon.svg
 	icon []byte
-	//go:embed templates/afresh.html
-	afresh []byte
 	//go:embed follow.js
 	script []byte
 )
@@ -44,6 +42,7 @@ var (
 	refusalPage  = parse("refusal.html")
 	failurePage  = parse("failure.html")
 	onwardPage   = parse("onward.html")
+	afreshPage   = parse("afresh.html")
 )
 
 // parse joins a page with the layout around it. Every page gets a set of its own, because each
@@ -151,17 +150,6 @@ func WriteOnward(w http.ResponseWriter, status int, v Onward) {
 	}
 	v.State = "" // it is left at once
 	write(w, status, onwardPage, v.Frame, v)
-}
-
-// WriteAfresh answers with a page that the browser leaves at once for its own address, as the header field
-// Refresh has it do. It is seen for a moment, so nothing is loaded for it. With ofNoOrigin what the browser does
-// next does not count as done by a page of this site.
-func WriteAfresh(w http.ResponseWriter, ofNoOrigin bool) {
-	policy := "default-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-	if ofNoOrigin {
-		policy += "; sandbox allow-scripts" // there are none, but to browsers a refresh is one
-	}
-	send(w, http.StatusOK, afresh, policy)
 }
 
 // isAbsolute reports whether a browser finds the same site in an address wherever the page is, and is
