@@ -64,6 +64,7 @@ func TestValidateRefuses(t *testing.T) {
 		"domain without a dot":            {"cookie_domain localhost", alice, "", "must have a dot"},
 		"domain that is a public suffix":  {"cookie_domain co.uk", alice, "", "is a public suffix"},
 		"domain of a hosting provider":    {"cookie_domain github.io", alice, "", "is a public suffix"},
+		"hosts without a domain":          {"active per_host", alice, "", "active per_host: needs a cookie_domain"},
 		"origin with a path":              {"trusted_origins https://example.com/app", alice, "", `trusted_origins: "https://example.com/app"`},
 		"origin without a scheme":         {"trusted_origins example.com", alice, "", `trusted_origins: "example.com"`},
 		"origin with a wildcard":          {"trusted_origins https://*.example.com", alice, "", `trusted_origins: "https://*.example.com"`},

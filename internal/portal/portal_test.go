@@ -40,12 +40,14 @@ type gateway struct {
 	clock    *clock
 	log      *observer.ObservedLogs
 	cookies  cookie.Options
+	perHost  bool
 }
 
 type setup struct {
 	options        session.Options
 	origins        []string
 	cookieDomain   string
+	perHost        bool // each host of the cookieDomain has an active account of its own
 	noPasswords    bool
 	skipSignInPage bool
 	moreMethods    []login.Method
@@ -117,7 +119,7 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gateway{portal, t, manager, people, users, clock, log, cookie.Options{Domain: s.cookieDomain}}
+	return &gateway{portal, t, manager, people, users, clock, log, cookie.Options{Domain: s.cookieDomain}, s.perHost}
 }
 
 type clock struct {
@@ -257,6 +259,14 @@ func (b *browser) visitor(r *http.Request) Visitor {
 		b.t.Fatal(err)
 	}
 	v.Visit = visit
+	if b.perHost && v.Cookie.Domain != "" {
+		host, _, _ := strings.Cut(b.host, ":")
+		site, err := session.ParseSite(host)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		v.Visit = visit.At(site)
+	}
 	return v
 }
 
