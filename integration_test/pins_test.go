@@ -208,9 +208,21 @@ func TestFromOneActiveAccountToManyAndBack(t *testing.T) {
 // TestForgedHost has requests that would be another host's if what the client says of it counted.
 func TestForgedHost(t *testing.T) {
 	p := startPinned(t, ";active per_host")
-	p.on("a").signIn("alice")
-	p.on("b").signIn("bob")
 	a := p.on("a")
+	a.signIn("alice")
+	if got := a.who("Host", "x..example.test"); got != "" {
+		t.Errorf("on a host of no name the app is told %q", got)
+	}
+	bob := p.on("b").signIn("bob")
+	// Nothing can be chosen there, least of all for all other hosts.
+	for _, path := range []string{"/.auth/multi-session/set-active", "/.auth/multi-session/revoke"} {
+		request := a.jsonRequest(path, object{"sessionToken": bob})
+		request.Host = "x..example.test:" + port(p.address)
+		request.Header.Set("Origin", "http://"+request.Host)
+		if answer := a.must(request); answer.StatusCode != http.StatusForbidden {
+			t.Errorf("%s on a host of no name: %s %s", path, answer.Status, answer.body)
+		}
+	}
 	for name, c := range map[string]struct {
 		header []string
 		want   string
