@@ -2,10 +2,13 @@ package integration
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -22,6 +25,12 @@ func startPinned(t *testing.T, options string) *pinnedGateway {
 	t.Helper()
 	up := newEcho(t)
 	_, app := newStubborn(t)
+	return startPinnedFor(t, options, up.address(), app)
+}
+
+// startPinnedFor is startPinned with other apps.
+func startPinnedFor(t *testing.T, options, who, app string) *pinnedGateway {
+	t.Helper()
 	address := freeAddress(t)
 	p := &pinnedGateway{address: address, config: func(options string) string {
 		global, active, _ := strings.Cut(options, ";")
@@ -42,7 +51,7 @@ http://:%s {
 	reverse_proxy /who* %s
 	reverse_proxy %s
 }
-`, global, active, userOptions, port(address), up.address(), app)
+`, global, active, userOptions, port(address), who, app)
 	}}
 	p.gateway = startGateway(t, p.config(options))
 	p.first = named(t, address, "http://a.example.test:"+port(address))
@@ -282,4 +291,56 @@ func TestManyHosts(t *testing.T) {
 		t.Errorf("where nothing was chosen the app is told %q", got)
 	}
 	noErrors(t, p.gateway)
+}
+
+// TestCookiesOfADomainWithAnAccountForEachHost has an app on two hosts that shares its cookies between them,
+// one of which scripts read: each host's requests have those of its account.
+func TestCookiesOfADomainWithAnAccountForEachHost(t *testing.T) {
+	var mu sync.Mutex
+	sets := make(map[string]int)
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		user, body := r.Header.Get("Remote-User"), ""
+		for _, name := range []string{"hidden", "readable"} {
+			c, err := r.Cookie(name)
+			if err != nil {
+				c = &http.Cookie{Name: name, Value: user, Path: "/", Domain: "example.test", HttpOnly: name == "hidden"}
+				http.SetCookie(w, c)
+				sets[name+" of "+user]++
+			}
+			body += c.Value + " "
+		}
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(app.Close)
+	upstream := app.Listener.Addr().String()
+	p := startPinnedFor(t, ";active per_host", upstream, upstream)
+	alice := p.on("a").signIn("alice")
+	p.on("b").signIn("bob")
+	wants := map[string]string{"a": "alice", "b": "bob", "c": "alice"}
+	visit := func() {
+		t.Helper()
+		for i, host := range []string{"a", "b", "c", "b", "b", "a", "c", "a"} {
+			user := wants[host]
+			if got := p.on(host).open("/").body; got != user+" "+user+" " {
+				t.Errorf("visit %d: the app on %s has the cookies %q, want those of %s", i, host, got, user)
+			}
+			if got := p.on(host).holds("readable"); got != user {
+				t.Errorf("visit %d: scripts on %s read %q, want that of %s", i, host, got, user)
+			}
+		}
+	}
+	visit()
+	p.on("b").switchTo(alice)
+	wants["b"] = "alice"
+	visit()
+	p.on("a").signIn("carol")
+	wants["a"] = "carol"
+	visit()
+	for cookie, n := range sets {
+		if n != 1 {
+			t.Errorf("the %s was set %d times: its host did not find it again", cookie, n)
+		}
+	}
 }
