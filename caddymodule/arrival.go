@@ -58,9 +58,9 @@ func (e *engine) findJar(r *http.Request, arrived *arrival) (err error) {
 		return err
 	}
 	arrived.Token = arrived.Cookie.Read(r.Header)
-	site, err := e.site(arrived)
+	site, err := e.siteOf(arrived)
 	if err != nil {
-		arrived.Token = session.Token{}
+		arrived.Token = session.Token{} // no browser is there
 	}
 	visit, err := e.manager.Visit(r.Context(), arrived.Token)
 	arrived.Visit = visit.At(site)
@@ -71,10 +71,10 @@ func (e *engine) findJar(r *http.Request, arrived *arrival) (err error) {
 	return err
 }
 
-// site is the host of a request where it has an active session of its own, and else zero. A host outside
+// siteOf is the host of a request where it has an active session of its own, and else zero. A host outside
 // of the cookie's domain has a jar of its own. Within the domain it is an error to have a name that no
 // browser could ask for: that is nobody's.
-func (e *engine) site(arrived *arrival) (session.Site, error) {
+func (e *engine) siteOf(arrived *arrival) (session.Site, error) {
 	if !e.perHost || arrived.Cookie.Domain == "" {
 		return "", nil
 	}

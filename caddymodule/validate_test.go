@@ -107,6 +107,24 @@ func TestValidateRefuses(t *testing.T) {
 	}
 }
 
+// In JSON any word can stand where the Caddyfile takes two.
+func TestValidateActive(t *testing.T) {
+	for _, c := range []struct {
+		active, domain, want string
+	}{
+		{ActivePerJar, "", ""},
+		{ActivePerJar, "example.com", ""},
+		{ActivePerHost, "example.com", ""},
+		{ActivePerHost, "", "active per_host: needs a cookie_domain"},
+		{"Per_Host", "example.com", `active "Per_Host": must be per_jar or per_host`},
+	} {
+		app := App{Active: c.active, CookieDomain: c.domain}
+		if err := app.validateActive(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s of %q: %v, want %q", c.active, c.domain, err, c.want)
+		}
+	}
+}
+
 func TestValidateRefusesAGateWithoutApp(t *testing.T) {
 	err := validate(t, "http://localhost:0 {\nmulti_session\n}\n")
 	if err == nil || !strings.Contains(err.Error(), "add the global option multi_session with at least one login") {
