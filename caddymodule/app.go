@@ -42,6 +42,12 @@ const (
 	WhenFullReject = "reject"
 )
 
+// The values of App.Active.
+const (
+	ActivePerJar  = "per_jar"
+	ActivePerHost = "per_host"
+)
+
 // App is what all sites of a configuration share: the sessions and the ways to sign in. Sites use
 // it through the multi_session handler.
 type App struct {
@@ -58,6 +64,10 @@ type App struct {
 	// CookieDomain is a domain whose hosts share one jar of sessions in a browser. Default: each
 	// host has a jar of its own.
 	CookieDomain string `json:"cookie_domain,omitempty"`
+
+	// Active says what has an active account: "per_jar", all hosts of CookieDomain together, or
+	// "per_host", each of them. Default: per_jar
+	Active string `json:"active,omitempty"`
 
 	// MaxSessions is how many accounts one browser can hold, 1 to 50. Default: 5
 	MaxSessions int `json:"max_sessions,omitempty"`
@@ -172,6 +182,9 @@ func (a *App) setDefaults() {
 	if a.MaxSessions == 0 {
 		a.MaxSessions = session.DefaultMaxSessions
 	}
+	if a.Active == "" {
+		a.Active = ActivePerJar
+	}
 	if a.WhenFull == "" {
 		a.WhenFull = WhenFullEvict
 	}
@@ -235,6 +248,9 @@ func (a *App) Validate() error {
 	}
 	if a.WhenFull != WhenFullEvict && a.WhenFull != WhenFullReject {
 		return fmt.Errorf("when_full %q: must be %s or %s", a.WhenFull, WhenFullEvict, WhenFullReject)
+	}
+	if err := a.validateActive(); err != nil {
+		return err
 	}
 	if err := a.options.Validate(); err != nil {
 		return err
@@ -389,7 +405,7 @@ func (a *App) start() (*engine, error) {
 		portal:   p,
 		admin:    a.administration(db, logins, manager),
 		managed:  upstream.NewManaged(append(slices.Clone(a.managed), expectHeader)...),
-		cookies:  cookie.Options{Domain: a.CookieDomain, InsecureHTTP: a.InsecureHTTP},
+		cookies:  cookie.Options{Domain: a.CookieDomain, PerHost: a.Active == ActivePerHost, InsecureHTTP: a.InsecureHTTP},
 		log:      a.log,
 		order:    cookie.NewOrder(),
 		stop:     runLogins(a.ctx, logins),

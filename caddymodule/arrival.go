@@ -61,12 +61,27 @@ func (e *engine) findJar(r *http.Request, arrived *arrival) (err error) {
 		return err
 	}
 	arrived.Token = arrived.Cookie.Read(r.Header)
-	arrived.Visit, err = e.manager.Visit(r.Context(), arrived.Token)
+	site, err := e.siteOf(arrived)
+	if err != nil {
+		arrived.Token = session.Token{} // no browser is there
+	}
+	visit, err := e.manager.Visit(r.Context(), arrived.Token)
+	arrived.Visit = visit.At(site)
 	if errors.Is(err, session.ErrUnreadable) {
 		e.log.Error("a stored jar is not readable; its browser is signed out", zap.Error(err))
 		return nil
 	}
 	return err
+}
+
+// siteOf is the host of a request where it has an active session of its own, and else zero. A host outside
+// of the cookie's domain has a jar of its own. Within the domain it is an error to have a name that no
+// browser could ask for: that is nobody's.
+func (e *engine) siteOf(arrived *arrival) (session.Site, error) {
+	if !arrived.Cookie.PerHost {
+		return "", nil
+	}
+	return session.ParseSite(hostname(arrived.Host))
 }
 
 // renew has the provider of the active account stand by it again where that is due, and sees the jar

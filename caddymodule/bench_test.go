@@ -214,6 +214,12 @@ func BenchmarkGate(b *testing.B) {
 	} {
 		run("whole, "+h.name, h.cookie, func(w http.ResponseWriter, r *http.Request) error { return h.ServeHTTP(w, r, upstreamStub) })
 	}
+
+	engine.cookies.Domain, engine.cookies.PerHost = "localhost", true
+	if site := engine.receive(prepared(browserHeader(cookie))).Visit.Site(); site != "localhost" {
+		b.Fatalf("the site is %q", site)
+	}
+	run("receive, with an account for each host", cookie, func(_ http.ResponseWriter, r *http.Request) error { engine.receive(r); return nil })
 }
 
 // TestGateLetsThroughWhoIsSignedIn keeps the benchmark honest: what it measures does happen.

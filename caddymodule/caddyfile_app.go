@@ -36,6 +36,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    }
 //	    path            <prefix>
 //	    cookie_domain   <domain>
+//	    active          per_jar|per_host
 //	    max_sessions    <count> [evict|reject]
 //	    lifetime        <duration>
 //	    idle_timeout    <duration>|off
@@ -75,6 +76,8 @@ func (a *App) unmarshalOption(b *block) (err error) {
 		a.Path, err = b.value()
 	case "cookie_domain":
 		a.CookieDomain, err = b.value()
+	case "active":
+		err = a.unmarshalActive(b)
 	case "max_sessions":
 		err = a.unmarshalMaxSessions(b)
 	case "lifetime":
@@ -106,6 +109,16 @@ func (a *App) unmarshalOption(b *block) (err error) {
 		return b.unknown()
 	}
 	return err
+}
+
+func (a *App) unmarshalActive(b *block) (err error) {
+	if a.Active, err = b.value(); err != nil {
+		return err
+	}
+	if a.Active != ActivePerJar && a.Active != ActivePerHost {
+		return b.Errf("active: %q is neither %s nor %s", a.Active, ActivePerJar, ActivePerHost)
+	}
+	return nil
 }
 
 func (a *App) unmarshalMaxSessions(b *block) error {

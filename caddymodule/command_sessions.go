@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +50,7 @@ func (c *cli) sessionsList() *cobra.Command {
 		}
 		list := newTable(t.stdout(), "SESSION", "USER", "METHOD", "ACTIVE", "JAR", "SIGNED IN", "LAST USED", "ADDRESS", "USER AGENT")
 		for _, s := range answer.Sessions {
-			list.row(s.ID, s.User, s.Method, yesNo(s.Active), s.Jar, moment(s.CreatedAt.Time), moment(s.LastUsedAt.Time), s.IP, shortened(s.UserAgent))
+			list.row(s.ID, s.User, s.Method, active(s), s.Jar, moment(s.CreatedAt.Time), moment(s.LastUsedAt.Time), s.IP, shortened(s.UserAgent))
 		}
 		t.warn(answer.Warning)
 		if err := list.end(); err != nil || !answer.More {
@@ -60,6 +61,14 @@ func (c *cli) sessionsList() *cobra.Command {
 	cmd.Flags().Int("limit", 0, "At most so many")
 	c.selectors(cmd)
 	return completedBy(cmd, "limit", cobra.NoFileCompletions)
+}
+
+// active says whether a session is active, and on which hosts if each has an active one of its own.
+func active(s admin.Session) string {
+	if len(s.ActiveHosts) > 0 {
+		return strings.Join(s.ActiveHosts, ",")
+	}
+	return yesNo(s.Active)
 }
 
 func (c *cli) sessionsEnd() *cobra.Command {

@@ -140,7 +140,7 @@ func (a *arrival) answerCookies(r *http.Request, h http.Header, informational bo
 // stillActive reports whether requests of the browser are made as the same session as this one.
 func (a *arrival) stillActive(r *http.Request) bool {
 	now, err := a.engine.manager.Visit(r.Context(), a.Token)
-	return err == nil && now.Slot() == a.Visit.Slot()
+	return err == nil && now.At(a.Visit.Site()).Slot() == a.Visit.Slot()
 }
 
 // notices are what has been logged already, so that it is not at each request.

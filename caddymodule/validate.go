@@ -41,6 +41,18 @@ func validateCookieDomain(domain string) error {
 	return nil
 }
 
+// validateActive refuses hosts with an active account each where they share no jar: whoever asks for it
+// expects that they do.
+func (a *App) validateActive() error {
+	switch {
+	case a.Active != ActivePerJar && a.Active != ActivePerHost:
+		return fmt.Errorf("active %q: must be %s or %s", a.Active, ActivePerJar, ActivePerHost)
+	case a.Active == ActivePerHost && a.CookieDomain == "":
+		return fmt.Errorf("active %s: needs a cookie_domain; without one hosts share no accounts, and each has an active one of its own anyway", ActivePerHost)
+	}
+	return nil
+}
+
 // validateRedirectURI refuses an address at which the gateway would not take a provider's answer, or
 // would not find the cookie that says whose it is.
 func (a *App) validateRedirectURI(provider login.Provider) error {

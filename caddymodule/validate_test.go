@@ -64,6 +64,7 @@ func TestValidateRefuses(t *testing.T) {
 		"domain without a dot":            {"cookie_domain localhost", alice, "", "must have a dot"},
 		"domain that is a public suffix":  {"cookie_domain co.uk", alice, "", "is a public suffix"},
 		"domain of a hosting provider":    {"cookie_domain github.io", alice, "", "is a public suffix"},
+		"hosts without a domain":          {"active per_host", alice, "", "active per_host: needs a cookie_domain"},
 		"origin with a path":              {"trusted_origins https://example.com/app", alice, "", `trusted_origins: "https://example.com/app"`},
 		"origin without a scheme":         {"trusted_origins example.com", alice, "", `trusted_origins: "example.com"`},
 		"origin with a wildcard":          {"trusted_origins https://*.example.com", alice, "", `trusted_origins: "https://*.example.com"`},
@@ -103,6 +104,24 @@ func TestValidateRefuses(t *testing.T) {
 				t.Errorf("tells a hash: %s", err)
 			}
 		})
+	}
+}
+
+// In JSON any word can stand where the Caddyfile takes two.
+func TestValidateActive(t *testing.T) {
+	for _, c := range []struct {
+		active, domain, want string
+	}{
+		{ActivePerJar, "", ""},
+		{ActivePerJar, "example.com", ""},
+		{ActivePerHost, "example.com", ""},
+		{ActivePerHost, "", "active per_host: needs a cookie_domain"},
+		{"Per_Host", "example.com", `active "Per_Host": must be per_jar or per_host`},
+	} {
+		app := App{Active: c.active, CookieDomain: c.domain}
+		if err := app.validateActive(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s of %q: %v, want %q", c.active, c.domain, err, c.want)
+		}
 	}
 }
 

@@ -178,18 +178,23 @@ func (n *newest) list() (sessions []Session, more bool) {
 }
 
 func toWire(f session.Found) Session {
+	var hosts []string
+	for _, site := range f.Sites {
+		hosts = append(hosts, cmp.Or(string(site), "*"))
+	}
 	return Session{
-		ID:         f.ID,
-		Jar:        f.JarID,
-		Account:    f.Identity.Account.ID(),
-		User:       f.Identity.UserName,
-		Name:       f.Identity.Name,
-		Method:     f.Identity.Account.Method,
-		Active:     f.Active,
-		IP:         f.IP,
-		UserAgent:  f.UserAgent,
-		CreatedAt:  Time{f.CreatedAt},
-		LastUsedAt: Time{f.LastUsedAt},
-		ExpiresAt:  Time{f.ExpiresAt},
+		ID:          f.ID,
+		Jar:         f.JarID,
+		Account:     f.Identity.Account.ID(),
+		User:        f.Identity.UserName,
+		Name:        f.Identity.Name,
+		Method:      f.Identity.Account.Method,
+		Active:      f.Active,
+		ActiveHosts: hosts,
+		IP:          f.IP,
+		UserAgent:   f.UserAgent,
+		CreatedAt:   Time{f.CreatedAt},
+		LastUsedAt:  Time{f.LastUsedAt},
+		ExpiresAt:   Time{f.ExpiresAt},
 	}
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -77,7 +78,7 @@ func TestListSessions(t *testing.T) {
 	for limit, want := range map[string]bool{"limit=1": true, "limit=3": true, "limit=4": false, "limit=5": false} {
 		list := ok[SessionList](w, http.MethodGet, "/sessions?"+limit, "")
 		n := min(int(limit[6]-'0'), len(everybody))
-		if list.More != want || !slices.Equal(list.Sessions, everybody[:n]) {
+		if list.More != want || !reflect.DeepEqual(list.Sessions, everybody[:n]) {
 			t.Errorf("%s: lists %d sessions and more is %t, want %t", limit, len(list.Sessions), list.More, want)
 		}
 	}

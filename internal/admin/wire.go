@@ -60,13 +60,18 @@ type (
 
 	// Session is a live one, without what its browser knows it by.
 	Session struct {
-		ID         string `json:"id"`
-		Jar        string `json:"jar"`
-		Account    string `json:"account"` // method:subject
-		User       string `json:"user"`    // user name
-		Name       string `json:"name"`
-		Method     string `json:"method"`
-		Active     bool   `json:"active"`
+		ID      string `json:"id"`
+		Jar     string `json:"jar"`
+		Account string `json:"account"` // method:subject
+		User    string `json:"user"`    // user name
+		Name    string `json:"name"`
+		Method  string `json:"method"`
+		Active  bool   `json:"active"`
+
+		// ActiveHosts are where it is active, if each host has an active session of its own. "*" stands
+		// for all hosts on which none was chosen.
+		ActiveHosts []string `json:"active_hosts,omitempty"`
+
 		IP         string `json:"ip"`
 		UserAgent  string `json:"user_agent"`
 		CreatedAt  Time   `json:"created_at"`

@@ -36,7 +36,7 @@ func Reserved(name string) bool { return reserved(name) }
 // says whose the plain cookies are, those of views, or one of a slot's.
 func reserved(name string) bool {
 	for _, n := range names {
-		if rest, ok := strings.CutPrefix(name, n); ok && (rest == "" || rest == ownerMark || rest == viewMark || rest == shownMark || strings.HasPrefix(rest, flowMark)) {
+		if rest, ok := strings.CutPrefix(name, n); ok && (rest == "" || rest == ownerMark || rest == viewMark || rest == hostViewMark || rest == shownMark || strings.HasPrefix(rest, flowMark)) {
 			return true
 		}
 	}
@@ -46,6 +46,7 @@ func reserved(name string) bool {
 // Options say which cookie a site uses.
 type Options struct {
 	Domain       string // registrable domain or below, without a leading dot; empty for one jar a host
+	PerHost      bool   // each host of the domain has an active account of its own
 	InsecureHTTP bool   // allow plain HTTP off loopback
 }
 
@@ -55,9 +56,10 @@ var ErrInsecure = errors.New("plain HTTP on a host that is not loopback")
 
 // Jar is the jar's cookie as one site has it. It is a small value.
 type Jar struct {
-	Name   string
-	Domain string // empty for a host-only cookie
-	Secure bool
+	Name    string
+	Domain  string // empty for a host-only cookie
+	PerHost bool   // each host of the domain has an active account of its own
+	Secure  bool
 }
 
 // For returns the cookie of a request's site. Host is the host as the browser names it, without a
@@ -71,11 +73,11 @@ func (o Options) For(https bool, host string) (Jar, error) {
 	}
 	switch {
 	case https && domain != "":
-		return Jar{Name: NameDomain, Domain: domain, Secure: true}, nil
+		return Jar{Name: NameDomain, Domain: domain, PerHost: o.PerHost, Secure: true}, nil
 	case https:
 		return Jar{Name: NameHost, Secure: true}, nil
 	case o.InsecureHTTP || Loopback(host):
-		return Jar{Name: NamePlain, Domain: domain}, nil
+		return Jar{Name: NamePlain, Domain: domain, PerHost: o.PerHost && domain != ""}, nil
 	default:
 		return Jar{}, ErrInsecure
 	}

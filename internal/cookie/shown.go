@@ -6,12 +6,15 @@ import "net/http"
 // of one host, also where the jar is of a domain: each host has shown its own.
 const shownMark = "_shown"
 
-func (j Jar) shown() Jar {
+func (j Jar) shown() Jar { return j.ofHost(shownMark) }
+
+// ofHost is a cookie of one host, also where the jar is of a domain.
+func (j Jar) ofHost(mark string) Jar {
 	j.Domain = ""
 	if j.Secure {
-		j.Name = NameHost + shownMark
+		j.Name = NameHost + mark
 	} else {
-		j.Name = NamePlain + shownMark
+		j.Name = NamePlain + mark
 	}
 	return j
 }

@@ -6,8 +6,21 @@ import (
 	"net/http"
 )
 
-// viewMark stands in the name of the view's cookie behind the name of the jar's.
-const viewMark = "_view"
+// viewMark stands in the name of the view's cookie behind the name of the jar's. Where each host of a domain has
+// a view of its own it is the other one: a cookie that is left of all hosts together must not be taken for it.
+const (
+	viewMark     = "_view"
+	hostViewMark = "_host_view"
+)
+
+// view is the cookie that the view is in.
+func (j Jar) view() Jar {
+	if j.PerHost {
+		return j.ofHost(hostViewMark)
+	}
+	j.Name += viewMark
+	return j
+}
 
 // View returns the name of what the session of a slot is shown, as caches are told it. It changes whenever
 // the active session does, and does not tell the slot. An empty slot is that of nobody.
@@ -22,11 +35,12 @@ func View(slot string) string {
 // ReadView returns the view that a request shows the browser to be at: Anonymous where there is no cookie,
 // and empty where there are two, of which one may have been planted.
 func (j Jar) ReadView(h http.Header) string {
-	value, ok := only(h, j.Name+viewMark)
+	name := j.view().Name
+	value, ok := only(h, name)
 	switch {
 	case ok:
 		return value
-	case brought(h, j.Name+viewMark):
+	case brought(h, name):
 		return ""
 	}
 	return Anonymous
@@ -36,7 +50,7 @@ func (j Jar) ReadView(h http.Header) string {
 // there for browsers to tell by it what they have stored under another one, which Vary has them do. Nobody's
 // view is none, so that browsers without accounts have no cookie.
 func (j Jar) SetView(h http.Header, view string) {
-	j.Name += viewMark
+	j = j.view()
 	if view == Anonymous {
 		j.Clear(h)
 		return

@@ -7,9 +7,9 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// switchTo makes another of the browser's accounts the active one.
+// switchTo makes another of the browser's accounts the active one, where the visit is to.
 func (p *Portal) switchTo(w http.ResponseWriter, r *http.Request, v Visitor, handle string) (session.Entry, error) {
-	entry, err := p.manager.SetActive(r.Context(), v.Token, handle)
+	entry, err := p.manager.At(v.Visit.Site()).SetActive(r.Context(), v.Token, handle)
 	if err != nil {
 		p.audit.failed(r, v, eventSwitch, err)
 		return session.Entry{}, err
@@ -21,7 +21,7 @@ func (p *Portal) switchTo(w http.ResponseWriter, r *http.Request, v Visitor, han
 
 // revoke signs one account out.
 func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v Visitor, handle string) (session.Revoked, error) {
-	done, err := p.manager.Revoke(r.Context(), v.Token, handle)
+	done, err := p.manager.At(v.Visit.Site()).Revoke(r.Context(), v.Token, handle)
 	if err != nil {
 		p.audit.failed(r, v, eventRevoke, err)
 		return session.Revoked{}, err

@@ -88,11 +88,3 @@ func (p *Portal) label(method string) string {
 	}
 	return method
 }
-
-func (p *Portal) accounts(entries []session.Entry) []page.Account {
-	views := make([]page.Account, len(entries))
-	for i, e := range entries {
-		views[i] = p.account(e)
-	}
-	return views
-}

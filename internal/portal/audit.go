@@ -208,7 +208,11 @@ func reason(err error) string {
 	return told.code
 }
 
+// line has the host where what happens is about the active account of that host alone.
 func (a audit) line(r *http.Request, v Visitor, jar, event, outcome string, fields ...zap.Field) {
+	if site := v.Visit.Site(); site != "" {
+		fields = append(fields, zap.String("host", string(site)))
+	}
 	a.log.Info(event, append([]zap.Field{
 		zap.String("event", event),
 		zap.String("outcome", outcome),

@@ -83,6 +83,7 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request, v Visitor) error
 	if err != nil {
 		visit = v.Visit
 	}
+	visit = visit.At(v.Visit.Site())
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -127,7 +128,7 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request, v Visitor) error
 		if err != nil && !errors.Is(err, session.ErrUnreadable) { // which is to be signed out
 			continue // nothing is known, and nothing told, until it is
 		}
-		if visit.JarID() != jar || !stream.tell(visit) {
+		if visit.JarID() != jar || !stream.tell(visit.At(v.Visit.Site())) {
 			return nil
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/seal"
+	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
 // flow is a sign-in at a provider that is under way. The browser keeps it in a cookie, sealed, and
@@ -26,6 +27,7 @@ type flow struct {
 	Method   string        `json:"method"`
 	Began    time.Time     `json:"began"`
 	Pending  login.Pending `json:"pending"`
+	Site     session.Site  `json:"site,omitempty"` // where the account is to be the active one
 	ReturnTo string        `json:"return_to,omitempty"`
 	ErrorTo  string        `json:"error_to,omitempty"` // of a client of the API; else errors are shown here
 	Asked    string        `json:"asked,omitempty"`    // the login hint

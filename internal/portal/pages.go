@@ -65,6 +65,7 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil {
 		return err
 	}
+	v = v.towards(to)
 	if provider, ok := p.straight(v); ok && query.Get(paramSignedOut) == "" {
 		return p.departTo(w, r, v, provider, to, query.Get(paramLoginHint))
 	}
@@ -117,6 +118,7 @@ func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil {
 		return err
 	}
+	v = v.towards(to)
 	if form.Has("method") {
 		return p.departForm(w, r, v, form, to)
 	}
@@ -169,6 +171,7 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 	if err != nil {
 		return err
 	}
+	v = v.towards(to)
 	view := p.accountsView(v, to)
 	if query.Get(paramSignedOut) == "1" {
 		view.Notice = "The account is signed out."
@@ -181,8 +184,17 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 }
 
 func (p *Portal) accountsView(v Visitor, to destination) page.Accounts {
-	view := page.Accounts{Frame: p.frame(v, to), ReturnTo: to.text, Accounts: p.accounts(v.Visit.Entries())}
+	view := page.Accounts{Frame: p.frame(v, to), ReturnTo: to.text, Place: string(v.Visit.Site())}
 	view.State = toWireAccounts(v.Visit).state() // it leads nowhere by itself
+	for _, e := range v.Visit.Entries() {
+		account := p.account(e)
+		sites, elsewhere := v.Visit.Places(e)
+		for _, site := range sites {
+			account.Places = append(account.Places, string(site))
+		}
+		account.Elsewhere = elsewhere && view.Place != ""
+		view.Accounts = append(view.Accounts, account)
+	}
 	return view
 }
 
@@ -192,6 +204,7 @@ func (p *Portal) accountsForm(w http.ResponseWriter, r *http.Request, v Visitor)
 	if err != nil {
 		return err
 	}
+	v = v.towards(to)
 	next, err := p.accountsAction(w, r, v, form.Get("action"), form.Get("session"), to)
 	if errors.Is(err, session.ErrUnknownHandle) {
 		// The page is older than what has happened since, in another tab or by time.

@@ -31,17 +31,18 @@ const (
 
 // accountPage shows the active account to its owner.
 func (p *Portal) accountPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	query := r.URL.Query()
+	to, err := p.returning(v, query)
+	if err != nil {
+		return err
+	}
+	v = v.towards(to)
 	active, ok := v.Visit.Active()
 	if !ok {
 		p.Challenge(w, r, v)
 		return nil
 	}
 	v.Visit.Used(active)
-	query := r.URL.Query()
-	to, err := p.returning(v, query)
-	if err != nil {
-		return err
-	}
 	view, err := p.accountView(r, v, active, to)
 	if err != nil {
 		return err
@@ -96,6 +97,7 @@ func (p *Portal) accountForm(w http.ResponseWriter, r *http.Request, v Visitor) 
 	if err != nil {
 		return err
 	}
+	v = v.towards(to)
 	active, ok := v.Visit.Active()
 	if !ok || active.Handle != form.Get("account") {
 		return errOtherAccount

@@ -21,7 +21,7 @@ func (p *Portal) signUpPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil {
 		return err
 	}
-	view := p.signUpView(v, to, rules)
+	view := p.signUpView(v.towards(to), to, rules)
 	view.Invitation = fillIn(query.Get(paramInvitation))
 	page.WriteSignUp(w, http.StatusOK, view)
 	return nil
@@ -47,6 +47,7 @@ func (p *Portal) signUpForm(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil {
 		return err
 	}
+	v = v.towards(to)
 	registration := login.Registration{
 		Name:       strings.TrimSpace(form.Get("name")),
 		UserName:   strings.TrimSpace(form.Get("username")),

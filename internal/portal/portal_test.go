@@ -40,12 +40,14 @@ type gateway struct {
 	clock    *clock
 	log      *observer.ObservedLogs
 	cookies  cookie.Options
+	perHost  bool
 }
 
 type setup struct {
 	options        session.Options
 	origins        []string
 	cookieDomain   string
+	perHost        bool // each host of the cookieDomain has an active account of its own
 	noPasswords    bool
 	skipSignInPage bool
 	moreMethods    []login.Method
@@ -117,7 +119,7 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gateway{portal, t, manager, people, users, clock, log, cookie.Options{Domain: s.cookieDomain}}
+	return &gateway{portal, t, manager, people, users, clock, log, cookie.Options{Domain: s.cookieDomain, PerHost: s.perHost}, s.perHost}
 }
 
 type clock struct {
@@ -199,7 +201,7 @@ type browser struct {
 	*gateway
 	scheme, host string
 	cookie       string            // value of the jar's cookie; empty for none
-	view         string            // value of the view's cookie; empty for none
+	views        map[string]string // values of the view's cookies, by where they are kept
 	flows        map[string]string // cookies of sign-ins under way
 }
 
@@ -218,8 +220,11 @@ func (b *browser) request(method, target, body string, headers ...string) *http.
 	if b.cookie != "" {
 		cookies = append(cookies, b.jar().Name+"="+b.cookie)
 	}
-	if b.view != "" {
-		cookies = append(cookies, b.jar().Name+"_view="+b.view)
+	if view := b.views[b.viewAt(b.jar())]; view != "" {
+		h := http.Header{}
+		b.jar().SetView(h, view)
+		pair, _, _ := strings.Cut(h.Get("Set-Cookie"), ";")
+		cookies = append(cookies, pair)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.flows)) {
 		cookies = append(cookies, name+"="+b.flows[name])
@@ -261,6 +266,14 @@ func (b *browser) visitor(r *http.Request) Visitor {
 		b.t.Fatal(err)
 	}
 	v.Visit = visit
+	if b.perHost && v.Cookie.Domain != "" {
+		host, _, _ := strings.Cut(b.host, ":")
+		site, err := session.ParseSite(host)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		v.Visit = visit.At(site)
+	}
 	return v
 }
 
@@ -290,6 +303,14 @@ func checkHeaders(t *testing.T, w *httptest.ResponseRecorder) {
 	}
 }
 
+// viewAt is where the browser keeps the view's cookie.
+func (b *browser) viewAt(jar cookie.Jar) string {
+	if jar.Domain == "" || jar.PerHost {
+		return b.host
+	}
+	return jar.Domain
+}
+
 // setCookie is the jar's cookie as the answer sets or clears it, or nil.
 func (b *browser) setCookie(w *httptest.ResponseRecorder) *http.Cookie {
 	b.t.Helper()
@@ -304,8 +325,11 @@ func (b *browser) setCookie(w *httptest.ResponseRecorder) *http.Cookie {
 			}
 			continue
 		}
-		if c.Name == b.jar().Name+"_view" {
-			b.view = c.Value
+		if strings.HasSuffix(c.Name, "_view") {
+			if b.views == nil {
+				b.views = make(map[string]string)
+			}
+			b.views[b.viewAt(b.jar())] = c.Value
 			continue
 		}
 		if c.Name != b.jar().Name || found != nil {

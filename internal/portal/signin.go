@@ -42,7 +42,7 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v Visitor, c cre
 // the jar's new token. The grant is a provider's, or nil.
 func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identity *session.Identity, grant *session.Grant, remember bool) (session.Entry, error) {
 	client := session.Client{IP: v.ip(), UserAgent: r.UserAgent(), Transient: !remember}
-	done, err := p.manager.SignIn(r.Context(), v.Token, identity, grant, client)
+	done, err := p.manager.At(v.Visit.Site()).SignIn(r.Context(), v.Token, identity, grant, client)
 	if err != nil {
 		return session.Entry{}, err
 	}

@@ -42,6 +42,7 @@ func (p *Portal) depart(w http.ResponseWriter, r *http.Request, v Visitor, provi
 		err = p.flows.keep(w, r, v, state, flow{
 			Method:   provider.ID(),
 			Pending:  pending,
+			Site:     v.Visit.Site(),
 			ReturnTo: fromElsewhere(v, redirectURI, d.to),
 			ErrorTo:  fromElsewhere(v, redirectURI, d.errorTo),
 			Asked:    d.hint,
@@ -83,7 +84,8 @@ func (p *Portal) arrive(w http.ResponseWriter, r *http.Request, v Visitor, provi
 		p.audit.providerFailed(r, v, provider.ID(), err)
 		return arrival{}, err
 	}
-	entry, err := p.redeem(w, r, v, provider, begun.Pending)
+	// The provider sends the browser back to its redirect URI, which may be at another host.
+	entry, err := p.redeem(w, r, v.at(begun.Site), provider, begun.Pending)
 	if err != nil {
 		p.audit.providerFailed(r, v, provider.ID(), err)
 		return arrival{flow: begun}, err

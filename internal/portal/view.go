@@ -16,6 +16,14 @@ func (p *Portal) showView(w http.ResponseWriter, r *http.Request, v Visitor, tok
 	if err != nil {
 		return
 	}
+	if v.Cookie.PerHost {
+		// Of this host, whichever the choice was for: that one is told with its own first answer.
+		here, err := session.ParseSite(hostOf(v.Origin()))
+		if err != nil {
+			return
+		}
+		now = now.At(here)
+	}
 	if view := cookie.View(now.Slot()); view != v.Cookie.ReadView(r.Header) {
 		v.Cookie.SetView(w.Header(), view)
 	}

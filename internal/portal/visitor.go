@@ -21,6 +21,27 @@ type Visitor struct {
 // Origin is the site's origin (RFC 6454) as the browser sees it.
 func (v Visitor) Origin() string { return v.Scheme + "://" + v.Host }
 
+// towards is the visitor as a page sees it that leads to a destination afterwards. Where each host has an
+// active account of its own, what is chosen on the way to another one is meant for that one.
+func (v Visitor) towards(to destination) Visitor {
+	if to.origin == "" || !sharesCookie(v, to.origin) {
+		return v
+	}
+	site, err := session.ParseSite(hostOf(to.origin))
+	if err != nil {
+		return v
+	}
+	return v.at(site)
+}
+
+// at is the visitor as one to a site, if hosts have active accounts of their own.
+func (v Visitor) at(site session.Site) Visitor {
+	if v.Visit.Site() != "" && site != "" {
+		v.Visit = v.Visit.At(site)
+	}
+	return v
+}
+
 // ip is the client's address as text, empty where there is none.
 func (v Visitor) ip() string {
 	if !v.ClientIP.IsValid() {

@@ -56,6 +56,32 @@ func BenchmarkVisitHit(b *testing.B) {
 	}
 }
 
+// BenchmarkVisitHitAtSite is BenchmarkVisitHit at the last of as many sites with pins as there can be.
+func BenchmarkVisitHitAtSite(b *testing.B) {
+	w, token, handles := benchWorld(b)
+	var site Site
+	for i := range MaxPins {
+		site = Site(fmt.Sprintf("site%d.example.com", i))
+		if _, err := w.At(site).SetActive(ctx, token, handles[0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	w.now = func() time.Time { return epoch.Add(time.Second) }
+	b.ReportAllocs()
+	for b.Loop() {
+		v, err := w.Visit(ctx, token)
+		if err != nil {
+			b.Fatal(err)
+		}
+		v = v.At(site)
+		e, ok := v.Active()
+		if !ok || e.Handle != handles[0] {
+			b.Fatal("not the site's")
+		}
+		v.Used(e)
+	}
+}
+
 func BenchmarkVisitHitParallel(b *testing.B) {
 	w, token, _ := benchWorld(b)
 	w.now = func() time.Time { return epoch.Add(time.Second) }
@@ -180,8 +206,32 @@ func BenchmarkParseToken(b *testing.B) {
 // The way of a request must stay free of allocations: this is a test so that it is noticed.
 func TestVisitOnMemoryHitDoesNotAllocate(t *testing.T) {
 	w := newWorld(t, defaults())
-	token, _ := w.browser("alice", "bob")
+	token, handles := w.browser("alice", "bob")
+	if _, err := w.At(wiki).SetActive(ctx, token, handles["alice"]); err != nil {
+		t.Fatal(err)
+	}
 	policy := Policy{{Kind: RequireGroup, Values: []string{"admin"}}, {Kind: RequireUser, Values: []string{"bob"}}}
+	for _, site := range []Site{grafana, wiki} {
+		v, err := w.Visit(ctx, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := v.At(site).Active(); !ok {
+			t.Fatal("nobody is signed in")
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			v, _ := w.Visit(ctx, token)
+			v = v.At(site)
+			e, _ := v.Active()
+			v.Used(e)
+			policy.Unmet(e.Identity)
+		}); n != 0 {
+			t.Errorf("%v allocations a request to %s, want none", n, site)
+		}
+	}
+	if _, err := w.SetActive(ctx, token, handles["bob"]); err != nil {
+		t.Fatal(err)
+	}
 	if n := testing.AllocsPerRun(100, func() {
 		v, _ := w.Visit(ctx, token)
 		e, ok := v.Active()

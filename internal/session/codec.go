@@ -10,13 +10,14 @@ import (
 	"time"
 )
 
-// recordVersion is the version of the jar records that this code writes. A record of a later release
-// is refused, not guessed at. Older ones are read too: what they lack are members that may be absent,
-// in version 1 Transient of a jar and Epoch of an identity, up to version 2 Grant and Slot of a session
-// and Issuer of an identity.
+// The versions of jar records that are read. A record of a later release is refused, not guessed at. What
+// older ones lack are members that may be absent: in version 1 Transient of a jar and Epoch of an
+// identity, up to version 2 Grant and Slot of a session and Issuer of an identity, up to version 3 the
+// jar's Pins. A jar without pins is written as one of version 3, so that the release before reads it too.
 const (
-	recordVersion = 3
-	oldestVersion = 1
+	recordVersion   = 4
+	versionUnpinned = 3
+	oldestVersion   = 1
 )
 
 // ErrUnreadable reports a stored jar that this release cannot read: damaged, or written by a later
@@ -32,7 +33,12 @@ type (
 		CreatedAt time.Time       `json:"created_at"`
 		Transient bool            `json:"transient,omitempty"`
 		Active    string          `json:"active,omitempty"`
+		Pins      []pinRecord     `json:"pins,omitempty"`
 		Sessions  []sessionRecord `json:"sessions"`
+	}
+	pinRecord struct {
+		Site    Site    `json:"site,omitempty"`
+		Account Account `json:"account,omitzero"`
 	}
 	sessionRecord struct {
 		ID         string    `json:"id"`
@@ -50,12 +56,18 @@ type (
 
 func encodeJar(j *Jar) ([]byte, error) {
 	rec := jarRecord{
-		Version:   recordVersion,
+		Version:   versionUnpinned,
 		ID:        j.ID,
 		CreatedAt: j.CreatedAt,
 		Transient: j.Transient,
 		Active:    j.Active,
 		Sessions:  make([]sessionRecord, len(j.Sessions)),
+	}
+	if len(j.Pins) > 0 {
+		rec.Version = recordVersion
+	}
+	for _, p := range j.Pins {
+		rec.Pins = append(rec.Pins, pinRecord(p))
 	}
 	for i, s := range j.Sessions {
 		rec.Sessions[i] = sessionRecord{s.ID, s.Handle, s.Recorded, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant, s.Slot}
@@ -90,6 +102,14 @@ func decodeJar(data []byte) (*Jar, error) {
 		return nil, fmt.Errorf("%w: it has no id", ErrUnreadable)
 	}
 	jar := &Jar{ID: rec.ID, CreatedAt: rec.CreatedAt, Transient: rec.Transient, Active: rec.Active, Sessions: make([]Session, 0, len(rec.Sessions))}
+	pins, err := decodePins(rec.Pins)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	jar.Pins = pins
+	if len(jar.Pins) > 0 && jar.Active != "" {
+		return nil, fmt.Errorf("%w: it has both an active session and pins", ErrUnreadable)
+	}
 	accounts := make(map[Account]bool, len(rec.Sessions))
 	ids := make(map[string]bool, len(rec.Sessions))
 	for i, s := range rec.Sessions {
@@ -120,6 +140,36 @@ func decodeJar(data []byte) (*Jar, error) {
 		jar.Sessions = append(jar.Sessions, Session{s.ID, s.Handle, s.Identity, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant, s.Slot})
 	}
 	return jar, nil
+}
+
+// decodePins reads what choose takes for granted.
+func decodePins(records []pinRecord) ([]Pin, error) {
+	if len(records) == 0 {
+		return nil, nil
+	}
+	if len(records) > 1+MaxPins {
+		return nil, errors.New("it has too many pins")
+	}
+	pins := make([]Pin, 0, len(records))
+	sites := make(map[Site]bool, len(records))
+	for i, p := range records {
+		if i == 0 && p.Site == "" {
+			pins = append(pins, Pin(p))
+			continue
+		}
+		site, err := ParseSite(string(p.Site))
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("pin %d: %w", i, err)
+		case site != p.Site || sites[site] || i == 0:
+			return nil, fmt.Errorf("pin %d is of no site, or of one that has one already", i)
+		case p.Account == Account{}:
+			return nil, fmt.Errorf("pin %d is of no account", i)
+		}
+		sites[site] = true
+		pins = append(pins, Pin(p))
+	}
+	return pins, nil
 }
 
 // indexTerms are what a jar is found by when it is not the browser that asks. They are within

@@ -50,6 +50,18 @@ func fullJar() *Jar {
 	}
 }
 
+// pinnedJar has sites with accounts of their own, one of which is not signed in any more.
+func pinnedJar() *Jar {
+	jar := fullJar()
+	jar.Active = ""
+	jar.Pins = []Pin{
+		{Account: jar.Sessions[1].Recorded.Account},
+		{"grafana.example.com", jar.Sessions[0].Recorded.Account},
+		{"xn--bcher-kva.example.com", Account{"password", "gone"}},
+	}
+	return jar
+}
+
 func TestJarRoundTrip(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -57,6 +69,8 @@ func TestJarRoundTrip(t *testing.T) {
 	}{
 		{"full", fullJar()},
 		{"empty", &Jar{ID: "x", CreatedAt: epoch, Sessions: []Session{}}},
+		{"pinned", pinnedJar()},
+		{"pinned to nobody", &Jar{ID: "x", CreatedAt: epoch, Pins: []Pin{{}}, Sessions: []Session{}}},
 		{"active names nothing", &Jar{ID: "x", CreatedAt: epoch, Active: "gone", Sessions: []Session{}}},
 	} {
 		data, err := encodeJar(c.jar)
@@ -115,7 +129,7 @@ func TestDamagedRecordsAreUnreadable(t *testing.T) {
 		{"data after it", string(good) + "{}"},
 		{"no version", change(`"v":3,`, "")},
 		{"version 0", change(`"v":3,`, `"v":0,`)},
-		{"version of a later release", change(`"v":3,`, `"v":4,`)},
+		{"version of a later release", change(`"v":3,`, `"v":5,`)},
 		{"version is text", change(`"v":3,`, `"v":"1",`)},
 		{"member of a later release", change(`"v":3,`, `"v":3,"new":true,`)},
 		{"session member of a later release", change(`"handle":"handle-1"`, `"handle":"handle-1","new":true`)},
@@ -161,7 +175,7 @@ func TestRecordsOfOlderVersions(t *testing.T) {
 			j.Transient, id.Epoch, id.Issuer, s.Grant, s.Slot = false, 0, "", nil, ""
 		}, []string{"transient", "epoch", "issuer", "grant", "slot"}},
 		{2, func(_ *Jar, id *Identity, s *Session) { id.Issuer, s.Grant, s.Slot = "", nil, "" }, []string{"issuer", "grant", "slot"}},
-		{3, func(*Jar, *Identity, *Session) {}, nil},
+		{3, func(*Jar, *Identity, *Session) {}, []string{"pins"}},
 	} {
 		jar := fullJar()
 		for i := range jar.Sessions {
@@ -200,6 +214,62 @@ func TestRecordOfVersion2AsWritten(t *testing.T) {
 	}
 }
 
+// TestRecordOfVersion4AsWritten is a record with pins, byte for byte: a release to come must read it, and
+// the release before must not take it for one of its own.
+func TestRecordOfVersion4AsWritten(t *testing.T) {
+	at := epoch.Add(123 * time.Millisecond)
+	alice := Account{"password", "alice"}
+	jar := &Jar{
+		ID: "j", CreatedAt: at,
+		Pins: []Pin{{Account: alice}, {"grafana.example.com", Account{"google", "1"}}},
+		Sessions: []Session{{
+			ID: "i", Handle: "h", Recorded: &Identity{Account: alice, UserName: "alice", CreatedAt: epoch, UpdatedAt: epoch},
+			CreatedAt: at, LastUsedAt: at, ExpiresAt: at, Slot: "AAECAwQFBgcICQoLDA0ODw",
+		}},
+	}
+	const want = `{"v":4,"id":"j","created_at":"2026-03-01T12:00:00.123Z","pins":[{"account":{"method":"password","subject":"alice"}},` +
+		`{"site":"grafana.example.com","account":{"method":"google","subject":"1"}}],"sessions":[{"id":"i","handle":"h",` +
+		`"identity":{"account":{"method":"password","subject":"alice"},"user_name":"alice","created_at":"2026-03-01T12:00:00Z",` +
+		`"updated_at":"2026-03-01T12:00:00Z"},"created_at":"2026-03-01T12:00:00.123Z","last_used_at":"2026-03-01T12:00:00.123Z",` +
+		`"expires_at":"2026-03-01T12:00:00.123Z","slot":"AAECAwQFBgcICQoLDA0ODw"}]}`
+	if got, err := encodeJar(jar); err != nil || string(got) != want {
+		t.Errorf("encoded\n%s, %v; want\n%s", got, err, want)
+	}
+	if got, err := decodeJar([]byte(want)); err != nil || !reflect.DeepEqual(got, jar) {
+		t.Errorf("decoded %+v, %v\nwant %+v", got, err, jar)
+	}
+	jar.Pins = nil
+	if got, err := encodeJar(jar); err != nil || !strings.HasPrefix(string(got), `{"v":3,`) || strings.Contains(string(got), "pins") {
+		t.Errorf("without pins it is %s, %v", got, err)
+	}
+}
+
+func TestDamagedPinsAreUnreadable(t *testing.T) {
+	const account = `"account":{"method":"m","subject":"s"}`
+	var many []string
+	for i := range 1 + MaxPins {
+		many = append(many, fmt.Sprintf(`{"site":"h%d",%s}`, i, account))
+	}
+	for _, c := range []struct{ name, members string }{
+		{"no pin for all sites", `"pins":[{"site":"a.example.com",` + account + `}]`},
+		{"two for all sites", `"pins":[{},{` + account + `}]`},
+		{"two of one site", `"pins":[{},{"site":"a",` + account + `},{"site":"a",` + account + `}]`},
+		{"site in upper case", `"pins":[{},{"site":"A.example.com",` + account + `}]`},
+		{"site with a port", `"pins":[{},{"site":"a.example.com:443",` + account + `}]`},
+		{"site that is none", `"pins":[{},{"site":"a b",` + account + `}]`},
+		{"site that is too long", `"pins":[{},{"site":"` + strings.Repeat("a", maxSiteBytes+1) + `",` + account + `}]`},
+		{"site of nobody", `"pins":[{},{"site":"a"}]`},
+		{"more than are kept", `"pins":[{},` + strings.Join(many, ",") + `]`},
+		{"member of a later release", `"pins":[{"new":true}]`},
+		{"an active session besides", `"active":"h","pins":[{}]`},
+	} {
+		data := `{"v":4,"id":"x",` + c.members + `,"sessions":[]}`
+		if jar, err := decodeJar([]byte(data)); !errors.Is(err, ErrUnreadable) || jar != nil {
+			t.Errorf("%s: decoded %v, %v; want ErrUnreadable", c.name, jar, err)
+		}
+	}
+}
+
 // A record that this release cannot read, as after a downgrade, signs its browser out and stays.
 func TestUnreadableJarIsLeftAlone(t *testing.T) {
 	ctx := context.Background()
@@ -210,7 +280,7 @@ func TestUnreadableJarIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record.Value = bytes.Replace(record.Value, []byte(`"v":3`), []byte(`"v":4`), 1)
+	record.Value = bytes.Replace(record.Value, []byte(`"v":3`), []byte(`"v":5`), 1)
 	if _, err := w.store.CompareAndSwap(ctx, key, revision, record); err != nil {
 		t.Fatal(err)
 	}
@@ -318,6 +388,12 @@ func FuzzDecodeJar(f *testing.F) {
 	}
 	f.Add(good)
 	f.Add([]byte(`{"v":3,"id":"x","sessions":null}`))
+	pinned, err := encodeJar(pinnedJar())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(pinned)
+	f.Add([]byte(`{"v":4,"id":"x","pins":[{},{"site":"a.example.com","account":{"method":"m","subject":"s"}}],"sessions":[]}`))
 	f.Add([]byte(`{"v":3,"id":"x","created_at":"0000-01-01T00:00:00+23:59","sessions":[{"id":"a","handle":"b","identity":{"account":{"method":"m","subject":"s"},"user_name":"u","claims":{"n":1e400}}}]}`))
 	f.Add([]byte(`{"v":3}`))
 	f.Add(bytes.Replace(good, []byte(`"v":3`), []byte(`"v":1`), 1))

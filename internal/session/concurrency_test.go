@@ -27,6 +27,16 @@ func (w *world) invariants(jar *Jar) {
 	if jar.Active != "" && jar.find(jar.Active) < 0 {
 		w.Error("Active names no session of its jar")
 	}
+	for i, p := range jar.Pins {
+		switch {
+		case jar.Active != "" || len(jar.Pins) > 1+MaxPins:
+			w.Errorf("Active is %q beside %d pins", jar.Active, len(jar.Pins))
+		case i == 0 && p.Site != "":
+			w.Errorf("the first pin is that of %s, not of all sites", p.Site)
+		case i > 0 && (p.Site == "" || p.Account == Account{} || p.Account == jar.Pins[0].Account):
+			w.Errorf("the pin of %q to %q is none, or superfluous", p.Site, p.Account.ID())
+		}
+	}
 }
 
 // TestParallelSignIns is a browser with fifty tabs in which somebody signs in at once.

@@ -60,8 +60,8 @@ func (v Visit) Live(id string) (Entry, bool) {
 		return Entry{}, false
 	}
 	for i := range v.jar.Sessions {
-		if v.jar.Sessions[i].ID == id {
-			return v.entry(i)
+		if s := &v.jar.Sessions[i]; s.ID == id {
+			return v.entry(s, s == v.active())
 		}
 	}
 	return Entry{}, false

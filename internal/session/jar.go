@@ -17,8 +17,13 @@ type Jar struct {
 	Transient bool
 
 	// Active is the handle of the session that requests are made as. It is empty, or names no
-	// session of the jar, when the active one ended by itself: the browser must then choose.
+	// session of the jar, when the active one ended by itself: the browser must then choose. It is empty
+	// in a jar with pins.
 	Active string
+
+	// Pins say which account the requests to each site are made as. There are none where all sites have
+	// Active. The first is that of the zero Site; the others follow as they were chosen, no two of one site.
+	Pins []Pin
 
 	// Sessions are in the order of their sign-in, no two of one account.
 	Sessions []Session
@@ -57,6 +62,7 @@ type Client struct {
 func (j *Jar) clone() *Jar {
 	c := *j
 	c.Sessions = slices.Clone(j.Sessions)
+	c.Pins = slices.Clone(j.Pins)
 	return &c
 }
 

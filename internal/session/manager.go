@@ -68,6 +68,7 @@ type Manager struct {
 	options   Options
 	now       func() time.Time
 	toucher   *toucher
+	site      Site // that At was called with
 }
 
 // NewManager returns a manager that reads the time from now. Close ends it.
@@ -99,6 +100,7 @@ type Visit struct {
 	key     Key
 	jar     *Jar
 	at      time.Time
+	site    Site
 }
 
 // Visit finds the jar of a token. An unknown token, as the zero one, is the zero Visit and no
@@ -106,17 +108,17 @@ type Visit struct {
 // worth a line in the log. With any other error nothing is known about the browser.
 func (m *Manager) Visit(ctx context.Context, token Token) (Visit, error) {
 	if token.IsZero() {
-		return Visit{}, nil
+		return Visit{site: m.site}, nil
 	}
 	key := token.Key()
 	jar, err := m.jars.load(ctx, key)
 	if errors.Is(err, errNoJar) {
-		return Visit{}, nil
+		return Visit{site: m.site}, nil
 	}
 	if err != nil {
-		return Visit{}, err
+		return Visit{site: m.site}, err
 	}
-	return Visit{manager: m, key: key, jar: jar.Jar, at: m.now()}, nil
+	return Visit{manager: m, key: key, jar: jar.Jar, at: m.now(), site: m.site}, nil
 }
 
 // Full reports whether a sign-in of a further account would be ErrFull.
@@ -127,14 +129,11 @@ func (m *Manager) Full(v Visit) bool {
 // Active returns the session that requests are made as. It is false when nobody is signed in, and
 // when the active session ended by itself.
 func (v Visit) Active() (Entry, bool) {
-	if v.jar == nil || v.jar.Active == "" {
+	active := v.active()
+	if active == nil {
 		return Entry{}, false
 	}
-	i := v.jar.find(v.jar.Active)
-	if i < 0 {
-		return Entry{}, false
-	}
-	return v.entry(i)
+	return v.entry(active, true)
 }
 
 // Lapsed returns the session that requests were made as until it ended by its time, so that whoever
@@ -142,14 +141,10 @@ func (v Visit) Active() (Entry, bool) {
 // gone, and where nothing is left of it in the jar. The entry is not live: it lets nobody in, and its
 // Identity is the recorded one.
 func (v Visit) Lapsed() (Entry, bool) {
-	if v.jar == nil || v.jar.Active == "" {
+	session := v.active()
+	if session == nil {
 		return Entry{}, false
 	}
-	i := v.jar.find(v.jar.Active)
-	if i < 0 {
-		return Entry{}, false
-	}
-	session := &v.jar.Sessions[i]
 	if v.at.Before(v.manager.options.expiry(session)) {
 		return Entry{}, false
 	}
@@ -164,9 +159,11 @@ func (v Visit) Entries() []Entry {
 	if v.jar == nil {
 		return nil
 	}
+	active := v.active()
 	entries := make([]Entry, 0, len(v.jar.Sessions))
 	for i := range v.jar.Sessions {
-		if entry, ok := v.entry(i); ok {
+		session := &v.jar.Sessions[i]
+		if entry, ok := v.entry(session, session == active); ok {
 			entries = append(entries, entry)
 		}
 	}
@@ -204,10 +201,18 @@ func (v Visit) JarID() string {
 	return v.jar.ID
 }
 
-func (v Visit) entry(i int) (Entry, bool) {
-	session := &v.jar.Sessions[i]
+// active returns the session that requests are made as, dead or alive, or nil.
+func (v *Visit) active() *Session {
+	if v.jar == nil {
+		return nil
+	}
+	return v.jar.activeAt(v.site)
+}
+
+// entry returns the entry of one of the jar's sessions, and false where the session is dead.
+func (v *Visit) entry(session *Session, active bool) (Entry, bool) {
 	identity, ok := v.manager.live(session, v.at)
-	return Entry{Session: session, Identity: identity, Active: session.Handle == v.jar.Active}, ok
+	return Entry{Session: session, Identity: identity, Active: active}, ok
 }
 
 // Used tells that a request was made as the entry's session. It returns at once; the use is
@@ -301,6 +306,13 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 			return SignedIn{}, err
 		}
 		m.prune(jar, at)
+		switch {
+		case len(jar.Sessions) == 0:
+			// The store may drop such a jar at any time: it is as good as none.
+			jar.Active, jar.Pins = "", nil
+		case m.site != "":
+			jar.pinAll()
+		}
 		done := SignedIn{Token: next, JarID: jar.ID}
 		done.Replaced = jar.remove(func(s *Session) bool { return s.Recorded.Account == identity.Account })
 		if len(jar.Sessions) >= m.options.MaxSessions && m.options.RejectAtMax {
@@ -313,7 +325,7 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 		session := m.newSession(identity, grant, client, at)
 		jar.Transient = client.Transient
 		jar.Sessions = append(jar.Sessions, session)
-		jar.Active = session.Handle
+		jar.choose(m.site, &jar.Sessions[len(jar.Sessions)-1])
 		done.Entry = Entry{Session: &session, Identity: session.Recorded, Active: true}
 
 		err = m.jars.swap(ctx, key, old, next.Key(), jar, m.options.jarExpiry(jar))
@@ -403,12 +415,14 @@ func (m *Manager) SetActive(ctx context.Context, token Token, handle string) (En
 			// The directory has changed its mind since the jar was pruned, a moment ago.
 			return false, ErrUnknownHandle
 		}
-		changed := jar.Active != handle
+		if m.site != "" {
+			jar.pinAll()
+		}
+		changed := jar.choose(m.site, &jar.Sessions[i])
 		if changed {
 			// To switch to a session is to use it, or the one chosen could be the next to be evicted.
 			session.LastUsedAt = at
 			jar.Sessions[i] = session
-			jar.Active = handle
 		}
 		active = Entry{Session: &session, Identity: identity, Active: true}
 		return changed, nil
@@ -439,14 +453,16 @@ func (m *Manager) Revoke(ctx context.Context, token Token, handle string) (Revok
 			return false, ErrUnknownHandle
 		}
 		done = Revoked{Ended: jar.Sessions[i]}
-		wasActive := jar.Active == handle
+		if m.site != "" {
+			jar.pinAll()
+		}
+		wasActive := jar.activeAt(m.site) == &jar.Sessions[i]
 		jar.remove(func(s *Session) bool { return s.Handle == handle })
-		if wasActive {
-			jar.Active = jar.mostRecentlyUsed()
-			if i := jar.find(jar.Active); i >= 0 {
-				promoted := jar.Sessions[i]
-				done.Promoted = &promoted
-			}
+		if wasActive && len(jar.Sessions) > 0 {
+			next := &jar.Sessions[jar.find(jar.mostRecentlyUsed())]
+			jar.choose(m.site, next)
+			promoted := *next
+			done.Promoted = &promoted
 		}
 		done.Empty = len(jar.Sessions) == 0
 		return true, nil

@@ -22,6 +22,7 @@ type (
 	modelJar struct {
 		sessions []*modelSession
 		active   *modelSession
+		pins     map[Site]string // user of each site, of "" for all others; nil where all have active
 	}
 	modelSession struct {
 		user, handle        string
@@ -56,15 +57,61 @@ func (m *model) find(j *modelJar, handle string) *modelSession {
 	return nil
 }
 
-// names says what a browser should see, in the words of names(Visit).
-func (m *model) names(j *modelJar) string {
+// activeAt is the session that a site's requests are made as, dead or alive.
+func (m *model) activeAt(j *modelJar, site Site) *modelSession {
+	if j.pins == nil {
+		return j.active
+	}
+	user, own := j.pins[site]
+	if !own {
+		user = j.pins[""]
+	}
+	for _, other := range j.pins {
+		if site == "" && other != user {
+			return nil
+		}
+	}
+	for _, s := range j.sessions {
+		if s.user == user {
+			return s
+		}
+	}
+	return nil
+}
+
+// settle is what a change at a site begins with: what was active everywhere stays so elsewhere.
+func (m *model) settle(j *modelJar, site Site) {
+	if site == "" || j.pins != nil {
+		return
+	}
+	j.pins = map[Site]string{"": ""}
+	if j.active != nil {
+		j.pins[""] = j.active.user
+	}
+	j.active = nil
+}
+
+func (m *model) choose(j *modelJar, site Site, s *modelSession) {
+	switch {
+	case site == "":
+		j.active, j.pins = s, nil
+	case j.pins == nil: // the jar's first
+		j.pins = map[Site]string{"": s.user}
+	default:
+		j.pins[site] = s.user
+	}
+}
+
+// names says what a browser should see at a site, in the words of names(Visit).
+func (m *model) names(j *modelJar, site Site) string {
+	active := m.activeAt(j, site)
 	var list []string
 	for _, s := range j.sessions {
 		if !m.alive(s) {
 			continue
 		}
 		name := s.user
-		if s == j.active {
+		if s == active {
 			name += "*"
 		}
 		list = append(list, name)
@@ -83,8 +130,13 @@ func (m *model) full(j *modelJar, user string) bool {
 	return m.options.RejectAtMax && others >= m.options.MaxSessions
 }
 
-func (m *model) signIn(j *modelJar, user string, session *Session) {
+func (m *model) signIn(j *modelJar, site Site, user string, session *Session) {
 	m.begin(j)
+	if len(j.sessions) == 0 {
+		j.active, j.pins = nil, nil
+	} else {
+		m.settle(j, site)
+	}
 	m.drop(j, func(s *modelSession) bool { return s.user == user })
 	for len(j.sessions) >= m.options.MaxSessions {
 		oldest := j.sessions[0]
@@ -97,32 +149,40 @@ func (m *model) signIn(j *modelJar, user string, session *Session) {
 	}
 	s := &modelSession{user, session.Handle, session.ID, session.Grant.SID, string(session.Grant.Sealed), m.now, m.now, m.now.Add(m.options.Lifetime)}
 	j.sessions = append(j.sessions, s)
-	j.active = s
+	m.choose(j, site, s)
 }
 
-func (m *model) revoke(j *modelJar, s *modelSession) {
+// revoke returns the session that became active.
+func (m *model) revoke(j *modelJar, site Site, s *modelSession) (promoted *modelSession) {
 	m.begin(j)
-	was := j.active == s
+	m.settle(j, site)
+	was := m.activeAt(j, site) == s
 	m.drop(j, func(other *modelSession) bool { return other == s })
 	if !was {
-		return
+		return nil
 	}
 	for _, s := range j.sessions {
-		if j.active == nil || !s.used.Before(j.active.used) {
-			j.active = s
+		if promoted == nil || !s.used.Before(promoted.used) {
+			promoted = s
 		}
 	}
+	if promoted != nil {
+		m.choose(j, site, promoted)
+	}
+	return promoted
 }
 
-func (m *model) setActive(j *modelJar, s *modelSession) {
-	if j.active != s {
+func (m *model) setActive(j *modelJar, site Site, s *modelSession) {
+	if m.activeAt(j, site) != s {
 		m.begin(j)
-		j.active, s.used = s, m.now
+		m.settle(j, site)
+		m.choose(j, site, s)
+		s.used = m.now
 	}
 }
 
-func (m *model) use(j *modelJar) {
-	s := j.active
+func (m *model) use(j *modelJar, site Site) {
+	s := m.activeAt(j, site)
 	if s != nil && m.alive(s) && m.now.Sub(s.used) >= m.options.touchInterval() {
 		m.begin(j)
 		s.used = m.now
@@ -182,8 +242,8 @@ func (m *model) grants(j *modelJar) string {
 }
 
 // lapsed says who was active until their time was over.
-func (m *model) lapsed(j *modelJar) string {
-	if s := j.active; s != nil && !m.gone[s.user] && !m.alive(s) {
+func (m *model) lapsed(j *modelJar, site Site) string {
+	if s := m.activeAt(j, site); s != nil && !m.gone[s.user] && !m.alive(s) {
 		return s.user
 	}
 	return ""
@@ -237,6 +297,7 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 	w := newWorld(t, m.options)
 	exclusive := pick(4) > 0
 	w.restart(m.options, exclusive)
+	sites := [][]Site{{""}, {"a.example.test", "b.example.test", "c.example.test"}, {"", "a.example.test", "b.example.test"}}[pick(3)]
 	users := []string{"ann", "ben", "cat", "dan", "eve", "fay"}
 	tokens := make([]Token, 3)
 	var dead []Token
@@ -251,17 +312,19 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 	log := func(format string, args ...any) { trace = append(trace, fmt.Sprintf(format, args...)) }
 	fail := func(format string, args ...any) {
 		t.Helper()
-		t.Fatalf("run %d, %+v, exclusive %t: %s\n%s", run, m.options, exclusive, fmt.Sprintf(format, args...), strings.Join(trace, "\n"))
+		t.Fatalf("run %d, %+v, exclusive %t, sites %q: %s\n%s", run, m.options, exclusive, sites, fmt.Sprintf(format, args...), strings.Join(trace, "\n"))
 	}
 	for range 120 {
 		b := pick(len(tokens))
 		jar, token, handle, user := m.browsers[b], tokens[b], handles[pick(len(handles))], users[pick(len(users))]
+		site := sites[pick(len(sites))]
+		there := w.At(site)
 		switch pick(15) {
 		case 0, 1, 2:
-			log("%d signs in %s", b, user)
+			log("%d signs in %s at %q", b, user, site)
 			full := m.full(jar, user)
 			grant := &Grant{SID: fmt.Sprint("sid-", pick(2)), Sealed: fmt.Append(nil, len(trace))}
-			done, err := w.SignIn(ctx, token, person(user), grant, Client{})
+			done, err := there.SignIn(ctx, token, person(user), grant, Client{})
 			if full != errors.Is(err, ErrFull) || err != nil && !full {
 				fail("sign-in: %v, want ErrFull: %t", err, full)
 			}
@@ -275,37 +338,36 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 			handles = append(handles, done.Entry.Handle)
 			ids = append(ids, done.Entry.ID)
 			lastTokens[done.Entry.ID] = string(grant.Sealed)
-			m.signIn(jar, user, done.Entry.Session)
+			m.signIn(jar, site, user, done.Entry.Session)
 		case 3, 4:
-			log("%d switches to %.4s", b, handle)
+			log("%d switches to %.4s at %q", b, handle, site)
 			s := m.find(jar, handle)
-			e, err := w.SetActive(ctx, token, handle)
+			e, err := there.SetActive(ctx, token, handle)
 			switch {
 			case s == nil && !errors.Is(err, ErrUnknownHandle), s != nil && err != nil:
 				fail("switch: %v, want the session: %t", err, s != nil)
 			case s != nil:
-				m.setActive(jar, s)
+				m.setActive(jar, site, s)
 				if e.Handle != handle || !e.LastUsedAt.Equal(s.used) {
 					fail("switched to %q, last used at %s", e.Handle, e.LastUsedAt)
 				}
 			}
 		case 5:
-			log("%d revokes %.4s", b, handle)
+			log("%d revokes %.4s at %q", b, handle, site)
 			s := m.find(jar, handle)
-			done, err := w.Revoke(ctx, token, handle)
+			done, err := there.Revoke(ctx, token, handle)
 			switch {
 			case s == nil && !errors.Is(err, ErrUnknownHandle), s != nil && err != nil:
 				fail("revoke: %v, want the session: %t", err, s != nil)
 			case s != nil:
-				was := jar.active
-				m.revoke(jar, s)
+				next := m.revoke(jar, site, s)
 				promoted := ""
 				if done.Promoted != nil {
 					promoted = done.Promoted.Handle
 				}
 				want := ""
-				if jar.active != nil && was == s {
-					want = jar.active.handle
+				if next != nil {
+					want = next.handle
 				}
 				if promoted != want || done.Empty != (len(jar.sessions) == 0) {
 					fail("promoted %q, want %q; empty %t", promoted, want, done.Empty)
@@ -321,21 +383,21 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 			if err != nil || len(ended) != len(jar.sessions) {
 				fail("signed out %d, %v; want %d", len(ended), err, len(jar.sessions))
 			}
-			jar.sessions, jar.active = nil, nil
+			jar.sessions, jar.active, jar.pins = nil, nil, nil
 		case 7:
 			d := []time.Duration{time.Millisecond, time.Minute, 20 * time.Minute, time.Hour, 3 * time.Hour}[pick(5)]
 			log("%s pass", d)
 			w.clock.advance(d)
 			m.now = m.now.Add(d)
 		case 8, 9:
-			log("%d makes a request", b)
-			v := w.visit(token)
+			log("%d makes a request to %q", b, site)
+			v := w.visit(token).At(site)
 			e, ok := v.Active()
 			if ok {
 				v.Used(e)
 				synctest.Wait()
 			}
-			m.use(jar)
+			m.use(jar, site)
 		case 10:
 			if pick(2) == 0 {
 				gone := !m.gone[user]
@@ -399,18 +461,21 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 			if got, want := grants(w.visit(token)), m.grants(m.browsers[b]); got != want {
 				fail("browser %d has the grants %q, want %q", b, got, want)
 			}
-			// A jar of which nothing lives may be there or not: the store drops it when it likes.
-			if v := w.visit(token); len(v.Entries()) > 0 {
-				lapsed := ""
-				if e, ok := v.Lapsed(); ok {
-					lapsed = e.Identity.UserName
+			for _, site := range sites {
+				v := w.visit(token).At(site)
+				// A jar of which nothing lives may be there or not: the store drops it when it likes.
+				if len(v.Entries()) > 0 {
+					lapsed := ""
+					if e, ok := v.Lapsed(); ok {
+						lapsed = e.Identity.UserName
+					}
+					if want := m.lapsed(m.browsers[b], site); lapsed != want {
+						fail("browser %d was %q last at %q, want %q", b, lapsed, site, want)
+					}
 				}
-				if want := m.lapsed(m.browsers[b]); lapsed != want {
-					fail("browser %d was %q last, want %q", b, lapsed, want)
+				if got, want := names(v), m.names(m.browsers[b], site); got != want {
+					fail("browser %d sees %q at %q, want %q", b, got, site, want)
 				}
-			}
-			if got, want := names(w.visit(token)), m.names(m.browsers[b]); got != want {
-				fail("browser %d sees %q, want %q", b, got, want)
 			}
 		}
 		if len(dead) > 0 {

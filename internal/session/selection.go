@@ -77,6 +77,10 @@ func (m *Manager) jarsOf(ctx context.Context, sel Selection, visit func(Key) err
 type Found struct {
 	Entry
 	JarID string // public
+
+	// Sites are those at which the account was chosen, and of which the zero Site stands for all where
+	// none was. The entry is active if there are any. Without them it is, or is not, at all sites alike.
+	Sites []Site
 }
 
 // EachSession calls visit with every live session that is meant, in no order. It may do so twice with
@@ -99,13 +103,25 @@ func (m *Manager) EachSession(ctx context.Context, sel Selection, visit func(Fou
 			v := Visit{manager: m, key: key, jar: jar.Jar, at: m.now()}
 			for _, e := range v.Entries() {
 				if sel.has(jar.Jar, e.Session) {
-					visit(Found{e, jar.ID})
+					visit(v.found(e))
 				}
 			}
 			return nil
 		})
 		return false, unreadable, err
 	})
+}
+
+// found is an entry of a visit to no site, as seen from outside.
+func (v Visit) found(e Entry) Found {
+	f := Found{Entry: e, JarID: v.jar.ID}
+	sites, elsewhere := v.Places(e)
+	if elsewhere {
+		f.Sites = append(f.Sites, "")
+	}
+	f.Sites = append(f.Sites, sites...)
+	f.Active = e.Active || len(f.Sites) > 0
+	return f
 }
 
 // Sessions returns the live sessions that are meant, those signed in last first. Where a jar is

@@ -31,7 +31,7 @@ func outsiders(w *world) (tokens []Token, found []Found) {
 	for _, token := range tokens {
 		v := w.visit(token)
 		for _, e := range v.Entries() {
-			found = append(found, Found{e, v.JarID()})
+			found = append(found, Found{Entry: e, JarID: v.JarID()})
 		}
 	}
 	return tokens, found

@@ -46,7 +46,7 @@ func (v *Visit) HasSlot(tag string) bool {
 	}
 	for i := range v.jar.Sessions {
 		if v.jar.Sessions[i].Slot == tag {
-			_, live := v.entry(i)
+			_, live := v.entry(&v.jar.Sessions[i], false)
 			return live
 		}
 	}

@@ -36,7 +36,11 @@ type Pass struct {
 }
 
 // subject is whose passes are judged alike.
-type subject struct{ jar, session string }
+type subject struct {
+	jar     string
+	site    session.Site // where its being active counts
+	session string
+}
 
 // grace is how long a request that is ended has to be answered in order.
 const grace = 300 * time.Millisecond

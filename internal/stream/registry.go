@@ -85,7 +85,7 @@ func (r *Registry) SetJudge(judge Judge) { r.judge.Store(&judge) }
 // connection. Close of the pass says that it is over; then it can be opened again.
 func (r *Registry) Open(p *Pass, since session.Visit, id string, on Connection) {
 	p.mu.Lock()
-	p.subject = subject{since.JarID(), id}
+	p.subject = subject{since.JarID(), since.Site(), id}
 	p.since, p.opened, p.connection, p.closed = since, time.Now(), on, false
 	p.shard = &r.shards[r.next.Add(1)%shards]
 	p.mu.Unlock()
@@ -141,7 +141,7 @@ func (r *Registry) ended(judge Judge) {
 		if !known {
 			since = q.since
 		}
-		now, standing, err := judge(ctx, since, q.session)
+		now, standing, err := judge(ctx, since.At(q.site), q.session)
 		if err == nil {
 			visits[q.jar] = now
 			q.end(standing)

@@ -14,6 +14,11 @@ type Account struct {
 	Hue       int    // 0 to Hues-1, the avatar's colour, the same for the same account always
 	Active    bool
 	CanRemove bool // it can be taken off this browser and stay signed in at its provider
+
+	// Where each host has an active account of its own, the other hosts that have this one, and whether
+	// all have it on which none was chosen.
+	Places    []string
+	Elsewhere bool
 }
 
 // Hues is how many avatar colours the stylesheet has.
@@ -81,6 +86,7 @@ type SignUp struct {
 type Accounts struct {
 	Frame
 	ReturnTo string
+	Place    string // the host whose account is chosen; empty where all hosts have the same
 	Accounts []Account
 	Notice   string
 	Problem  string

@@ -53,7 +53,7 @@ var hostile = []string{
 
 // views has every view with the same text in every place.
 func views(text string) map[string]func(http.ResponseWriter) {
-	who := Account{Handle: text, Name: text, Detail: text, Method: text, Initial: Initials(text), CanRemove: true}
+	who := Account{Handle: text, Name: text, Detail: text, Method: text, Initial: Initials(text), CanRemove: true, Places: []string{text, text}, Elsewhere: true}
 	provider := Provider{ID: text, Label: text, Initial: text, Unavailable: true}
 	return map[string]func(http.ResponseWriter){
 		"sign-in": func(w http.ResponseWriter) {
@@ -82,7 +82,7 @@ func views(text string) map[string]func(http.ResponseWriter) {
 			WriteProfile(w, http.StatusOK, Profile{Frame: following, ReturnTo: text, Account: who, Provider: text, Email: text})
 		},
 		"accounts": func(w http.ResponseWriter) {
-			WriteAccounts(w, http.StatusOK, Accounts{Frame: following, ReturnTo: text, Accounts: []Account{active(who), who}, Notice: text, Problem: text})
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: following, ReturnTo: text, Place: text, Accounts: []Account{active(who), who}, Notice: text, Problem: text})
 		},
 		"refusal": func(w http.ResponseWriter) {
 			WriteRefusal(w, http.StatusForbidden, Refusal{Frame: following, ReturnTo: text, Active: active(who), Requirement: text, Alternatives: []Account{who, who}})
@@ -419,6 +419,32 @@ func TestAccounts(t *testing.T) {
 		}
 		if href := attr(named(document, "Add another account"), "href"); href != "/.auth/sign-in" {
 			t.Errorf("add %q", href)
+		}
+	})
+	t.Run("of one host", func(t *testing.T) {
+		ops, other := admin, account("handle-bob", "Bob", "")
+		ops.Places = []string{"a.example.com", "b.example.com", "c.example.com", "xn--bcher-kva.example.com", "e.example.com"}
+		other.Places, other.Elsewhere = []string{"a.example.com"}, true
+		document := draw(t, func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Place: "wiki.example.com", Accounts: []Account{active(alice), ops, other}})
+		})
+		if heading := find(document, func(n *html.Node) bool { return n.DataAtom == atom.H1 }); content(heading) != "Choose an account on wiki.example.com" {
+			t.Errorf("the heading is %q", content(heading))
+		}
+		for _, name := range []string{
+			"Continue as Alice Example Active alice@example.com",
+			"Switch to Site Admin admin@example.com Active on a.example.com, b.example.com, c.example.com and 2 more",
+			"Switch to Bob Active on a.example.com Active wherever no other was chosen",
+		} {
+			if named(document, name) == nil {
+				t.Errorf("there is no %q:\n%s", name, content(document))
+			}
+		}
+		document = draw(t, func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Place: "wiki.example.com", Accounts: []Account{alice, ops}})
+		})
+		if text := content(document); !strings.Contains(text, "No account is active on wiki.example.com. Choose") {
+			t.Errorf("page says %q", text)
 		}
 	})
 	t.Run("none active", func(t *testing.T) {

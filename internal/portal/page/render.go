@@ -113,6 +113,15 @@ func (v Accounts) AnyActive() bool {
 	return false
 }
 
+// maxPlaces is how many hosts are named beside an account.
+const maxPlaces = 3
+
+// NamedPlaces are the hosts that are named.
+func (a Account) NamedPlaces() []string { return a.Places[:min(len(a.Places), maxPlaces)] }
+
+// MorePlaces is how many hosts are not named.
+func (a Account) MorePlaces() int { return len(a.Places) - len(a.NamedPlaces()) }
+
 // WriteProfile answers with the page of an account. Its forms post action and, unless empty,
 // return_to to <prefix>/account, with account, the Handle of Account. By action they post besides:
 //
