@@ -367,7 +367,9 @@ func TestCacheOfAHost(t *testing.T) {
 		}
 		return values
 	}
-	get := func(b *browser, etag string) reply { return b.ask(http.MethodGet, "/image", "If-None-Match", etag) }
+	get := func(b *browser, etag string) reply {
+		return b.ask(http.MethodGet, "/image", "If-None-Match", etag, "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image")
+	}
 
 	p.on("a").signIn("alice")
 	p.on("b").signIn("bob")
