@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,14 +17,14 @@ import (
 // beginAfresh answers a navigation by which the browser is to forget what it was shown. Where it returns false
 // there is no need to. The browser has to have brought the mark that the answer changes, so that one which
 // keeps no cookies is not sent round.
-func (a *arrival) beginAfresh(w http.ResponseWriter, r *http.Request, by *IsolateCache) bool {
-	if by == nil || by.KeepOnSwitch || a.passing || a.caches.settled || a.err != nil || !topNavigation(r) {
+func (a *arrival) beginAfresh(w http.ResponseWriter, r *http.Request, by apart) bool {
+	if by.caches == nil || by.caches.KeepOnSwitch || a.passing || a.caches.settled || a.err != nil || !topNavigation(r) {
 		return false
 	}
 	original := a.request(r)
 	view := cookie.View(a.Visit.Slot())
 	shown, ok := a.Cookie.ReadShown(r.Header)
-	if !ok || shown == view || shown == cookie.Anonymous || by.isPublic(original) {
+	if !ok || shown == view || shown == cookie.Anonymous || by.caches.isPublic(original) {
 		return false
 	}
 	// Neither is one that keeps the mark and does not take another for it.
@@ -35,8 +36,26 @@ func (a *arrival) beginAfresh(w http.ResponseWriter, r *http.Request, by *Isolat
 	if a.Cookie.ReadView(r.Header) != view {
 		a.Cookie.SetView(own.Header(), view)
 	}
-	a.engine.portal.Afresh(own, a.Visitor, r.Header.Get("Sec-Fetch-Site") == "cross-site")
+	foreign := r.Header.Get("Sec-Fetch-Site") == "cross-site" && !a.engine.led.has(a.way(original.RequestURI), time.Now())
+	a.engine.portal.Afresh(own, a.Visitor, foreign, by.clearStorage)
 	return true
+}
+
+// remember takes note of where the portal sends the browser. By way of a provider that counts for browsers as
+// led there by the provider's site, and nobody is to be asked whether they want what they have just signed in for.
+func (a *arrival) remember(h http.Header) {
+	if to := h.Get("Location"); to != "" {
+		a.engine.led.first(a.way(to), time.Now())
+	}
+}
+
+// way is who is led where. The address may be one of this host.
+func (a *arrival) way(address string) string {
+	if strings.HasPrefix(address, "/") {
+		address = a.Origin() + address
+	}
+	address, _, _ = strings.Cut(address, "#") // which only the browser knows
+	return a.ClientIP.String() + " " + address
 }
 
 // topNavigation reports whether somebody goes to an address in a tab. A browser that does not say so has nothing
@@ -54,11 +73,24 @@ type lately struct {
 // recent is how long something counts as having come up lately.
 const recent = 10 * time.Second
 
-// first reports whether something has not come up lately. Where very many things do, it forgets some early.
+// has reports whether something has come up lately.
+func (l *lately) has(what string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hasLocked(what, now)
+}
+
+func (l *lately) hasLocked(what string, now time.Time) bool {
+	at, ok := l.seen[what]
+	return ok && now.Sub(at) < recent
+}
+
+// first reports whether something has not come up lately, and has it come up. Where very many things do, it
+// forgets some early.
 func (l *lately) first(what string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at, ok := l.seen[what]; ok && now.Sub(at) < recent {
+	if l.hasLocked(what, now) {
 		return false
 	}
 	if l.seen == nil || len(l.seen) >= maxNotices {

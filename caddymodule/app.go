@@ -134,6 +134,7 @@ type engine struct {
 	order   *cookie.Order
 	notices notices
 	afresh  lately // which browsers were sent to begin afresh
+	led     lately // where the portal has led which clients
 	stop    func() // ends what logins do beside requests, and waits for it
 }
 

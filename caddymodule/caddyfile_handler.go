@@ -51,6 +51,7 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	        keep_on_switch
 //	    }
 //	    end_streams_on_switch
+//	    clear_storage_on_switch
 //	}
 //
 // Of several require lines all must hold, of several values any. The block may be left out: any
@@ -77,6 +78,9 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = h.unmarshalIsolateCookies(b)
 		case "isolate_cache":
 			err = h.unmarshalIsolateCache(b)
+		case "clear_storage_on_switch":
+			h.ClearStorageOnSwitch = true
+			err = b.flag()
 		case "end_streams_on_switch":
 			h.EndStreamsOnSwitch = true
 			err = b.flag()

@@ -50,7 +50,7 @@ func (h *CleanHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next ca
 		// Which gate it was meant for is not known, and so not whose cookies are whose.
 		arrived.cookies.unclaimed = true
 	}
-	return arrived.pass(w, r, next, apart{h.app.isolation, h.app.caches})
+	return arrived.pass(w, r, next, apart{cookies: h.app.isolation, caches: h.app.caches})
 }
 
 // cleanErrorRoutes puts a CleanHandler in front of the server's error routes. A gate calls it while

@@ -26,6 +26,8 @@ type guard struct {
 type apart struct {
 	cookies *cookie.Isolation
 	caches  *IsolateCache
+
+	clearStorage bool // with what browsers have in memory they forget what scripts have stored
 }
 
 // pass hands a request on to what comes after the gateway: the gateway's cookies are taken out of the

@@ -54,6 +54,10 @@ type Handler struct {
 	// account of the browser becomes the active one, and not only when their session ends.
 	EndStreamsOnSwitch bool `json:"end_streams_on_switch,omitempty"`
 
+	// ClearStorageOnSwitch has browsers forget, before they show the first page after a switch, what scripts have
+	// stored at this host, of every account: localStorage, IndexedDB, service workers.
+	ClearStorageOnSwitch bool `json:"clear_storage_on_switch,omitempty"`
+
 	app    *App
 	match  caddyhttp.MatcherSets
 	fields []upstream.Field
@@ -120,6 +124,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	app.isolateCache(h.apart.caches)
+	h.apart.clearStorage = h.ClearStorageOnSwitch
 	return nil
 }
 
@@ -136,6 +141,9 @@ func (h *Handler) Validate() error {
 	}
 	if err := h.IsolateCache.validate(); err != nil {
 		return err
+	}
+	if c := h.IsolateCache; h.ClearStorageOnSwitch && c != nil && (c.Off || c.KeepOnSwitch) {
+		return errors.New("clear_storage_on_switch needs isolate_cache, without keep_on_switch: it is done by the page that comes before the first after a switch")
 	}
 	if h.Optional && len(h.Require) > 0 {
 		return errors.New("optional and require do not go together: one lets everybody through, the other does not")
@@ -173,6 +181,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 			setPlaceholders(r, entry, nil)
 		}
 		engine.servePortal(arrived.answer(w), original, arrived)
+		arrived.remember(w.Header())
 		return nil
 	}
 	if !engine.expected(arrived, w, r) {
@@ -181,7 +190,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if applies, err := h.applies(r); err != nil {
 		return err
 	} else if !applies {
-		if arrived.beginAfresh(w, r, h.apart.caches) {
+		if arrived.beginAfresh(w, r, h.apart) {
 			return nil
 		}
 		if active, ok := arrived.Visit.Active(); ok && h.apart.cookies != nil {
@@ -193,7 +202,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if !let {
 		return nil
 	}
-	if arrived.beginAfresh(w, r, h.apart.caches) {
+	if arrived.beginAfresh(w, r, h.apart) {
 		return nil
 	}
 	engine.managed.Strip(r)

@@ -50,6 +50,8 @@ func userLine(name, rest string) string { return "user " + name + " " + rest + "
 func TestValidateRefuses(t *testing.T) {
 	alice := userLine("alice", "alice@example.com")
 	tests := map[string]struct{ app, login, handler, want string }{
+		"storage cleared without caches":  {"", alice, "isolate_cache off\nclear_storage_on_switch", "clear_storage_on_switch needs isolate_cache"},
+		"storage cleared on no page":      {"", alice, "isolate_cache {\nkeep_on_switch\n}\nclear_storage_on_switch", "without keep_on_switch"},
 		"more sessions than a jar holds":  {"max_sessions 51", alice, "", "max_sessions 51: must be from 1 to 50"},
 		"lifetime of less than a second":  {"lifetime 500ms", alice, "", "lifetime 500ms: must be a second at least"},
 		"idle time of less than a second": {"idle_timeout 1ms", alice, "", "idle_timeout 1ms: must be a second at least"},

@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -58,9 +60,9 @@ func TestFirstPageAfterASwitchIsPreceded(t *testing.T) {
 	}
 }
 
-// TestAttackAnotherSiteLeadsToTheFirstPage: what comes after the page that precedes it would look to the browser
-// as if this site had led there, so somebody has to want it.
-func TestAttackAnotherSiteLeadsToTheFirstPage(t *testing.T) {
+// switched is a browser that was shown a page as alice and is bob since.
+func switched(t *testing.T) (*browser, *echo) {
+	t.Helper()
 	app := newEcho(t)
 	address := freeAddress(t)
 	startGateway(t, site(address, app.address(), "", "multi_session"))
@@ -68,6 +70,13 @@ func TestAttackAnotherSiteLeadsToTheFirstPage(t *testing.T) {
 	b.signIn("alice")
 	b.open("/")
 	b.signIn("bob")
+	return b, app
+}
+
+// TestAttackAnotherSiteLeadsToTheFirstPage: what comes after the page that precedes it would look to the browser
+// as if this site had led there, so somebody has to want it.
+func TestAttackAnotherSiteLeadsToTheFirstPage(t *testing.T) {
+	b, app := switched(t)
 	request := b.request(http.MethodGet, "/transfer?to=eve", nil)
 	request.Header.Set("Sec-Fetch-Mode", "navigate")
 	request.Header.Set("Sec-Fetch-Dest", "document")
@@ -86,15 +95,41 @@ func TestAttackAnotherSiteLeadsToTheFirstPage(t *testing.T) {
 	}
 }
 
+// TestTheWayThatThePortalHasLedIsNotAnotherSites: by way of a provider it looks so.
+func TestTheWayThatThePortalHasLedIsNotAnotherSites(t *testing.T) {
+	b, _ := switched(t)
+	var entries []entry
+	b.get("/.auth/multi-session/list-device-sessions").json(t, &entries)
+	answer := b.submit("/.auth/accounts", url.Values{"action": {"switch"}, "session": {entries[0].Session.Token}, "return_to": {"/notes?x=1#part"}})
+	if answer.StatusCode != http.StatusSeeOther {
+		t.Fatal(answer.Status)
+	}
+	b.open("/") // as alice again, as before
+	b.signIn("carol")
+	for path, waits := range map[string]bool{"/notes?x=1": false, "/notes?x=2": true} {
+		request := b.request(http.MethodGet, path, nil)
+		request.Header.Set("Sec-Fetch-Mode", "navigate")
+		request.Header.Set("Sec-Fetch-Dest", "document")
+		request.Header.Set("Sec-Fetch-Site", "cross-site")
+		for _, c := range b.client.Jar.Cookies(request.URL) {
+			request.AddCookie(c)
+		}
+		client := &http.Client{} // the cookies stay as they are for the next path
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if !precedes(reply{Response: response}) || strings.Contains(string(body), "<script") == waits {
+			t.Errorf("%s: %s\n%s", path, response.Status, body)
+		}
+	}
+}
+
 // TestAttackABrowserThatKeepsTheMark is sent on once, and not round and round.
 func TestAttackABrowserThatKeepsTheMark(t *testing.T) {
-	app := newEcho(t)
-	address := freeAddress(t)
-	startGateway(t, site(address, app.address(), "", "multi_session"))
-	b := newBrowser(t, "http://"+address)
-	b.signIn("alice")
-	b.open("/")
-	b.signIn("bob")
+	b, _ := switched(t)
 	request := b.request(http.MethodGet, "/", nil)
 	var cookies []string
 	for _, c := range b.client.Jar.Cookies(request.URL) {

@@ -247,4 +247,26 @@ func TestJupyter(t *testing.T) {
 			t.Errorf("nobody opens a terminal: %s", answer.Status)
 		}
 	})
+
+	t.Run("terminals end with their session", func(t *testing.T) {
+		b := newBrowser(t, "http://"+isolated)
+		alice := b.signIn("alice")
+		signInToJupyter(b)
+		hers := openTerminal(b, newTerminal(b))
+		hers.types("echo $((40 + 2))", "42")
+		b.signIn("bob")
+		signInToJupyter(b)
+		his := openTerminal(b, newTerminal(b))
+		hers.types("echo $((41 + 2))", "43") // a switch leaves it alone
+		late := watchLag(t)
+		since := late.now()
+		if answer := b.post("/.auth/multi-session/revoke", map[string]any{"sessionToken": alice}); answer.StatusCode != http.StatusOK {
+			t.Fatal(answer.Status, answer.body)
+		}
+		err := hers.end()
+		if took, bound := time.Since(since.at), endsWithin+late.sofar()-since.lag; took > bound || websocket.CloseStatus(err) != -1 {
+			t.Errorf("the terminal ended after %s, at most %s is right, by %v", took, bound, err)
+		}
+		his.types("echo $((42 + 2))", "44")
+	})
 }

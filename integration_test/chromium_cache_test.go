@@ -425,3 +425,33 @@ func TestChromiumImagesOnTheWayBack(t *testing.T) {
 		l.sees("back to the other host", "/page", "bob")
 	})
 }
+
+// TestChromiumStorageIsClearedOnASwitch has an app's script store what it knows, and another account look for it.
+func TestChromiumStorageIsClearedOnASwitch(t *testing.T) {
+	const (
+		store = `localStorage.setItem("of", document.querySelector("h1").textContent), true`
+		look  = `localStorage.getItem("of") ?? ""`
+	)
+	for name, test := range map[string]struct{ directive, found string }{
+		"on":  {"multi_session {\n clear_storage_on_switch\n}", ""},
+		"off": {"multi_session", "alice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, _ := newLooking(t, test.directive)
+			l.open(l.origin + "/page")
+			l.sees("at first", "/page", "alice")
+			evaluate[bool](l.tab, store)
+			l.open(l.origin + "/other")
+			l.sees("next", "/other", "alice")
+			if got := evaluate[string](l.tab, look); got != "alice" {
+				t.Errorf("without a switch %q is stored", got)
+			}
+			l.setActive("bob")
+			l.open(l.origin + "/page#part")
+			l.sees("switched", "/page", "bob")
+			if got := evaluate[string](l.tab, look); got != test.found {
+				t.Errorf("as bob %q is stored, want %q", got, test.found)
+			}
+		})
+	}
+}

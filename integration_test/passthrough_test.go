@@ -237,6 +237,7 @@ func TestTheRestOfHTTPPasses(t *testing.T) {
 		t.Run("a revalidation", func(t *testing.T) {
 			request := b.request(http.MethodGet, "/file", nil)
 			request.Header.Set("If-Modified-Since", time.Unix(1e9, 0).UTC().Format(http.TimeFormat))
+			request.Header.Set("If-None-Match", b.get("/file").Header.Get("Etag"))
 			if answer := b.must(request); answer.StatusCode != http.StatusNotModified {
 				t.Errorf("%s", answer.Status)
 			}

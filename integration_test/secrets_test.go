@@ -157,7 +157,8 @@ func TestNoSecretsInLogsAndConfig(t *testing.T) {
 		id, _ := line["user_id"].(string)
 		ids[fmt.Sprintf("%s %v", id, line["request"].(map[string]any)["uri"])]++
 	}
-	for want, n := range map[string]int{"password:alice /start?page=1": 1, "password:alice /admin/": 1, "password:bob /admin/": 1, " /start": 1} {
+	// The first page after a switch is asked for twice: it is preceded by one of the gateway's.
+	for want, n := range map[string]int{"password:alice /start?page=1": 1, "password:alice /admin/": 1, "password:bob /admin/": 1, " /start": 2} {
 		if ids[want] != n {
 			t.Errorf("the access log has %d lines of %q, want %d: %v", ids[want], want, n, ids)
 		}

@@ -21,7 +21,8 @@ func WriteAfresh(w http.ResponseWriter, status int, v Afresh) {
 // the address browsers take it for a way within the page.
 const reload = `location.reload()`
 
-// The page is seen for a moment at most, so nothing is loaded for it. Without scripts it is what it looks like.
+// The page is seen for a moment at most, so nothing is loaded for it. Without scripts there is the refresh, and
+// where that is none the link.
 const reloading = `<!doctype html>
 <html lang="en">
 <head>
@@ -31,6 +32,7 @@ const reloading = `<!doctype html>
 <meta name="color-scheme" content="light dark">
 <meta name="robots" content="noindex">
 <script>` + reload + `</script>
+<noscript><meta http-equiv="refresh" content="0"></noscript>
 </head>
 <body>
 <p>The account was switched. <a href="">Continue</a></p>
