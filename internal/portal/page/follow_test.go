@@ -23,6 +23,7 @@ func TestWhichPagesFollow(t *testing.T) {
 		"refusal":               "", // wherever it is
 		"failure":               none,
 		"onward":                none,
+		"afresh":                none,
 	}
 	for name, view := range views("/x") {
 		t.Run(name, func(t *testing.T) {

@@ -87,6 +87,9 @@ func views(text string) map[string]func(http.ResponseWriter) {
 		"refusal": func(w http.ResponseWriter) {
 			WriteRefusal(w, http.StatusForbidden, Refusal{Frame: following, ReturnTo: text, Active: active(who), Requirement: text, Alternatives: []Account{who, who}})
 		},
+		"afresh": func(w http.ResponseWriter) {
+			WriteAfresh(w, http.StatusOK, Afresh{Frame: frame, Name: text})
+		},
 		"failure": func(w http.ResponseWriter) {
 			WriteFailure(w, Failure{Frame: following, Status: http.StatusNotFound, Title: text, Message: text, Retry: text, RetryLabel: text, Back: text})
 		},
