@@ -48,7 +48,10 @@ func (a *arrival) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		return err
 	}
 	if a.guard.sent {
-		// What was sent must not be taken for the whole answer.
+		// What was sent must not be taken for the whole answer. Some of it has to arrive, though: where nothing
+		// does browsers make some requests again by themselves, as whoever is active by then.
+		_ = http.NewResponseController(serversOwn(w)).SetWriteDeadline(time.Now().Add(begun))
+		_ = http.NewResponseController(a.guard.ResponseWriter).Flush()
 		panic(http.ErrAbortHandler)
 	}
 	a.answerEnded(w, r)
@@ -74,6 +77,9 @@ func (a *arrival) watched(w http.ResponseWriter, r *http.Request, next caddyhttp
 	}()
 	return next.ServeHTTP(w, r)
 }
+
+// begun is how long the beginning of an answer that breaks off may take to be sent.
+const begun = 300 * time.Millisecond
 
 // answerEnded answers a request whose session ended before the upstream had answered. Where that was to
 // close the connection, browsers would try some requests again by themselves, as whoever is active by then.

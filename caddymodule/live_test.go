@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,6 +57,53 @@ func signOut(t *testing.T, e *engine) {
 	ended, err := e.manager.End(t.Context(), session.Selection{Account: session.Account{Method: "password", Subject: "alice"}}, nil)
 	if err != nil || len(ended) != 1 {
 		t.Fatalf("ended %d sessions, %v", len(ended), err)
+	}
+}
+
+// TestAnAnswerThatBreaksOffHasBegun: where nothing of it arrived, browsers and other clients would make the request
+// again by themselves on another connection, as whoever is active by then.
+func TestAnAnswerThatBreaksOffHasBegun(t *testing.T) {
+	var requests atomic.Int32
+	came := make(chan struct{})
+	e, client, request := liveServer(t, false, func(w http.ResponseWriter, r *http.Request) error {
+		if requests.Add(1) == 1 {
+			return nil // clients do it on connections that were used before
+		}
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "begun") // and not sent yet
+		came <- struct{}{}
+		<-r.Context().Done()
+		return r.Context().Err()
+	})
+	first, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, first.Body)
+	first.Body.Close()
+	over := make(chan error)
+	go func() {
+		response, err := client.Do(request)
+		if err == nil {
+			_, err = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+		}
+		over <- err
+	}()
+	<-came
+	signOut(t, e)
+	select {
+	case err := <-over:
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the answer ended by %v", err)
+		}
+	case <-came:
+		t.Error("the request was made again")
+	case <-time.After(time.Minute):
+		t.Error("the client is connected")
+	}
+	if n := requests.Load(); n != 2 {
+		t.Errorf("%d requests came, of 2", n)
 	}
 }
 

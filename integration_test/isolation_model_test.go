@@ -298,8 +298,9 @@ func (s *teller) release(i int, answer order) error {
 	s.late = slices.Delete(s.late, i, i+1)
 	s.note("late, for %q of then: %s%s is answered with %q, clear %t", late.user, late.host, late.path, answer.Set, answer.Clear)
 	late.held.answer <- answer
-	if err := <-late.done; err != nil {
-		return err
+	_, live := s.users[late.session]
+	if err := <-late.done; err != nil && (live || s.ctx.Err() != nil) {
+		return err // that to a session that has ended may break off
 	}
 	s.finish(late.pageAddress, late.session, answer, late.shown, late.set)
 	if late.signIns != s.signIns {
