@@ -20,6 +20,8 @@ type guard struct {
 	request *http.Request
 	sent    bool
 	cookies []string // Set-Cookie fields that were sent
+
+	switched bool // to another protocol: the connection is the handler's, and no answer is written any more
 }
 
 // apart is what a gate keeps apart by account. What is nil is left as it is.
@@ -113,6 +115,7 @@ func (g *guard) WriteHeader(status int) {
 	g.filter(status)
 	if final(status) {
 		g.sent = true
+		g.switched = status == http.StatusSwitchingProtocols
 	}
 	g.ResponseWriter.WriteHeader(status)
 }

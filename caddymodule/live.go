@@ -50,8 +50,10 @@ func (a *arrival) serve(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if a.guard.sent {
 		// What was sent must not be taken for the whole answer. Some of it has to arrive, though: where nothing
 		// does browsers make some requests again by themselves, as whoever is active by then.
-		_ = http.NewResponseController(serversOwn(w)).SetWriteDeadline(time.Now().Add(begun))
-		_ = http.NewResponseController(a.guard.ResponseWriter).Flush()
+		if !a.guard.switched {
+			_ = http.NewResponseController(serversOwn(w)).SetWriteDeadline(time.Now().Add(begun))
+			_ = http.NewResponseController(a.guard.ResponseWriter).Flush()
+		}
 		panic(http.ErrAbortHandler)
 	}
 	a.answerEnded(w, r)
