@@ -11,11 +11,11 @@ import (
 // it; one that comes later must not undo what an upstream has set since. Its methods may be called
 // concurrently. The nil Order remembers nothing.
 //
-// It is as large as it is, however many browsers there are: of two cookies that fall into one cell the one
+// It is as large as it is, 512 KiB, however many browsers there are: of two cookies that fall into one cell the one
 // that was told first is forgotten, and none is ever taken for the other.
 type Order struct {
 	seed  maphash.Seed
-	cells [1 << 12]atomic.Uint64 // whose it is, of which cookie and slot, in the upper half, the time in the lower
+	cells [1 << 16]atomic.Uint64 // whose it is, of which cookie and slot, in the upper half, the time in the lower
 }
 
 // settling is how long a browser may go on sending the cookies that it had before an answer.
