@@ -21,16 +21,23 @@ func split(pair string) (name, value string) {
 
 // only returns the value of a request's cookie of the name, and false unless there is exactly one.
 func only(h http.Header, name string) (value string, ok bool) {
-	found := 0
+	value, n := find(h, name, "")
+	return value, n == 1
+}
+
+// find returns how many cookies a request has whose name is base and mark, and the value of the last one. The
+// name comes in two parts because every request is searched for some that would have to be put together.
+func find(h http.Header, base, mark string) (value string, count int) {
 	for _, line := range h["Cookie"] {
 		for part := range pairs(line) {
-			if n, v := split(part); n == name {
+			name, v := split(part)
+			if rest, ok := strings.CutPrefix(name, base); ok && rest == mark {
 				value = v
-				found++
+				count++
 			}
 		}
 	}
-	return value, found == 1
+	return value, count
 }
 
 // StripRequest takes the gateway's cookies, of any of its names, out of a request's header, so

@@ -172,26 +172,20 @@ func (c *Crossing) look(lines []string) (owner string, jarShown, others bool) {
 // ownerMark stands in the name of the owner's cookie behind the name of the jar's.
 const ownerMark = "_owner"
 
-// ownerName is the name of the cookie that says which slot plain cookies are of. It is of one host also
-// where the jar is of a domain, for so are the cookies that scripts make.
-func ownerName(j Jar) string {
-	if j.Secure {
-		return NameHost + ownerMark
-	}
-	return NamePlain + ownerMark
-}
+// owner is the cookie that says which slot plain cookies are of. It is of one host also where the jar is of
+// a domain, for so are the cookies that scripts make.
+func (j Jar) owner() Jar { return j.ofHost(ownerMark) }
 
 func ownerOf(name string, j Jar) bool {
 	base, ok := strings.CutSuffix(name, ownerMark)
-	return ok && (j.Secure && base == NameHost || !j.Secure && base == NamePlain)
+	return ok && base == j.hostName()
 }
 
 // ownerAge is as long as browsers keep a cookie.
 const ownerAge = 400 * 24 * time.Hour
 
 func ownerField(j Jar, tag string) string {
-	j.Name, j.Domain = ownerName(j), ""
-	c := j.cookie(tag)
+	c := j.owner().cookie(tag)
 	c.MaxAge = int(ownerAge / time.Second)
 	return c.String()
 }

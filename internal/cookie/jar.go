@@ -36,7 +36,15 @@ func Reserved(name string) bool { return reserved(name) }
 // says whose the plain cookies are, those of views, or one of a slot's.
 func reserved(name string) bool {
 	for _, n := range names {
-		if rest, ok := strings.CutPrefix(name, n); ok && (rest == "" || rest == ownerMark || rest == viewMark || rest == hostViewMark || rest == shownMark || strings.HasPrefix(rest, flowMark)) {
+		rest, ok := strings.CutPrefix(name, n)
+		if !ok {
+			continue
+		}
+		switch rest {
+		case "", ownerMark, viewMark, hostViewMark, shownMark:
+			return true
+		}
+		if strings.HasPrefix(rest, flowMark) {
 			return true
 		}
 	}
@@ -126,6 +134,20 @@ func (j Jar) Clear(h http.Header) {
 	c := j.cookie("")
 	c.MaxAge = -1
 	h.Add("Set-Cookie", c.String())
+}
+
+// ofHost is the cookie with a mark behind its name that is of one host, also where the jar is of a domain.
+func (j Jar) ofHost(mark string) Jar {
+	j.Name, j.Domain = j.hostName()+mark, ""
+	return j
+}
+
+// hostName is the name that the jar's cookie has, or would have, as one of this host alone.
+func (j Jar) hostName() string {
+	if j.Secure {
+		return NameHost
+	}
+	return NamePlain
 }
 
 func (j Jar) cookie(value string) http.Cookie {

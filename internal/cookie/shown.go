@@ -6,25 +6,15 @@ import "net/http"
 // of one host, also where the jar is of a domain: each host has shown its own.
 const shownMark = "_shown"
 
-func (j Jar) shown() Jar { return j.ofHost(shownMark) }
-
-// ofHost is a cookie of one host, also where the jar is of a domain.
-func (j Jar) ofHost(mark string) Jar {
-	j.Domain = ""
-	if j.Secure {
-		j.Name = NameHost + mark
-	} else {
-		j.Name = NamePlain + mark
-	}
-	return j
-}
-
 // ReadShown returns the view that the host's pages were last shown under, as the request says, and false where
 // it says none, or several.
-func (j Jar) ReadShown(h http.Header) (view string, ok bool) { return only(h, j.shown().Name) }
+func (j Jar) ReadShown(h http.Header) (view string, ok bool) {
+	view, n := find(h, j.hostName(), shownMark)
+	return view, n == 1
+}
 
 // SetShown says that the host's pages are shown under a view from now on.
 func (j Jar) SetShown(h http.Header, view string) {
-	c := j.shown().cookie(view)
+	c := j.ofHost(shownMark).cookie(view)
 	h.Add("Set-Cookie", c.String())
 }

@@ -22,6 +22,14 @@ func (j Jar) view() Jar {
 	return j
 }
 
+// findView is find for it.
+func (j Jar) findView(h http.Header) (view string, count int) {
+	if j.PerHost {
+		return find(h, j.hostName(), hostViewMark)
+	}
+	return find(h, j.Name, viewMark)
+}
+
 // View returns the name of what the session of a slot is shown, as caches are told it. It changes whenever
 // the active session does, and does not tell the slot. An empty slot is that of nobody.
 func View(slot string) string {
@@ -35,15 +43,13 @@ func View(slot string) string {
 // ReadView returns the view that a request shows the browser to be at: Anonymous where there is no cookie,
 // and empty where there are two, of which one may have been planted.
 func (j Jar) ReadView(h http.Header) string {
-	name := j.view().Name
-	value, ok := only(h, name)
-	switch {
-	case ok:
-		return value
-	case brought(h, name):
-		return ""
+	switch view, n := j.findView(h); n {
+	case 0:
+		return Anonymous
+	case 1:
+		return view
 	}
-	return Anonymous
+	return ""
 }
 
 // SetView has the browser be at a view, wherever it has the jar. Nothing is decided by this cookie: it is
@@ -57,16 +63,4 @@ func (j Jar) SetView(h http.Header, view string) {
 	}
 	c := j.cookie(view) // until the browser closes: then nothing that it has stored is shown unasked
 	h.Add("Set-Cookie", c.String())
-}
-
-// brought reports whether a request has a cookie of the name, however often.
-func brought(h http.Header, name string) bool {
-	for _, line := range h["Cookie"] {
-		for part := range pairs(line) {
-			if n, _ := split(part); n == name {
-				return true
-			}
-		}
-	}
-	return false
 }

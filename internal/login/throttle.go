@@ -119,7 +119,7 @@ func (t *Throttle) Admit(ctx context.Context, limits Limits, account string, cli
 	if limits == (Limits{}) {
 		return &Attempt{}, nil
 	}
-	a := &Attempt{throttle: t, account: sha256.Sum256([]byte(account)), address: addressKey(client)}
+	a := &Attempt{throttle: t, account: sha256.Sum256([]byte(account)), address: Network(client)}
 	settled, err := t.charge(a, limits)
 	if settled != nil {
 		err = t.await(ctx, settled, a, limits)
@@ -189,9 +189,9 @@ func get[K comparable](buckets *simplelru.LRU[K, *bucket], key K) *bucket {
 	return b
 }
 
-// addressKey returns what stands for all the addresses that one client can choose from. A host is
+// Network returns what stands for all the addresses that one client can choose from. A host is
 // given a whole /64 (RFC 4291, section 2.5.4), and an IPv4 address written as IPv6 is that address.
-func addressKey(ip netip.Addr) netip.Addr {
+func Network(ip netip.Addr) netip.Addr {
 	ip = ip.Unmap()
 	if !ip.Is6() {
 		return ip // IPv4, or the zero Addr

@@ -125,8 +125,8 @@ func TestAddressKey(t *testing.T) {
 		"none":             {"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := addressKey(parseAddr(tc.address)); got != parseAddr(tc.key) {
-				t.Errorf("addressKey(%q) = %v, want %q", tc.address, got, tc.key)
+			if got := Network(parseAddr(tc.address)); got != parseAddr(tc.key) {
+				t.Errorf("Network(%q) = %v, want %q", tc.address, got, tc.key)
 			}
 		})
 	}

@@ -3,6 +3,8 @@ package portal
 import (
 	"net/netip"
 	"sync"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
 )
 
 // How many streams of events are open at a time. A browser has one for each of its pages at most; many
@@ -19,7 +21,7 @@ type listeners struct {
 
 	mu       sync.Mutex
 	byJar    map[string]int     // by the jar's public id, which stays when the token changes
-	byClient map[netip.Addr]int // by networkOf
+	byClient map[netip.Addr]int // by login.Network
 }
 
 func newListeners() *listeners {
@@ -29,7 +31,7 @@ func newListeners() *listeners {
 // enter counts a stream, and returns what takes it off again. It is false where there are as many as
 // may be.
 func (l *listeners) enter(jar string, client netip.Addr) (leave func(), ok bool) {
-	client = networkOf(client)
+	client = login.Network(client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.byJar[jar] >= maxListenersByJar || l.byClient[client] >= maxListenersByClient {
@@ -51,13 +53,3 @@ func (l *listeners) enter(jar string, client netip.Addr) (leave func(), ok bool)
 
 // end ends every stream, and those to come as soon as they have begun.
 func (l *listeners) end() { l.endOnce.Do(func() { close(l.ended) }) }
-
-// networkOf is what one client can choose its addresses from: an IPv6 host is given a whole /64 (RFC
-// 4291, section 2.5.4).
-func networkOf(client netip.Addr) netip.Addr {
-	client = client.Unmap()
-	if network, err := client.Prefix(64); err == nil && client.Is6() {
-		return network.Addr()
-	}
-	return client
-}
