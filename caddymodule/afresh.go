@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
@@ -14,38 +13,36 @@ import (
 // page was in. So the first page of a host that is shown under another view than the last is preceded by one
 // of the gateway's that no process of the site may show, which leads to the page that was asked for.
 
-// beginAfresh answers a navigation by which the browser is to forget what it was shown. Where it returns false
-// there is no need to. The browser has to have brought the mark that the answer changes, so that one which
-// keeps no cookies is not sent round.
-func (a *arrival) beginAfresh(w http.ResponseWriter, r *http.Request, by apart) bool {
-	if by.caches == nil || by.caches.KeepOnSwitch || a.passing || a.caches.settled || a.err != nil || !topNavigation(r) {
-		return false
-	}
-	original := a.request(r)
-	view := cookie.View(a.Visit.Slot())
-	shown, ok := a.Cookie.ReadShown(r.Header)
-	if !ok || shown == view || shown == cookie.Anonymous || by.caches.isPublic(original) {
+// beginsAfresh reports whether the browser is first to forget what it was shown, which has been answered then. It
+// has to have brought the mark that the answer changes, so that one which keeps no cookies is not sent round.
+func (a *arrival) beginsAfresh(w http.ResponseWriter, r *http.Request, by apart) bool {
+	c := &a.caches
+	if !c.markable() || by.caches.KeepOnSwitch || a.err != nil || c.shown == "" || c.shown == c.view || c.shown == cookie.Anonymous {
 		return false
 	}
 	// Neither is one that keeps the mark and does not take another for it.
-	if !a.engine.afresh.first(a.Visit.JarID()+" "+view+" "+a.Host+original.RequestURI, time.Now()) {
+	address := a.request(r).RequestURI
+	if !a.engine.afresh.first(a.Visit.JarID() + " " + c.view + " " + a.Host + address) {
 		return false
 	}
 	own := a.answer(w)
-	a.Cookie.SetShown(own.Header(), view)
-	if a.Cookie.ReadView(r.Header) != view {
-		a.Cookie.SetView(own.Header(), view)
+	a.Cookie.SetShown(own.Header(), c.view)
+	if c.at != c.view {
+		a.Cookie.SetView(own.Header(), c.view)
 	}
-	foreign := r.Header.Get("Sec-Fetch-Site") == "cross-site" && !a.engine.led.has(a.way(original.RequestURI), time.Now())
+	foreign := r.Header.Get("Sec-Fetch-Site") == "cross-site" && !a.engine.led.has(a.way(address))
 	a.engine.portal.Afresh(own, a.Visitor, foreign, by.clearStorage)
 	return true
 }
+
+// recent is how long the engine remembers whom it has sent to begin afresh, and whom the portal has led where.
+const recent = 10 * time.Second
 
 // remember takes note of where the portal sends the browser. By way of a provider that counts for browsers as
 // led there by the provider's site, and nobody is to be asked whether they want what they have just signed in for.
 func (a *arrival) remember(h http.Header) {
 	if to := h.Get("Location"); to != "" {
-		a.engine.led.first(a.way(to), time.Now())
+		a.engine.led.add(a.way(to))
 	}
 }
 
@@ -62,40 +59,4 @@ func (a *arrival) way(address string) string {
 // by which it could be told to forget.
 func topNavigation(r *http.Request) bool {
 	return r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
-}
-
-// lately is what came up in the last seconds.
-type lately struct {
-	mu   sync.Mutex
-	seen map[string]time.Time
-}
-
-// recent is how long something counts as having come up lately.
-const recent = 10 * time.Second
-
-// has reports whether something has come up lately.
-func (l *lately) has(what string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.hasLocked(what, now)
-}
-
-func (l *lately) hasLocked(what string, now time.Time) bool {
-	at, ok := l.seen[what]
-	return ok && now.Sub(at) < recent
-}
-
-// first reports whether something has not come up lately, and has it come up. Where very many things do, it
-// forgets some early.
-func (l *lately) first(what string, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.hasLocked(what, now) {
-		return false
-	}
-	if l.seen == nil || len(l.seen) >= maxNotices {
-		l.seen = make(map[string]time.Time)
-	}
-	l.seen[what] = now
-	return true
 }

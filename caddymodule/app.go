@@ -133,9 +133,9 @@ type engine struct {
 	log     *zap.Logger
 	order   *cookie.Order
 	notices notices
-	afresh  lately // which browsers were sent to begin afresh
-	led     lately // where the portal has led which clients
-	stop    func() // ends what logins do beside requests, and waits for it
+	afresh  notices // which browsers were sent to begin afresh
+	led     notices // where the portal has led which clients
+	stop    func()  // ends what logins do beside requests, and waits for it
 }
 
 // CaddyModule implements caddy.Module.
@@ -409,6 +409,8 @@ func (a *App) start() (*engine, error) {
 		cookies:  cookie.Options{Domain: a.CookieDomain, PerHost: a.Active == ActivePerHost, InsecureHTTP: a.InsecureHTTP},
 		log:      a.log,
 		order:    cookie.NewOrder(),
+		afresh:   notices{lasting: recent},
+		led:      notices{lasting: recent},
 		stop:     runLogins(a.ctx, logins),
 	}
 	if keeper != nil {

@@ -40,7 +40,9 @@ func (a *arrival) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Ha
 	if a.passing {
 		return a.serve(w, r, next)
 	}
-	a.settleCache(r, by.caches)
+	if a.settleCache(r, by.caches) && a.beginsAfresh(w, r, by) {
+		return nil
+	}
 	a.sortCookies(r, by.cookies)
 	a.guard = guard{ResponseWriterWrapper: caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, arrived: a, request: r}
 	a.passing = true

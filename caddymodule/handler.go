@@ -190,9 +190,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if applies, err := h.applies(r); err != nil {
 		return err
 	} else if !applies {
-		if arrived.beginAfresh(w, r, h.apart) {
-			return nil
-		}
 		if active, ok := arrived.Visit.Active(); ok && h.apart.cookies != nil {
 			arrived.claim(active, h.EndStreamsOnSwitch)
 		}
@@ -200,9 +197,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 	entry, let := h.admit(engine, arrived, w, r)
 	if !let {
-		return nil
-	}
-	if arrived.beginAfresh(w, r, h.apart) {
 		return nil
 	}
 	engine.managed.Strip(r)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -141,29 +140,6 @@ func (a *arrival) answerCookies(r *http.Request, h http.Header, informational bo
 func (a *arrival) stillActive(r *http.Request) bool {
 	now, err := a.engine.manager.Visit(r.Context(), a.Token)
 	return err == nil && now.At(a.Visit.Site()).Slot() == a.Visit.Slot()
-}
-
-// notices are what has been logged already, so that it is not at each request.
-type notices struct {
-	mu   sync.Mutex
-	seen map[string]bool
-}
-
-// maxNotices bounds them. Beyond, they begin again.
-const maxNotices = 1024
-
-// first reports whether something has not come up before.
-func (n *notices) first(what string) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.seen[what] {
-		return false
-	}
-	if n.seen == nil || len(n.seen) >= maxNotices {
-		n.seen = make(map[string]bool)
-	}
-	n.seen[what] = true
-	return true
 }
 
 func (e *engine) noticeCrowd(a *arrival) {

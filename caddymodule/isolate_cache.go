@@ -98,18 +98,29 @@ type storing struct {
 	unknown bool   // whose answer it is nobody knows: it is not to be stored
 	at      string // the view that the browser is at
 	view    string
-	mark    bool // the host is shown under the view from now on
+
+	page  bool   // somebody goes to it in a tab
+	shown string // the view that a page of the host was last shown under; empty where the browser does not say
 }
 
-// settleCache changes the conditions of a request to those of the active account's view. An error that
-// comes later has the site's error routes see the same.
-func (a *arrival) settleCache(r *http.Request, by *IsolateCache) {
+// markable reports whether it matters under which view the host is shown from now on.
+func (c *storing) markable() bool { return c.page && c.on && !c.unknown && !c.public }
+
+// marks reports whether the host is shown under another view than the last from now on. Before anybody signs in
+// there is nothing to remember.
+func (c *storing) marks() bool {
+	return c.markable() && c.shown != c.view && (c.view != cookie.Anonymous || c.shown != "")
+}
+
+// settleCache changes the conditions of a request to those of the active account's view. It reports whether
+// there was anything to settle: an error that comes later has the site's error routes see the same.
+func (a *arrival) settleCache(r *http.Request, by *IsolateCache) bool {
 	if a.caches.settled {
-		return
+		return false
 	}
 	a.caches = storing{settled: true, on: by != nil}
 	if by == nil {
-		return
+		return false
 	}
 	c := &a.caches
 	c.at, c.view = a.Cookie.ReadView(r.Header), cookie.View(a.Visit.Slot())
@@ -117,9 +128,11 @@ func (a *arrival) settleCache(r *http.Request, by *IsolateCache) {
 	original := a.request(r)
 	c.public = !c.unknown && by.isPublic(original)
 	c.Exchange = cache.Of(original.Method, r.Header, c.view, c.public)
-	shown, _ := a.Cookie.ReadShown(r.Header)
-	c.mark = topNavigation(r) && !c.unknown && !c.public && shown != c.view && (c.view != cookie.Anonymous || shown != "")
+	if c.page = topNavigation(r); c.page {
+		c.shown = a.Cookie.ReadShown(r.Header)
+	}
 	c.Request(r.Header)
+	return true
 }
 
 // answerCache has browsers keep what an answer brings for the view that it was asked under, and be at that
@@ -131,13 +144,14 @@ func (a *arrival) answerCache(r *http.Request, h http.Header, status int) {
 	}
 	astray := c.at != c.view && a.Cookie.Name != "" && !c.public
 	late := c.unknown
-	if !late && (astray || c.mark || c.Stored(h, status)) {
+	marks := c.marks() && a.Cookie.Name != ""
+	if !late && (astray || marks || c.Stored(h, status)) {
 		late = !a.stillActive(r)
 	}
 	if astray && !late {
 		a.Cookie.SetView(h, c.view)
 	}
-	if c.mark && a.Cookie.Name != "" && !late {
+	if marks && !late {
 		a.Cookie.SetShown(h, c.view)
 	}
 	// What a browser stores it stores under the view that it was at when it asked.

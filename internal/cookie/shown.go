@@ -6,11 +6,14 @@ import "net/http"
 // of one host, also where the jar is of a domain: each host has shown its own.
 const shownMark = "_shown"
 
-// ReadShown returns the view that the host's pages were last shown under, as the request says, and false where
-// it says none, or several.
-func (j Jar) ReadShown(h http.Header) (view string, ok bool) {
+// ReadShown returns the view that the host's pages were last shown under, as the request says. It is empty where it
+// says none, or several.
+func (j Jar) ReadShown(h http.Header) string {
 	view, n := find(h, j.hostName(), shownMark)
-	return view, n == 1
+	if n != 1 {
+		return ""
+	}
+	return view
 }
 
 // SetShown says that the host's pages are shown under a view from now on.

@@ -91,7 +91,7 @@ func (p *Portal) devices(r *http.Request, v Visitor, active session.Entry) ([]se
 func (p *Portal) endSession(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, name string) error {
 	err := p.end(r, v, active, func(s *session.Session) bool { return s.ID != name && s.Handle != name })
 	if err == nil {
-		p.clearIfEmpty(w, r, v)
+		p.showLeft(w, r, v)
 	}
 	return err
 }
@@ -111,7 +111,7 @@ func (p *Portal) endAll(w http.ResponseWriter, r *http.Request, v Visitor, activ
 	}
 	err := p.end(r, v, active, nil)
 	if err == nil {
-		p.clearIfEmpty(w, r, v)
+		p.showLeft(w, r, v)
 	}
 	return err
 }
@@ -127,11 +127,14 @@ func (p *Portal) end(r *http.Request, v Visitor, active session.Entry, spare fun
 	return err
 }
 
-// clearIfEmpty takes the cookie from a browser that has no session left.
-func (p *Portal) clearIfEmpty(w http.ResponseWriter, r *http.Request, v Visitor) {
+// showLeft tells the browser what is left of its accounts, and takes the cookie from one that has none.
+func (p *Portal) showLeft(w http.ResponseWriter, r *http.Request, v Visitor) {
 	left, err := p.manager.Visit(r.Context(), v.Token)
-	if err == nil && len(left.Entries()) == 0 {
+	if err != nil {
+		return
+	}
+	if len(left.Entries()) == 0 {
 		v.Cookie.Clear(w.Header())
 	}
-	p.showView(w, r, v, v.Token)
+	v.show(w, r, left)
 }

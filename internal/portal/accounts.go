@@ -44,7 +44,7 @@ func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v Visitor) ([]s
 	if brought(r.Header, v.Cookie.Name) {
 		v.Cookie.Clear(w.Header())
 	}
-	p.showView(w, r, v, v.Token)
+	v.show(w, r, session.Visit{})
 	p.audit.signedOut(r, v, ended)
 	return ended, nil
 }

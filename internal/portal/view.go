@@ -7,15 +7,18 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// showView tells the browser by which view it is to know what it stores from now on. Whatever may have made
-// another session the active one says so in its own answer, so that what comes next already asks for nothing
-// that was stored before. The token is the jar's as the browser has it then. Where it is not known who is
-// active the gate tells it, with the first answer that shows the need.
+// showView is show for the jar of a token as it is now. Where that cannot be found out the gate shows it, with the
+// first answer that has need of it.
 func (p *Portal) showView(w http.ResponseWriter, r *http.Request, v Visitor, token session.Token) {
-	now, err := p.manager.Visit(r.Context(), token)
-	if err != nil {
-		return
+	if now, err := p.manager.Visit(r.Context(), token); err == nil {
+		v.show(w, r, now)
 	}
+}
+
+// show tells the browser by which view it is to know what it stores from now on: that of who is active in its
+// jar by now. Whatever may have made another session the active one says so in its own answer, so that what comes next
+// already asks for nothing that was stored before.
+func (v Visitor) show(w http.ResponseWriter, r *http.Request, now session.Visit) {
 	if v.Cookie.PerHost {
 		// Of this host, whichever the choice was for: that one is told with its own first answer.
 		here, err := session.ParseSite(hostOf(v.Origin()))
