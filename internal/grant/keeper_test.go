@@ -15,6 +15,13 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
+// advance moves the bubble's clock on. What is due by then has happened when it returns, and no time has passed
+// outside.
+func advance(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // bubble runs a test with a clock of its own. It fails if goroutines are left.
 func bubble(t *testing.T, test func(w *world)) {
 	t.Helper()
@@ -63,13 +70,13 @@ func TestNothingToRenew(t *testing.T) {
 func TestRenewalInTheBackground(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = 5 * time.Second
-		time.Sleep(due - time.Millisecond)
+		advance(due - time.Millisecond)
 		w.must()
 		synctest.Wait()
 		if n := w.provider.asked(); n != 0 {
 			t.Fatal("renewed too early")
 		}
-		time.Sleep(time.Millisecond)
+		advance(time.Millisecond)
 		e, _ := w.entry()
 		ctx, cancel := context.WithCancel(w.Context())
 		w.took(0, func() {
@@ -78,14 +85,13 @@ func TestRenewalInTheBackground(t *testing.T) {
 			}
 		})
 		cancel()
-		time.Sleep(4 * time.Second)
+		advance(4 * time.Second)
 		w.took(0, func() {
 			if _, tokens := w.must(); tokens.Access != "access-0" {
 				t.Errorf("the tokens are %+v before the provider answered", tokens)
 			}
 		})
-		time.Sleep(time.Second)
-		synctest.Wait()
+		advance(time.Second)
 		now, tokens := w.must()
 		if want := (login.Tokens{Access: "access-1", Refresh: "refresh-1", ID: "id-1"}); tokens.Access != want.Access || tokens.Refresh != want.Refresh || tokens.ID != want.ID {
 			t.Errorf("the tokens are %+v, want %+v", tokens, want)
@@ -103,7 +109,7 @@ func TestRequestWaitsForTokens(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = 3 * time.Second
 		w.provider.change = func(g *login.Granted) { g.Identity.Groups = []string{"admin"} }
-		time.Sleep(expired)
+		advance(expired)
 		w.took(3*time.Second, func() {
 			now, tokens := w.must()
 			if tokens.Access != "access-1" || len(now.Identity.Groups) != 1 {
@@ -119,9 +125,9 @@ func TestRequestWaitsForTokens(t *testing.T) {
 func TestWaitIsBounded(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = 15 * time.Second
-		time.Sleep(expired)
+		advance(expired)
 		for _, c := range []struct{ after, took time.Duration }{{0, waitTimeout}, {time.Second, 0}, {time.Second, 0}} {
-			time.Sleep(c.after)
+			advance(c.after)
 			w.took(c.took, func() {
 				now, tokens := w.must()
 				if tokens.Access != "access-0" {
@@ -132,8 +138,7 @@ func TestWaitIsBounded(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(3 * time.Second)
-		synctest.Wait()
+		advance(3 * time.Second)
 		w.took(0, func() {
 			if _, tokens := w.must(); tokens.Access != "access-1" {
 				t.Errorf("an answer that nobody waited for is lost: %+v", tokens)
@@ -149,9 +154,9 @@ func TestWaitIsBounded(t *testing.T) {
 func TestWaitCountsFromTheBeginning(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = time.Hour
-		time.Sleep(expired)
+		advance(expired)
 		go w.must()
-		time.Sleep(4 * time.Second)
+		advance(4 * time.Second)
 		w.took(waitTimeout-4*time.Second, func() { w.must() })
 	})
 }
@@ -159,7 +164,7 @@ func TestWaitCountsFromTheBeginning(t *testing.T) {
 func TestWaitEndsWithTheRequest(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = 5 * time.Second
-		time.Sleep(expired)
+		advance(expired)
 		e, _ := w.entry()
 		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
 		defer cancel()
@@ -168,8 +173,7 @@ func TestWaitEndsWithTheRequest(t *testing.T) {
 				t.Errorf("%+v, %t; want the entry as it was", now, live)
 			}
 		})
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
+		advance(5 * time.Second)
 		if _, tokens := w.must(); tokens.Refresh != "refresh-1" {
 			t.Errorf("the new refresh token went with the request: %+v", tokens)
 		}
@@ -182,7 +186,7 @@ func TestSingleFlight(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(w *world) {
 				w.provider.delay = time.Second
-				time.Sleep(after)
+				advance(after)
 				stale, _ := w.entry()
 				var wg sync.WaitGroup
 				request := func(want string) {
@@ -203,8 +207,7 @@ func TestSingleFlight(t *testing.T) {
 					wg.Go(func() { request(first) })
 				}
 				wg.Wait()
-				time.Sleep(time.Second)
-				synctest.Wait()
+				advance(time.Second)
 				// These saw the jar before, and come to ask when all is done.
 				for range 50 {
 					wg.Go(func() {
@@ -232,7 +235,7 @@ func TestSingleFlight(t *testing.T) {
 func TestReplacedConfigurationStillRenews(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = time.Second
-		time.Sleep(due)
+		advance(due)
 		stale, _ := w.entry()
 		next := w.keeper(strings.Repeat("k", 32))
 		for _, k := range []*Keeper{w.Keeper, next} {
@@ -240,8 +243,7 @@ func TestReplacedConfigurationStillRenews(t *testing.T) {
 				t.Error("the session has ended")
 			}
 		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
+		advance(2 * time.Second)
 		if n := w.provider.asked(); n != 1 {
 			t.Errorf("the provider was asked %d times, want once", n)
 		}
@@ -269,7 +271,7 @@ func TestEachSessionHasARenewal(t *testing.T) {
 			}
 			return nil
 		}
-		time.Sleep(expired)
+		advance(expired)
 		w.id = alice
 		e, _ := w.entry()
 		go w.Current(w.Context(), e)
@@ -331,13 +333,13 @@ func TestProviderEndsTheSession(t *testing.T) {
 					w.signIn(bob)
 					w.id = alice
 					c.prepare(w)
-					time.Sleep(due - time.Second)
+					advance(due - time.Second)
 					w.Current(w.Context(), first(w.entry()))
 					synctest.Wait()
 					if len(w.causes()) != 0 {
 						t.Fatal("it has ended before its tokens were to be renewed")
 					}
-					time.Sleep(after - due + time.Second)
+					advance(after - due + time.Second)
 					stale, _ := w.entry()
 					var wg sync.WaitGroup
 					for range 50 {
@@ -403,7 +405,7 @@ func TestProviderIsUnavailable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(w *world) {
 				w.provider.before = fail
-				time.Sleep(expired)
+				advance(expired)
 				var tries []time.Duration
 				begun, asked := time.Now(), 0
 				for time.Since(begun) < 10*time.Minute {
@@ -417,7 +419,7 @@ func TestProviderIsUnavailable(t *testing.T) {
 						asked = n
 						tries = append(tries, time.Since(begun))
 					}
-					time.Sleep(time.Second)
+					advance(time.Second)
 				}
 				if len(tries) < 10 || len(tries) > 16 {
 					t.Errorf("the provider was asked at %v", tries)
@@ -433,7 +435,7 @@ func TestProviderIsUnavailable(t *testing.T) {
 				w.provider.mu.Lock()
 				w.provider.before = nil
 				w.provider.mu.Unlock()
-				time.Sleep(askTimeout + maxSetback)
+				advance(askTimeout + maxSetback)
 				if _, tokens := w.must(); tokens.Refresh == "refresh-0" {
 					t.Error("once the provider is back nothing is renewed")
 				}
@@ -450,7 +452,7 @@ func TestSetbacksAreForgotten(t *testing.T) {
 		for i := range 100 {
 			w.setBack(fmt.Sprint(i))
 		}
-		time.Sleep(2 * time.Hour)
+		advance(2 * time.Hour)
 		w.setBack("last")
 		if len(w.setbacks) != 1 {
 			t.Errorf("%d setbacks are kept", len(w.setbacks))
@@ -463,7 +465,7 @@ func TestSetbacksAreForgotten(t *testing.T) {
 func TestNewTokensSurviveAStoreThatFails(t *testing.T) {
 	broken := errors.New("disk is full")
 	bubble(t, func(w *world) {
-		time.Sleep(expired)
+		advance(expired)
 		w.store.setBroken(broken)
 		for range 100 { // more than a minute
 			w.took(0, func() {
@@ -472,14 +474,13 @@ func TestNewTokensSurviveAStoreThatFails(t *testing.T) {
 					t.Fatalf("went on with %+v", tokens)
 				}
 			})
-			time.Sleep(time.Second)
+			advance(time.Second)
 		}
 		if e, _ := w.entry(); !e.Grant.ExpiresAt.Before(time.Now()) {
 			t.Fatal("the store was not broken")
 		}
 		w.store.setBroken(nil)
-		time.Sleep(maxRetry)
-		synctest.Wait()
+		advance(maxRetry)
 		e, _ := w.entry()
 		if tokens, _ := w.Open(e.Session); tokens.Refresh != "refresh-1" {
 			t.Errorf("stored are %+v, want the new ones", tokens)
@@ -487,7 +488,7 @@ func TestNewTokensSurviveAStoreThatFails(t *testing.T) {
 		if n := w.provider.asked(); n != 1 || len(w.renewals) != 0 {
 			t.Errorf("the provider was asked %d times, %d renewals are under way", n, len(w.renewals))
 		}
-		time.Sleep(expired)
+		advance(expired)
 		if _, tokens := w.must(); tokens.Refresh != "refresh-2" {
 			t.Errorf("the next renewal came to %+v", tokens)
 		}
@@ -497,15 +498,14 @@ func TestNewTokensSurviveAStoreThatFails(t *testing.T) {
 // A write whose answer is lost has happened, and is not taken for somebody else's.
 func TestWritesWhoseAnswerIsLost(t *testing.T) {
 	bubble(t, func(w *world) {
-		time.Sleep(expired)
+		advance(expired)
 		w.store.mu.Lock()
 		w.store.lost = errors.New("connection reset")
 		w.store.mu.Unlock()
 		if _, tokens := w.must(); tokens.Refresh != "refresh-1" {
 			t.Errorf("went on with %+v", tokens)
 		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		advance(time.Minute)
 		if _, tokens := w.must(); tokens.Refresh != "refresh-1" || w.provider.asked() != 1 || len(w.renewals) != 0 {
 			t.Errorf("stored are %+v, asked %d times, %d renewals under way", tokens, w.provider.asked(), len(w.renewals))
 		}
@@ -515,15 +515,14 @@ func TestWritesWhoseAnswerIsLost(t *testing.T) {
 // Signed out while the store fails: the tokens that wait to be stored must not bring the session back.
 func TestSessionEndsWhileTokensWait(t *testing.T) {
 	bubble(t, func(w *world) {
-		time.Sleep(expired)
+		advance(expired)
 		w.store.setBroken(errors.New("disk is full"))
 		w.must()
 		w.store.setBroken(nil)
 		if _, err := w.manager.End(w.Context(), session.Selection{Session: w.id}, nil); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(maxRetry)
-		synctest.Wait()
+		advance(maxRetry)
 		if e, ok := w.entry(); ok || len(w.renewals) != 0 || len(w.causes()) != 0 {
 			t.Errorf("%+v, %d renewals under way, ended %v", e.Session, len(w.renewals), w.causes())
 		}
@@ -534,7 +533,7 @@ func TestSessionEndsWhileTokensWait(t *testing.T) {
 func TestRefusedWhileTheStoreFails(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.next = ""
-		time.Sleep(expired)
+		advance(expired)
 		w.store.setBroken(errors.New("disk is full"))
 		for range 60 {
 			e, ok := w.entry()
@@ -546,14 +545,13 @@ func TestRefusedWhileTheStoreFails(t *testing.T) {
 					t.Fatal("the session lives")
 				}
 			})
-			time.Sleep(time.Second)
+			advance(time.Second)
 		}
 		if n := w.provider.asked(); n != 1 || len(w.causes()) != 0 {
 			t.Errorf("the provider was asked %d times, ended %v", n, w.causes())
 		}
 		w.store.setBroken(nil)
-		time.Sleep(maxRetry)
-		synctest.Wait()
+		advance(maxRetry)
 		if e, ok := w.entry(); ok || len(w.causes()) != 1 || len(w.renewals) != 0 {
 			t.Errorf("%+v, ended %v, %d renewals under way", e.Session, w.causes(), len(w.renewals))
 		}
@@ -564,15 +562,14 @@ func TestRefusedWhileTheStoreFails(t *testing.T) {
 func TestNewNameWhileTheStoreFails(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.change = func(g *login.Granted) { g.Identity.UserName = "alicia" }
-		time.Sleep(expired)
+		advance(expired)
 		w.store.setBroken(errors.New("disk is full"))
 		e, _ := w.entry()
 		if now, live := w.Current(w.Context(), e); live {
 			t.Errorf("went on as %+v", now.Identity)
 		}
 		w.store.setBroken(nil)
-		time.Sleep(maxRetry)
-		synctest.Wait()
+		advance(maxRetry)
 		if now, tokens := w.must(); now.Identity.UserName != "alicia" || tokens.Refresh != "refresh-1" {
 			t.Errorf("went on as %+v with %+v", now.Identity, tokens)
 		}
@@ -593,7 +590,7 @@ func TestRenewedElsewhere(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(w *world) {
-				time.Sleep(expired)
+				advance(expired)
 				held := make(chan struct{})
 				var once sync.Once
 				w.provider.before = func(context.Context) error {
@@ -644,7 +641,7 @@ func TestRenewedElsewhere(t *testing.T) {
 // be used again: the provider would take it for stolen.
 func TestStaleEntryAsksNobody(t *testing.T) {
 	bubble(t, func(w *world) {
-		time.Sleep(expired)
+		advance(expired)
 		stale, _ := w.entry()
 		here := w.Keeper
 		w.start()
@@ -675,7 +672,7 @@ func TestSessionEndsWhileTheProviderIsAsked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(w *world) {
 				w.provider.delay = 5 * time.Second
-				time.Sleep(expired)
+				advance(expired)
 				e, _ := w.entry()
 				over := make(chan bool)
 				go func() {
@@ -700,7 +697,7 @@ func TestSessionEndsWhileTheProviderIsAsked(t *testing.T) {
 func TestJarMovesWhileTheProviderIsAsked(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = 5 * time.Second
-		time.Sleep(expired)
+		advance(expired)
 		e, _ := w.entry()
 		done := make(chan login.Tokens)
 		go func() {
@@ -738,7 +735,7 @@ func TestAnswersThatAreIncomplete(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(w *world) {
 				w.provider.change = c.change
-				time.Sleep(expired)
+				advance(expired)
 				now, tokens := w.must()
 				tokens.Expiry = time.Time{}
 				if tokens != c.want || now.Grant.SID != c.sid || now.Identity.UserName != "alice" {
@@ -757,7 +754,7 @@ func TestFirstSIDIsTaken(t *testing.T) {
 		w.provider.mu.Unlock()
 		granted.SID = ""
 		w.signIn(granted)
-		time.Sleep(expired)
+		advance(expired)
 		if now, _ := w.must(); now.Grant.SID != "sid" {
 			t.Errorf("the SID is %q", now.Grant.SID)
 		}
@@ -771,10 +768,10 @@ func TestFirstSIDIsTaken(t *testing.T) {
 func TestTokensThatComeExpired(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.life = -time.Hour
-		time.Sleep(expired)
+		advance(expired)
 		for range 100 {
 			w.must()
-			time.Sleep(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 		}
 		if n := w.provider.asked(); n < 5 || n > 12 {
 			t.Errorf("the provider was asked %d times in ten seconds", n)
@@ -785,14 +782,14 @@ func TestTokensThatComeExpired(t *testing.T) {
 func TestClose(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = 5 * time.Second
-		time.Sleep(due)
+		advance(due)
 		w.must()
 		synctest.Wait()
 		w.took(5*time.Second, w.Close)
 		if _, tokens := w.must(); tokens.Refresh != "refresh-1" {
 			t.Errorf("what was under way is lost: %+v", tokens)
 		}
-		time.Sleep(expired)
+		advance(expired)
 		w.took(0, func() { w.must() }) // nothing is begun any more
 		synctest.Wait()
 		if n := w.provider.asked(); n != 1 {
@@ -806,9 +803,9 @@ func TestClose(t *testing.T) {
 func TestCloseIsBounded(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = time.Hour
-		time.Sleep(expired - 5*time.Second)
+		advance(expired - 5*time.Second)
 		w.must()
-		time.Sleep(5 * time.Second)
+		advance(5 * time.Second)
 		go w.must()
 		synctest.Wait()
 		w.took(closeTimeout, w.Close)
@@ -821,7 +818,7 @@ func TestCloseIsBounded(t *testing.T) {
 // A store that fails for good does not hold it up either, and the loss is told.
 func TestCloseGivesUpOnAStoreThatFails(t *testing.T) {
 	bubble(t, func(w *world) {
-		time.Sleep(expired)
+		advance(expired)
 		w.store.setBroken(errors.New("disk is full"))
 		w.must()
 		w.took(closeTimeout, w.Close)
@@ -833,7 +830,7 @@ func TestCloseGivesUpOnAStoreThatFails(t *testing.T) {
 
 func TestCloseAmongRequests(t *testing.T) {
 	bubble(t, func(w *world) {
-		time.Sleep(due)
+		advance(due)
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() { w.must() })
@@ -846,14 +843,14 @@ func TestCloseAmongRequests(t *testing.T) {
 // No log line has a token, whatever happens.
 func TestTokensStayOutOfLogs(t *testing.T) {
 	bubble(t, func(w *world) {
-		time.Sleep(expired)
+		advance(expired)
 		w.store.setBroken(errors.New("disk is full"))
 		w.must()
 		w.store.setBroken(nil)
-		time.Sleep(expired)
+		advance(expired)
 		w.provider.before = func(context.Context) error { return login.ErrProviderUnavailable }
 		w.must()
-		time.Sleep(expired)
+		advance(expired)
 		w.provider.before = func(context.Context) error { panic("x") }
 		w.must()
 		synctest.Wait()

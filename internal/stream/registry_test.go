@@ -120,6 +120,13 @@ func (w *wire) want(t *testing.T, what string, interrupted, severed int32) {
 	}
 }
 
+// advance moves the bubble's clock on. What is due by then has happened when it returns, and no time has passed
+// outside.
+func advance(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // bound is within what a request must end.
 const bound = 2 * time.Second
 
@@ -163,10 +170,10 @@ func TestEndsWithItsSession(t *testing.T) {
 						p.EndOnSwitch()
 						other.EndOnSwitch()
 					}
-					time.Sleep(after)
+					advance(after)
 					w.want(t, "before", 0, 0)
 					c.find("a", test.standing)
-					time.Sleep(bound)
+					advance(bound)
 					if test.ends {
 						w.want(t, "it", 1, 1)
 					} else {
@@ -204,13 +211,13 @@ func TestInOrder(t *testing.T) {
 		var w wire
 		r.Open(&p, visits[0], "a", &w)
 		c.find("a", Over)
-		time.Sleep(interval + 1)
+		advance(interval + 1)
 		w.want(t, "after a round", 1, 0)
 		if !p.Close() {
 			t.Error("it was not ended")
 		}
 		w.reused.Store(true)
-		time.Sleep(time.Minute)
+		advance(time.Minute)
 	})
 }
 
@@ -230,7 +237,7 @@ func TestAttackTooLate(t *testing.T) {
 			return since, Over, nil
 		})
 		r.Open(&p, visits[0], "a", &w)
-		time.Sleep(bound)
+		advance(bound)
 		if p.Ended() {
 			t.Error("it was ended after it was over")
 		}
@@ -253,20 +260,20 @@ func TestNothingRuns(t *testing.T) {
 		for range 100 {
 			var p Pass
 			r.Open(&p, visits[0], "short", new(wire))
-			time.Sleep(settled / 2)
+			advance(settled / 2)
 			p.Close()
-			time.Sleep(interval / 3)
+			advance(interval / 3)
 		}
 		if n := c.count("short"); n > 0 {
 			t.Errorf("asked %d times", n)
 		}
-		time.Sleep(interval)
+		advance(interval)
 		if r.asking.Load() {
 			t.Error("a round is to come, with nothing passing")
 		}
 		var p Pass
 		r.Open(&p, visits[0], "long", new(wire))
-		time.Sleep(10*interval + 1)
+		advance(10*interval + 1)
 		if n := c.count("long"); n != 10 {
 			t.Errorf("asked %d times in 10 rounds", n)
 		}
@@ -285,12 +292,12 @@ func TestManyOfOneSession(t *testing.T) {
 		for i := range passes {
 			r.Open(&passes[i], visits[0], "a", new(wire))
 		}
-		time.Sleep(3*interval + 1)
+		advance(3*interval + 1)
 		if n := c.count("a"); n != 3 {
 			t.Errorf("asked %d times in 3 rounds", n)
 		}
 		c.find("a", Over)
-		time.Sleep(interval)
+		advance(interval)
 		for i := range passes {
 			if !passes[i].Close() {
 				t.Fatalf("request %d was not ended", i)
@@ -315,13 +322,13 @@ func TestDoubt(t *testing.T) {
 				r.Open(&p, visits[0], "a", &w)
 				for range 3 {
 					c.fail(down, hangs)
-					time.Sleep(maxDoubt - bound)
+					advance(maxDoubt - bound)
 					w.want(t, "in doubt", 0, 0)
 					c.fail(nil, false)
-					time.Sleep(bound)
+					advance(bound)
 				}
 				c.fail(down, hangs)
-				time.Sleep(maxDoubt + 2*bound)
+				advance(maxDoubt + 2*bound)
 				w.want(t, "in doubt for too long", 1, 1)
 				p.Close()
 			})
@@ -336,12 +343,12 @@ func TestDoubt(t *testing.T) {
 			var w wire
 			r.Open(&p, visits[0], "a", &w)
 			c.fail(down, false)
-			time.Sleep(bound)
+			advance(bound)
 			c.find("a", Over)
-			time.Sleep(bound)
+			advance(bound)
 			w.want(t, "in doubt", 0, 0)
 			c.fail(nil, false)
-			time.Sleep(bound)
+			advance(bound)
 			w.want(t, "no more in doubt", 1, 1)
 			p.Close()
 		})
@@ -357,14 +364,14 @@ func TestNewJudge(t *testing.T) {
 		var p Pass
 		var w wire
 		r.Open(&p, visits[0], "a", &w)
-		time.Sleep(time.Minute)
+		advance(time.Minute)
 		var before, after court
 		r.SetJudge(before.judge)
-		time.Sleep(bound)
+		advance(bound)
 		w.want(t, "before the reload", 0, 0)
 		r.SetJudge(after.judge)
 		after.find("a", Over)
-		time.Sleep(bound)
+		advance(bound)
 		w.want(t, "after the reload", 1, 1)
 		p.Close()
 	})
@@ -382,7 +389,7 @@ func TestLooksWhereItWasFoundLast(t *testing.T) {
 		})
 		var p Pass
 		r.Open(&p, visits[0], "a", new(wire))
-		time.Sleep(2*interval + 1)
+		advance(2*interval + 1)
 		p.Close()
 		synctest.Wait()
 		if want := []string{visits[0].JarID(), visits[1].JarID()}; len(asked) != 2 || asked[0] != want[0] || asked[1] != want[1] {
@@ -407,7 +414,7 @@ func TestClosed(t *testing.T) {
 		late.want(t, "after", 1, 0)
 		before.Close()
 		after.Close()
-		time.Sleep(time.Minute)
+		advance(time.Minute)
 		if n := c.count("a"); n > 0 {
 			t.Errorf("asked %d times", n)
 		}
@@ -429,7 +436,7 @@ func TestChurn(t *testing.T) {
 					var p Pass
 					var w wire
 					r.Open(&p, visits[i%len(visits)], id, &w)
-					time.Sleep(time.Duration((i*50+n)*7%1500) * time.Millisecond)
+					<-time.After(time.Duration((i*50+n)*7%1500) * time.Millisecond)
 					p.Close()
 					w.reused.Store(true)
 					if p.Ended() != (w.interrupted.Load() == 1) {
@@ -445,8 +452,7 @@ func TestChurn(t *testing.T) {
 		if n := r.passing(); n > 0 {
 			t.Errorf("%d are passing", n)
 		}
-		time.Sleep(interval)
-		synctest.Wait()
+		advance(interval)
 		if len(r.visits) > 0 || len(r.doubted) > 0 || r.asking.Load() {
 			t.Errorf("left over: %d visits, %d doubts, asking is %t", len(r.visits), len(r.doubted), r.asking.Load())
 		}

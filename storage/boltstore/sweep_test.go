@@ -17,6 +17,13 @@ import (
 	"github.com/caddy-multi-session/gateway/storage/storagetest"
 )
 
+// advance moves the bubble's clock on. What is due by then has happened when it returns, and no time has passed
+// outside.
+func advance(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // fill writes n records, many at once, that share a term and have one each.
 func fill(t testing.TB, s *Store, prefix string, n int, expiry time.Time) {
 	t.Helper()
@@ -47,8 +54,7 @@ func TestExpiredRecordsAreSwept(t *testing.T) {
 		if got, want := sizeOf(t, s), (size{610, 1220, 610}); got != want {
 			t.Errorf("before the sweep there are %+v, want %+v", got, want)
 		}
-		time.Sleep(DefaultSweepInterval)
-		synctest.Wait()
+		advance(DefaultSweepInterval)
 		if got, want := sizeOf(t, s), (size{10, 20, 10}); got != want {
 			t.Errorf("after the sweep there are %+v, want %+v", got, want)
 		}
@@ -201,8 +207,7 @@ func TestFailedSweepIsLogged(t *testing.T) {
 		s := openStore(t, filepath.Join(t.TempDir(), "test.db"), Options{Logger: zap.New(core)})
 		fill(t, s, "expired", 1, time.Now())
 		rawUpdate(t, s, func(tables *tables) error { return tables.records.Put([]byte("expired0"), []byte("garbage")) })
-		time.Sleep(DefaultSweepInterval)
-		synctest.Wait()
+		advance(DefaultSweepInterval)
 		if n := logs.FilterMessage("could not remove all expired records").Len(); n != 1 {
 			t.Errorf("the failure was logged %d times, want once; logged: %v", n, logs.All())
 		}

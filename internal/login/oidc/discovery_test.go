@@ -20,6 +20,13 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 )
 
+// advance moves the bubble's clock on. What is due by then has happened when it returns, and no time has passed
+// outside.
+func advance(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func authorizeError(m *Method, t testing.TB) error {
 	_, _, err := m.Authorize(t.Context(), login.AuthorizationRequest{State: "s", RedirectURI: redirectURI})
 	return err
@@ -138,7 +145,7 @@ func TestRunTriesAgainUntilItSucceeds(t *testing.T) {
 		defer cancel()
 		go m.Run(ctx)
 
-		time.Sleep(29 * time.Minute)
+		advance(29 * time.Minute)
 		if m.Available() {
 			t.Error("is available while it is down")
 		}
@@ -153,16 +160,16 @@ func TestRunTriesAgainUntilItSucceeds(t *testing.T) {
 			t.Errorf("tried %d times", len(at))
 		}
 
-		time.Sleep(3 * time.Minute)
+		advance(3 * time.Minute)
 		if !m.Available() || m.provider.peek() == nil {
 			t.Error("is not available when it is up")
 		}
 		tries := len(asked())
-		time.Sleep(23 * time.Hour)
+		advance(23 * time.Hour)
 		if got := len(asked()); got != tries {
 			t.Errorf("asked again %d times within a day", got-tries)
 		}
-		time.Sleep(2 * time.Hour)
+		advance(2 * time.Hour)
 		if got := len(asked()); got != tries+1 {
 			t.Errorf("asked again %d times after a day, want once", got-tries)
 		}
@@ -178,9 +185,9 @@ func TestFailingRediscoveryKeepsWhatIsKnown(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go m.Run(ctx)
-		time.Sleep(time.Hour)
+		advance(time.Hour)
 		down.Store(true)
-		time.Sleep(48 * time.Hour)
+		advance(48 * time.Hour)
 		if m.Available() {
 			t.Error("is available while it is down")
 		}
@@ -188,12 +195,12 @@ func TestFailingRediscoveryKeepsWhatIsKnown(t *testing.T) {
 
 		w.say("issuer", "https://evil.example.com") // up again, and not itself
 		down.Store(false)
-		time.Sleep(2 * time.Minute)
+		advance(2 * time.Minute)
 		if m.Available() || m.provider.peek().endpoint.TokenURL != w.issuer()+pathToken {
 			t.Error("another issuer's metadata is taken")
 		}
 		w.say("issuer", nil)
-		time.Sleep(2 * time.Minute)
+		advance(2 * time.Minute)
 		if !m.Available() {
 			t.Error("is not available when it is up again")
 		}
@@ -238,16 +245,16 @@ func TestReloadAsksNobody(t *testing.T) {
 			return cancel
 		}
 		stop := run(before)
-		time.Sleep(time.Hour)
+		advance(time.Hour)
 		after := w.method(with, func(c *Config) { c.ID = "renamed" })
 		stopAfter := run(after)
 		stop()
 		wantReason(t, authorizeError(after, t), "accepted")
-		time.Sleep(22 * time.Hour)
+		advance(22 * time.Hour)
 		if got := len(asked()); got != 1 {
 			t.Errorf("asked %d times, want once", got)
 		}
-		time.Sleep(2 * time.Hour)
+		advance(2 * time.Hour)
 		if got := len(asked()); got != 2 {
 			t.Errorf("asked %d times, want twice", got)
 		}
@@ -271,7 +278,7 @@ func TestTwoLoginsAtOneProviderAskOnce(t *testing.T) {
 			go w.connect(m).Run(ctx)
 			synctest.Wait()
 		}
-		time.Sleep(24*time.Hour + time.Minute)
+		advance(24*time.Hour + time.Minute)
 		if got := len(asked()); got != 2 {
 			t.Errorf("asked %d times in a day and a minute, want twice", got)
 		}
