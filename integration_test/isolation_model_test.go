@@ -80,8 +80,7 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(seen)
 }
 
-// step is one of a story. What it does follows from its numbers and from where the story is by then, so that
-// a story can be told without some of its steps.
+// step is one of a story. What it does follows from its numbers and from where the story is by then.
 type step struct {
 	kind    int
 	numbers [8]int
@@ -223,11 +222,25 @@ func (s *teller) sees(at pageAddress, session string, seen recorded) error {
 	return nil
 }
 
+// settle returns when the gateway takes no request any more for one that was on its way before the last answer.
+// That is for time alone to say. A story that is over does not wait.
+func (s *teller) settle() error {
+	select {
+	case <-time.After(settled):
+		return nil
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
+}
+
 // visit makes a request that is answered at once.
 func (s *teller) visit(at pageAddress, answer order) error {
 	s.note("as %q: %s%s is answered with %q, clear %t", s.users[s.active], at.host, at.path, answer.Set, answer.Clear)
 	if answer.Clear {
-		time.Sleep(settled) // what the app has set in places that no request has shown since is sorted out first
+		// What the app has set in places that no request has shown since is sorted out first.
+		if err := s.settle(); err != nil {
+			return err
+		}
 	}
 	asked, err := json.Marshal(answer)
 	if err != nil {
@@ -308,8 +321,7 @@ func (s *teller) release(i int, answer order) error {
 		// what scripts see to the next request.
 		s.turn++
 	}
-	time.Sleep(settled)
-	return nil
+	return s.settle()
 }
 
 // scriptsRead holds what scripts see on the pages that were loaded since the last switch against the model.
@@ -475,8 +487,7 @@ func (s *teller) signOut(host string) error {
 	}
 	s.users = map[string]string{"": ""}
 	s.activate("")
-	time.Sleep(settled)
-	return nil
+	return s.settle()
 }
 
 func (s *teller) revoke(host, handle string) error {
@@ -505,8 +516,7 @@ func (s *teller) revoke(host, handle string) error {
 		return fmt.Errorf("of %q the gateway has made %q active", s.users, active)
 	}
 	s.activate(active)
-	time.Sleep(settled)
-	return nil
+	return s.settle()
 }
 
 // scriptChanges has a script of a page change a cookie that it sees, before a switch or not. The gateway hears
@@ -520,7 +530,9 @@ func (s *teller) scriptChanges(tab *shownPage, n [8]int) error {
 		return nil
 	}
 	// What late answers have left in doubt is sorted out first: on doubt a script's change is lost.
-	time.Sleep(settled)
+	if err := s.settle(); err != nil {
+		return err
+	}
 	if err := s.visit(tab.pageAddress, order{}); err != nil {
 		return err
 	}
@@ -567,8 +579,7 @@ func tell(ctx context.Context, app *recorder, client *http.Client, port string, 
 }
 
 // TestIsolationStories tells random stories of sign-ins, switches, revocations, cookies that the app and its
-// scripts set and take away, and answers that come late, at two hosts and in several tabs. One that goes wrong is
-// told again with fewer steps.
+// scripts set and take away, and answers that come late, at two hosts and in several tabs.
 func TestIsolationStories(t *testing.T) {
 	app := &recorder{held: map[string]*heldRequest{}}
 	server := httptest.NewServer(app)

@@ -36,6 +36,7 @@ func newLiveApp(t testing.TB) *liveApp {
 	mux.HandleFunc("/download", a.line(download))
 	mux.HandleFunc("/upload", a.line(upload))
 	mux.HandleFunc("/socket", a.line(socket))
+	mux.Handle("/admin/", http.StripPrefix("/admin", mux))
 	mux.HandleFunc("/{rest...}", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("Remote-User")) })
 	a.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {

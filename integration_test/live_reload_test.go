@@ -79,16 +79,8 @@ func TestLiveConnectionsOverReloads(t *testing.T) {
 				test.end(t, b, handles[i])
 			}
 			after := late.now()
-			for _, l := range alices {
-				l.ended(after, late)
-			}
-			for _, l := range bobs {
-				if test.all {
-					l.ended(after, late)
-				} else {
-					l.alive()
-				}
-			}
+			allEnded(alices, after, late)
+			allOver(bobs, test.all, after, late)
 		})
 	}
 	s.calm(t)

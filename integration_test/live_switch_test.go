@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestLiveConnectionsAndSwitches: a switch ends what is live as who was active before where the site says
@@ -60,26 +59,17 @@ func TestLiveConnectionsAndSwitches(t *testing.T) {
 					}
 					test.do(b, alice)
 					over := late.now()
-					check := func(lines []*line, end bool) {
-						for _, l := range lines {
-							if end {
-								l.ended(over, late)
-							} else {
-								l.alive()
-							}
-						}
-					}
 					// Those that end come first: they say when the others would have.
 					if test.bob {
-						check(asBob, true)
+						allOver(asBob, true, over, late)
 					}
 					if !test.ends && !test.bob {
-						time.Sleep(endsWithin) // that nothing happens cannot be waited for
+						s.judged(t, protocol, "", late)
 					}
-					check(ending, test.ends)
-					check(staying, test.alice)
+					allOver(ending, test.ends, over, late)
+					allOver(staying, test.alice, over, late)
 					if !test.bob {
-						check(asBob, false)
+						allOver(asBob, false, over, late)
 					}
 				})
 			}
@@ -127,15 +117,9 @@ func TestWhoseLiveConnection(t *testing.T) {
 			}
 			over := late.now()
 			if !test.ends {
-				time.Sleep(endsWithin) // that nothing happens cannot be waited for
+				s.judged(t, protocols[0], "/admin", late) // a gate is for that in each of these
 			}
-			for _, l := range all {
-				if test.ends {
-					l.ended(over, late)
-				} else {
-					l.alive()
-				}
-			}
+			allOver(all, test.ends, over, late)
 			s.calm(t)
 		})
 	}
@@ -153,9 +137,7 @@ func TestLiveConnectionsOfNobody(t *testing.T) {
 		alices := b.lines(t, s.app)
 		b.expectOK(b.post(revokePath, object{"sessionToken": alice}))
 		over := late.now()
-		for _, l := range alices {
-			l.ended(over, late)
-		}
+		allEnded(alices, over, late)
 		for _, l := range nobodys {
 			if got := l.server().user; got != "" {
 				t.Errorf("%s is made as %q", l.name, got)

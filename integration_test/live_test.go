@@ -21,10 +21,14 @@ func watchLag(t testing.TB) *lag {
 	l := new(lag)
 	const step = 10 * time.Millisecond
 	go func() {
-		for t.Context().Err() == nil {
+		for {
 			before := time.Now()
-			time.Sleep(step)
-			l.total.Add(int64(time.Since(before) - step))
+			select {
+			case <-time.After(step):
+				l.total.Add(int64(time.Since(before) - step))
+			case <-t.Context().Done():
+				return
+			}
 		}
 	}()
 	return l
@@ -85,6 +89,36 @@ func newLiveSite(t *testing.T, options, directives string) *liveSite {
 	s.start(s.config(options, directives))
 	awaitTLS(t, s.secure, "localhost")
 	return s
+}
+
+// allEnded is ended for several lines.
+func allEnded(lines []*line, since moment, late *lag) { allOver(lines, true, since, late) }
+
+// allAlive is alive for several lines.
+func allAlive(lines []*line) { allOver(lines, false, moment{}, nil) }
+
+// allOver is ended for several lines, or where they are not over, alive.
+func allOver(lines []*line, over bool, since moment, late *lag) {
+	for _, l := range lines {
+		l.t.Helper()
+		if over {
+			l.ended(since, late)
+		} else {
+			l.alive()
+		}
+	}
+}
+
+// judged returns once the gateway has judged all that is live by what was so when judged was called: it does so in
+// rounds, and what is live since then as somebody else, whose session has ended, is over. That is at a path which
+// a gate is for.
+func (s *liveSite) judged(t *testing.T, protocol, prefix string, late *lag) {
+	t.Helper()
+	b := s.browser(t, protocol)
+	carol := b.signIn("carol")
+	l := b.line(t, s.app, kinds[0], prefix)
+	b.expectOK(b.post(revokePath, object{"sessionToken": carol}))
+	l.ended(late.now(), late)
 }
 
 // protocols are what browsers speak.
@@ -192,9 +226,7 @@ func TestLiveConnectionsEnd(t *testing.T) {
 					}
 				}
 			}
-			for _, l := range elsewhere {
-				l.alive()
-			}
+			allAlive(elsewhere)
 		})
 	}
 
@@ -211,12 +243,8 @@ func TestLiveConnectionsEnd(t *testing.T) {
 		if err := s.reload(withoutUser(t, config, "bob")); err != nil {
 			t.Fatal(err)
 		}
-		for _, l := range gone {
-			l.ended(before, late)
-		}
-		for _, l := range left {
-			l.alive()
-		}
+		allEnded(gone, before, late)
+		allAlive(left)
 	})
 	s.calm(t)
 }

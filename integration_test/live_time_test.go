@@ -61,12 +61,8 @@ func TestLiveConnectionsEndWithTheProvidersSession(t *testing.T) {
 	late := watchLag(t)
 	r.heard(r.logout("idp", p.logoutToken(object{"sid": p.keep.sids("bob")[0]})))
 	over := late.now()
-	for _, l := range bobs {
-		l.ended(over, late)
-	}
-	for _, l := range others {
-		l.alive()
-	}
+	allEnded(bobs, over, late)
+	allAlive(others)
 }
 
 // TestLiveConnectionsEndWhenTheProviderRefuses: tokens are renewed while something is live, as they are for
@@ -84,12 +80,8 @@ func TestLiveConnectionsEndWhenTheProviderRefuses(t *testing.T) {
 	p.keep.refuse("bob")
 	await(t, "the provider to refuse", func() bool { return len(r.audit("refresh")) > 0 })
 	over := late.now()
-	for _, l := range bobs {
-		l.ended(over, late)
-	}
-	for _, l := range others {
-		l.alive()
-	}
+	allEnded(bobs, over, late)
+	allAlive(others)
 }
 
 // TestLiveConnectionsWhileTheProviderIsDown: an outage ends nothing.
@@ -98,7 +90,5 @@ func TestLiveConnectionsWhileTheProviderIsDown(t *testing.T) {
 	p.override(renewals, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	before := p.count(renewals)
 	await(t, "a renewal to fail twice", func() bool { return p.count(renewals) >= before+2 })
-	for _, l := range bobs {
-		l.alive()
-	}
+	allAlive(bobs)
 }

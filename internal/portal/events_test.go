@@ -2,6 +2,7 @@ package portal
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -195,6 +196,22 @@ func TestStreamsEndWhenTheyAreToldTo(t *testing.T) {
 	late.wantEnd()
 }
 
+// await returns when the condition holds, and fails the test if it does not within a minute.
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 func TestStreamsAreBounded(t *testing.T) {
 	b := newGateway(t).browser()
 	alice := b.signInAs("alice")
@@ -217,17 +234,11 @@ func TestStreamsAreBounded(t *testing.T) {
 	for _, l := range open {
 		l.answer.Body.Close()
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+	await(t, "the other browser's jar to be the only one that is listened to", func() bool {
 		b.listeners.mu.Lock()
-		left := len(b.listeners.byJar)
-		b.listeners.mu.Unlock()
-		if left == 1 { // the other browser's
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d jars are still listened to", left)
-		}
-	}
+		defer b.listeners.mu.Unlock()
+		return len(b.listeners.byJar) == 1
+	})
 	again := b.listen()
 	again.want(alice, alice)
 	b.EndStreams()

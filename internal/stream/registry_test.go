@@ -97,6 +97,16 @@ func (c *court) count(id string) int {
 	return c.asked[id]
 }
 
+// hearing runs a test in a bubble, with a registry whose judge is a court.
+func hearing(t *testing.T, test func(t *testing.T, r *Registry, c *court)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r, c := NewRegistry(), new(court)
+		r.SetJudge(c.judge)
+		test(t, r, c)
+	})
+}
+
 // wire is a connection that counts what is done to it, and panics if that is too late.
 type wire struct {
 	interrupted, severed atomic.Int32
@@ -156,10 +166,7 @@ func TestEndsWithItsSession(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			// Whenever it ends, in relation to the rounds and to when it was opened.
 			for _, after := range []time.Duration{0, settled - 1, settled + 1, interval - 1, interval + 1, time.Hour + settled} {
-				synctest.Test(t, func(t *testing.T) {
-					var c court
-					r := NewRegistry()
-					r.SetJudge(c.judge)
+				hearing(t, func(t *testing.T, r *Registry, c *court) {
 					var p, same, other, elsewhere Pass
 					var w, sameWire, otherWire, elsewhereWire wire
 					r.Open(&p, visits[0], "a", &w)
@@ -203,10 +210,7 @@ func TestEndsWithItsSession(t *testing.T) {
 // TestInOrder: who gives up when interrupted is not severed.
 func TestInOrder(t *testing.T) {
 	visits := browsers(t, 1)
-	synctest.Test(t, func(t *testing.T) {
-		var c court
-		r := NewRegistry()
-		r.SetJudge(c.judge)
+	hearing(t, func(t *testing.T, r *Registry, c *court) {
 		var p Pass
 		var w wire
 		r.Open(&p, visits[0], "a", &w)
@@ -253,10 +257,7 @@ func TestAttackTooLate(t *testing.T) {
 // TestNothingRuns while nothing passes, and short requests are not asked about.
 func TestNothingRuns(t *testing.T) {
 	visits := browsers(t, 1)
-	synctest.Test(t, func(t *testing.T) {
-		var c court
-		r := NewRegistry()
-		r.SetJudge(c.judge)
+	hearing(t, func(t *testing.T, r *Registry, c *court) {
 		for range 100 {
 			var p Pass
 			r.Open(&p, visits[0], "short", new(wire))
@@ -284,10 +285,7 @@ func TestNothingRuns(t *testing.T) {
 // TestManyOfOneSession are asked about once a round.
 func TestManyOfOneSession(t *testing.T) {
 	visits := browsers(t, 1)
-	synctest.Test(t, func(t *testing.T) {
-		var c court
-		r := NewRegistry()
-		r.SetJudge(c.judge)
+	hearing(t, func(t *testing.T, r *Registry, c *court) {
 		passes := make([]Pass, 500)
 		for i := range passes {
 			r.Open(&passes[i], visits[0], "a", new(wire))
@@ -313,10 +311,7 @@ func TestDoubt(t *testing.T) {
 	down := errors.New("the store is down")
 	for _, hangs := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hangs %t", hangs), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var c court
-				r := NewRegistry()
-				r.SetJudge(c.judge)
+			hearing(t, func(t *testing.T, r *Registry, c *court) {
 				var p Pass
 				var w wire
 				r.Open(&p, visits[0], "a", &w)
@@ -335,10 +330,7 @@ func TestDoubt(t *testing.T) {
 		})
 	}
 	t.Run("and the end is seen after it", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			var c court
-			r := NewRegistry()
-			r.SetJudge(c.judge)
+		hearing(t, func(t *testing.T, r *Registry, c *court) {
 			var p Pass
 			var w wire
 			r.Open(&p, visits[0], "a", &w)
@@ -401,10 +393,7 @@ func TestLooksWhereItWasFoundLast(t *testing.T) {
 // TestClosed: who passes when the store is closed ends, and who comes later too.
 func TestClosed(t *testing.T) {
 	visits := browsers(t, 1)
-	synctest.Test(t, func(t *testing.T) {
-		var c court
-		r := NewRegistry()
-		r.SetJudge(c.judge)
+	hearing(t, func(t *testing.T, r *Registry, c *court) {
 		var before, after Pass
 		var w, late wire
 		r.Open(&before, visits[0], "a", &w)
@@ -424,10 +413,7 @@ func TestClosed(t *testing.T) {
 // TestChurn: requests come and go while sessions end, and nobody is cut off whose request is over.
 func TestChurn(t *testing.T) {
 	visits := browsers(t, 8)
-	synctest.Test(t, func(t *testing.T) {
-		var c court
-		r := NewRegistry()
-		r.SetJudge(c.judge)
+	hearing(t, func(t *testing.T, r *Registry, c *court) {
 		var clients sync.WaitGroup
 		for i := range 64 {
 			clients.Go(func() {
