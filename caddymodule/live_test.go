@@ -107,6 +107,20 @@ func TestAnAnswerThatBreaksOffHasBegun(t *testing.T) {
 	}
 }
 
+// answeredAfterSignOut returns the answer to a request whose session ends once the handler has it.
+func answeredAfterSignOut(t *testing.T, e *engine, came <-chan struct{}, client *http.Client, request *http.Request) *http.Response {
+	t.Helper()
+	go func() {
+		<-came
+		signOut(t, e)
+	}()
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
+}
+
 // TestAttackStubbornUpstream: a handler that takes no notice of being interrupted is cut off from the
 // client, and what it still says reaches nobody, over either protocol.
 func TestAttackStubbornUpstream(t *testing.T) {
@@ -175,14 +189,7 @@ func TestEndedInOrder(t *testing.T) {
 				w.WriteHeader(499)
 				return errors.New("which must not run error routes")
 			})
-			go func() {
-				<-came
-				signOut(t, e)
-			}()
-			response, err := client.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
+			response := answeredAfterSignOut(t, e, came, client, request)
 			defer response.Body.Close()
 			body, err := io.ReadAll(response.Body)
 			if err != nil || response.StatusCode != http.StatusUnauthorized || string(body) != `{"code":"UNAUTHORIZED","message":"Unauthorized"}` {
@@ -213,14 +220,7 @@ func TestAttackHalfAnAnswer(t *testing.T) {
 				<-r.Context().Done()
 				return nil
 			})
-			go func() {
-				<-came
-				signOut(t, e)
-			}()
-			response, err := client.Do(request)
-			if err != nil {
-				t.Fatal(err)
-			}
+			response := answeredAfterSignOut(t, e, came, client, request)
 			defer response.Body.Close()
 			if body, err := io.ReadAll(response.Body); err == nil {
 				t.Errorf("the answer is %q, and complete", body)

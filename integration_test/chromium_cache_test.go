@@ -367,6 +367,17 @@ func TestChromiumCacheOfOtherHosts(t *testing.T) {
 	}
 }
 
+// twoPagesOn is a tab that was shown two pages as alice, and is at the second.
+func twoPagesOn(t *testing.T) looking {
+	t.Helper()
+	l, _ := newLooking(t, publicStatic)
+	l.open(l.origin + "/page")
+	l.sees("at first", "/page", "alice")
+	l.link("/other")
+	l.sees("at first", "/other", "alice")
+	return l
+}
+
 // TestChromiumImagesOnTheWayBack goes back to a page that was left before a switch. Browsers show its images
 // from what they have in memory, without asking and whatever their headers say, unless they have forgotten it.
 func TestChromiumImagesOnTheWayBack(t *testing.T) {
@@ -382,11 +393,7 @@ func TestChromiumImagesOnTheWayBack(t *testing.T) {
 		l.sees("forward", "/elsewhere", "bob")
 	})
 	t.Run("by the API, and reloaded", func(t *testing.T) {
-		l, _ := newLooking(t, publicStatic)
-		l.open(l.origin + "/page")
-		l.sees("at first", "/page", "alice")
-		l.link("/other")
-		l.sees("at first", "/other", "alice")
+		l := twoPagesOn(t)
 		l.setActive("bob")
 		call(l.tab, page.Reload, page.ReloadParams{})
 		await(t, "the reload", func() bool { return l.page("/other").Heading == "bob" })
@@ -395,11 +402,7 @@ func TestChromiumImagesOnTheWayBack(t *testing.T) {
 		l.sees("back", "/page", "bob")
 	})
 	t.Run("by the API, and back", func(t *testing.T) {
-		l, _ := newLooking(t, publicStatic)
-		l.open(l.origin + "/page")
-		l.sees("at first", "/page", "alice")
-		l.link("/other")
-		l.sees("at first", "/other", "alice")
+		l := twoPagesOn(t)
 		l.setActive("bob")
 		l.travel(-1)
 		l.sees("back", "/page", "bob")

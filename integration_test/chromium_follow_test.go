@@ -29,6 +29,15 @@ func (b *tab) hide(hidden bool) {
 		document.dispatchEvent(new Event("visibilitychange"))`, hidden))
 }
 
+// signInAs has users sign in one after the other, the last of whom is active then.
+func (b *tab) signInAs(portal string, users ...string) {
+	b.t.Helper()
+	for _, user := range users {
+		b.open(portal + "/sign-in")
+		b.signIn(http.StatusOK, user, password(user))
+	}
+}
+
 const followGates = `multi_session {
 		isolate_cookies off
 	}
@@ -43,10 +52,7 @@ func TestChromiumPagesFollow(t *testing.T) {
 	g := startFront(t, "\n\tsign_up", followGates)
 	acting := newTab(t)
 	portal := frontOrigin + "/.auth"
-	for _, user := range []string{"alice", "bob"} {
-		acting.open(portal + "/sign-in")
-		acting.signIn(http.StatusOK, user, password(user))
-	}
+	acting.signInAs(portal, "alice", "bob")
 
 	chooser, refusal, account, form := acting.another(), acting.another(), acting.another(), acting.another()
 	chooser.open(portal + "/accounts?return_to=%2Fdocuments")
@@ -105,10 +111,7 @@ func TestChromiumAFormOnItsWayIsNotInterrupted(t *testing.T) {
 	startFront(t, "", followGates)
 	portal := frontOrigin + "/.auth"
 	acting := newTab(t)
-	for _, user := range []string{"alice", "bob"} {
-		acting.open(portal + "/sign-in")
-		acting.signIn(http.StatusOK, user, password(user))
-	}
+	acting.signInAs(portal, "alice", "bob")
 	sending, other := acting.another(), acting.another()
 	for _, b := range []*tab{sending, other} {
 		b.open(portal + "/accounts")
@@ -141,10 +144,7 @@ func TestChromiumASwitchKeepsTheFragment(t *testing.T) {
 	startFront(t, "", followGates)
 	portal := frontOrigin + "/.auth"
 	b := newTab(t)
-	for _, user := range []string{"alice", "bob"} {
-		b.open(portal + "/sign-in")
-		b.signIn(http.StatusOK, user, password(user))
-	}
+	b.signInAs(portal, "alice", "bob")
 	const refused = frontOrigin + "/admin/a%2Fb?x=%20&y=+#a/b?c"
 	b.openAs(http.StatusForbidden, refused)
 	b.follow("button", "Switch to Alice Example alice@example.com")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"image"
 	"image/png"
-	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,10 +23,7 @@ func TestChromiumScreenshot(t *testing.T) {
 	b := newTab(t)
 	b.resize(width, height, scale)
 	b.scheme("light")
-	for _, user := range []string{"alice", "bob", "carol"} {
-		b.open(frontOrigin + "/.auth/sign-in")
-		b.signIn(http.StatusOK, user, password(user))
-	}
+	b.signInAs(frontOrigin+"/.auth", "alice", "bob", "carol")
 	b.open(frontOrigin + "/.auth/accounts")
 	b.follow("button", "Switch to Alice Example alice@example.com")
 	b.open(frontOrigin + "/.auth/accounts")
