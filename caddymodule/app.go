@@ -17,13 +17,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
-	"github.com/caddy-multi-session/gateway/internal/grant"
+	"github.com/caddy-multi-session/gateway/internal/gate/identity"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/portal"
 	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
-	"github.com/caddy-multi-session/gateway/internal/upstream"
+	"github.com/caddy-multi-session/gateway/internal/tokens"
 )
 
 func init() {
@@ -128,7 +128,7 @@ type engine struct {
 	grants  tokenKeeper // nil where no login is a provider
 	portal  *portal.Portal
 	admin   http.Handler
-	managed *upstream.Managed
+	managed *identity.Managed
 	cookies cookie.Options
 	log     *zap.Logger
 	order   *cookie.Order
@@ -405,7 +405,7 @@ func (a *App) start() (*engine, error) {
 		manager:  manager,
 		portal:   p,
 		admin:    a.administration(db, logins, manager),
-		managed:  upstream.NewManaged(append(slices.Clone(a.managed), expectHeader)...),
+		managed:  identity.NewManaged(append(slices.Clone(a.managed), expectHeader)...),
 		cookies:  cookie.Options{Domain: a.CookieDomain, PerHost: a.Active == ActivePerHost, InsecureHTTP: a.InsecureHTTP},
 		log:      a.log,
 		order:    cookie.NewOrder(),
@@ -421,7 +421,7 @@ func (a *App) start() (*engine, error) {
 
 // keeper returns what keeps the tokens of sessions, and the box that they are sealed with: nothing of
 // both where no login is a provider.
-func (a *App) keeper(db *database, logins *login.Methods, manager *session.Manager) (*grant.Keeper, *seal.Box, error) {
+func (a *App) keeper(db *database, logins *login.Methods, manager *session.Manager) (*tokens.Manager, *seal.Box, error) {
 	if len(logins.Providers()) == 0 {
 		return nil, nil, nil
 	}
@@ -433,7 +433,7 @@ func (a *App) keeper(db *database, logins *login.Methods, manager *session.Manag
 	if err != nil {
 		return nil, nil, fmt.Errorf("secret_key: %w", err)
 	}
-	return grant.New(grant.Config{
+	return tokens.New(tokens.Config{
 		Manager:  manager,
 		Logins:   logins,
 		Sealer:   box.Sealer("grant"),
@@ -549,7 +549,7 @@ func (h startedHandler) Handle(context.Context, caddy.Event) error {
 	if e == nil {
 		return nil
 	}
-	e.streams.SetJudge(e.judge)
+	e.streams.SetLookup(e.judge)
 	if err := e.manager.NoteRoster(h.app.ctx, e.roster()); err != nil {
 		h.app.log.Error("noting which accounts there are", zap.Error(err))
 		return nil

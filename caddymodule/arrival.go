@@ -180,7 +180,7 @@ type exposer interface {
 	Exposed(*session.Session) login.Tokens
 }
 
-// tokenKeeper is grant.Keeper.
+// tokenKeeper is tokens.Manager.
 type tokenKeeper interface {
 	exposer
 	Current(context.Context, session.Entry) (now session.Entry, live bool)

@@ -13,20 +13,20 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// tokens are those that every session with a grant has, as far as they are exposed. It counts how
+// tokenStub has the tokens of every session with a grant, as far as they are exposed. It counts how
 // often it was asked.
-type tokens struct {
+type tokenStub struct {
 	login.Tokens
 	asked int
 }
 
-func (t *tokens) Exposed(*session.Session) login.Tokens {
+func (t *tokenStub) Exposed(*session.Session) login.Tokens {
 	t.asked++
 	return t.Tokens
 }
 
-func (*tokens) Current(_ context.Context, e session.Entry) (session.Entry, bool) { return e, true }
-func (*tokens) Close()                                                           {}
+func (*tokenStub) Current(_ context.Context, e session.Entry) (session.Entry, bool) { return e, true }
+func (*tokenStub) Close()                                                           {}
 
 var granted = &session.Grant{Sealed: []byte("sealed")}
 
@@ -37,11 +37,11 @@ func TestTokenPlaceholders(t *testing.T) {
 		grants     exposer
 		access, id string
 	}{
-		"both are exposed":           {granted, &tokens{Tokens: both}, "the-access-token", "the-id-token"},
-		"the access token alone":     {granted, &tokens{Tokens: login.Tokens{Access: "the-access-token"}}, "the-access-token", ""},
-		"the ID token alone":         {granted, &tokens{Tokens: login.Tokens{ID: "the-id-token"}}, "", "the-id-token"},
-		"none is exposed":            {granted, &tokens{}, "", ""},
-		"a session without tokens":   {nil, &tokens{Tokens: both}, "", ""},
+		"both are exposed":           {granted, &tokenStub{Tokens: both}, "the-access-token", "the-id-token"},
+		"the access token alone":     {granted, &tokenStub{Tokens: login.Tokens{Access: "the-access-token"}}, "the-access-token", ""},
+		"the ID token alone":         {granted, &tokenStub{Tokens: login.Tokens{ID: "the-id-token"}}, "", "the-id-token"},
+		"none is exposed":            {granted, &tokenStub{}, "", ""},
+		"a session without tokens":   {nil, &tokenStub{Tokens: both}, "", ""},
 		"a request for the portal":   {granted, nil, "", ""},
 		"a gateway without a keeper": {nil, nil, "", ""},
 	} {
@@ -73,7 +73,7 @@ func TestTokensReachTheUpstreamOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keeper := &tokens{Tokens: login.Tokens{Access: "the-access-token"}}
+	keeper := &tokenStub{Tokens: login.Tokens{Access: "the-access-token"}}
 	e.grants = keeper
 
 	for name, test := range map[string]struct {

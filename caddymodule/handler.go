@@ -10,8 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/gate/identity"
 	"github.com/caddy-multi-session/gateway/internal/session"
-	"github.com/caddy-multi-session/gateway/internal/upstream"
 )
 
 func init() {
@@ -60,7 +60,7 @@ type Handler struct {
 
 	app    *App
 	match  caddyhttp.MatcherSets
-	fields []upstream.Field
+	fields []identity.Field
 	apart  apart
 }
 
@@ -108,7 +108,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.IdentityHeaders = []string{defaultPreset}
 	}
 	for _, name := range h.IdentityHeaders {
-		fields, err := upstream.Preset(name)
+		fields, err := identity.Preset(name)
 		if err != nil {
 			return err
 		}
@@ -154,7 +154,7 @@ func (h *Handler) Validate() error {
 	}
 	for _, header := range h.Headers {
 		name := http.CanonicalHeaderKey(header.Name)
-		switch err := upstream.ValidateName(name); {
+		switch err := identity.ValidateName(name); {
 		case err != nil:
 			return err
 		case header.Value == "":
@@ -243,14 +243,14 @@ func (h *Handler) admit(engine *engine, arrived *arrival, w http.ResponseWriter,
 }
 
 // identify tells the upstream who the request is made as.
-func (h *Handler) identify(r *http.Request, identity *session.Identity) {
-	upstream.SetIdentity(r.Header, h.fields, identity)
+func (h *Handler) identify(r *http.Request, as *session.Identity) {
+	identity.SetIdentity(r.Header, h.fields, as)
 	if len(h.Headers) == 0 {
 		return
 	}
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	for _, header := range h.Headers {
-		upstream.Set(r.Header, header.Name, repl.ReplaceAll(header.Value, ""))
+		identity.Set(r.Header, header.Name, repl.ReplaceAll(header.Value, ""))
 	}
 }
 

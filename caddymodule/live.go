@@ -10,8 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-multi-session/gateway/internal/gate/stream"
 	"github.com/caddy-multi-session/gateway/internal/session"
-	"github.com/caddy-multi-session/gateway/internal/stream"
 )
 
 // live is a request that passes as a session, for as long as it does: what it takes to end it when the
@@ -165,11 +165,11 @@ func (a *App) connections(server *caddyhttp.Server) {
 	})
 }
 
-// judge says what has become of a session: it implements stream.Judge.
-func (e *engine) judge(ctx context.Context, since session.Visit, id string) (session.Visit, stream.Standing, error) {
+// judge says what has become of a session: it implements stream.Lookup.
+func (e *engine) judge(ctx context.Context, since session.Visit, id string) (session.Visit, stream.State, error) {
 	now, err := e.manager.Follow(ctx, since)
 	if err != nil {
-		return since, stream.Over, err
+		return since, stream.StateEnded, err
 	}
 	entry, live := now.Live(id)
 	if live && e.grants != nil {
@@ -179,11 +179,11 @@ func (e *engine) judge(ctx context.Context, since session.Visit, id string) (ses
 	}
 	switch {
 	case !live:
-		return now, stream.Over, nil
+		return now, stream.StateEnded, nil
 	case !entry.Active:
-		return now, stream.Aside, nil
+		return now, stream.StateInactive, nil
 	}
-	return now, stream.Active, nil
+	return now, stream.StateActive, nil
 }
 
 // atOnce is the context of who waits for nothing.

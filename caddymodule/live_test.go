@@ -29,7 +29,7 @@ func liveServer(t *testing.T, http2 bool, next caddyhttp.HandlerFunc) (e *engine
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.streams.SetJudge(e.judge)
+	e.streams.SetLookup(e.judge)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Host = "localhost"
 		r.TLS = nil // the cookie is one of plain HTTP

@@ -13,10 +13,10 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
-	"github.com/caddy-multi-session/gateway/internal/grant"
+	"github.com/caddy-multi-session/gateway/internal/gate/stream"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
-	"github.com/caddy-multi-session/gateway/internal/stream"
+	"github.com/caddy-multi-session/gateway/internal/tokens"
 	"github.com/caddy-multi-session/gateway/internal/user"
 	"github.com/caddy-multi-session/gateway/storage"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
@@ -167,7 +167,7 @@ type database struct {
 	names *login.Names
 
 	streams  *stream.Registry // requests that pass, also those of a configuration that was replaced
-	underway *grant.Underway  // renewals of tokens, also of a configuration that is being replaced
+	underway *tokens.Underway // renewals of tokens, also of a configuration that is being replaced
 }
 
 func openDatabase(opener StoreOpener) (*database, error) {
@@ -191,7 +191,7 @@ func openDatabase(opener StoreOpener) (*database, error) {
 		notes:    notes,
 		names:    login.NewNames(notes),
 		streams:  stream.NewRegistry(),
-		underway: grant.NewUnderway(),
+		underway: tokens.NewUnderway(),
 	}, nil
 }
 

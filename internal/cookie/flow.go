@@ -17,10 +17,10 @@ const maxFlows = 8
 // Flow is the cookie of one sign-in at a provider that is under way. It is held as the jar's is: by
 // the same site or domain, and as safely. Each has a name of its own, so that several tabs do not get
 // into each other's way.
-type Flow struct{ jar Jar }
+type Flow struct{ jar Spec }
 
 // Flow returns the cookie of the sign-in that the tag names. A tag is of the base64url alphabet.
-func (j Jar) Flow(tag string) Flow {
+func (j Spec) Flow(tag string) Flow {
 	j.Name += flowMark + tag
 	return Flow{j}
 }

@@ -10,12 +10,12 @@ import (
 
 func TestFlowIsHeldAsTheJarIs(t *testing.T) {
 	for name, c := range map[string]struct {
-		jar  Jar
+		jar  Spec
 		want string
 	}{
-		"host":   {Jar{Name: NameHost, Secure: true}, "__Host-Http-multi_session_flow_tag=v; Path=/; Max-Age=600; HttpOnly; Secure; SameSite=Lax"},
-		"domain": {Jar{Name: NameDomain, Domain: "example.com", Secure: true}, "__Secure-multi_session_flow_tag=v; Path=/; Domain=example.com; Max-Age=600; HttpOnly; Secure; SameSite=Lax"},
-		"plain":  {Jar{Name: NamePlain}, "multi_session_flow_tag=v; Path=/; Max-Age=600; HttpOnly; SameSite=Lax"},
+		"host":   {Spec{Name: NameHost, Secure: true}, "__Host-Http-multi_session_flow_tag=v; Path=/; Max-Age=600; HttpOnly; Secure; SameSite=Lax"},
+		"domain": {Spec{Name: NameDomain, Domain: "example.com", Secure: true}, "__Secure-multi_session_flow_tag=v; Path=/; Domain=example.com; Max-Age=600; HttpOnly; Secure; SameSite=Lax"},
+		"plain":  {Spec{Name: NamePlain}, "multi_session_flow_tag=v; Path=/; Max-Age=600; HttpOnly; SameSite=Lax"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := http.Header{}
@@ -28,7 +28,7 @@ func TestFlowIsHeldAsTheJarIs(t *testing.T) {
 }
 
 func TestFlowRead(t *testing.T) {
-	flow := Jar{Name: NameHost}.Flow("tag")
+	flow := Spec{Name: NameHost}.Flow("tag")
 	for name, c := range map[string]struct {
 		line, value string
 		ok          bool
@@ -47,7 +47,7 @@ func TestFlowRead(t *testing.T) {
 }
 
 func TestTabsLeftAtProvidersDoNotPileUp(t *testing.T) {
-	jar := Jar{Name: NamePlain}
+	jar := Spec{Name: NamePlain}
 	var parts []string
 	for i := range maxFlows + 2 {
 		parts = append(parts, NamePlain+"_flow_t"+strconv.Itoa(i)+"=v")
@@ -72,7 +72,7 @@ func TestPlantedFlowNamesAreNotWrittenBack(t *testing.T) {
 		parts = append(parts, NamePlain+"_flow_\"<"+strconv.Itoa(i)+"=v", NamePlain+"_flow_=v")
 	}
 	answer := http.Header{}
-	Jar{Name: NamePlain}.Flow("new").Set(answer, http.Header{"Cookie": {strings.Join(parts, "; ")}}, "v", time.Minute)
+	Spec{Name: NamePlain}.Flow("new").Set(answer, http.Header{"Cookie": {strings.Join(parts, "; ")}}, "v", time.Minute)
 	if set := answer["Set-Cookie"]; len(set) != 1 {
 		t.Errorf("%q, want the new one alone", set)
 	}

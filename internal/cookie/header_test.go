@@ -270,7 +270,7 @@ func FuzzFilterResponse(f *testing.F) {
 				sent = name + "=" + value
 			}
 			for _, n := range names {
-				got := Jar{Name: n}.Read(http.Header{"Cookie": {n + "=" + text1 + "; " + sent}})
+				got := Spec{Name: n}.Read(http.Header{"Cookie": {n + "=" + text1 + "; " + sent}})
 				if got.IsZero() {
 					t.Fatalf("%q is let through, and signs the browser out as %q", line, sent)
 				}

@@ -35,7 +35,7 @@ type Slots interface {
 
 // Arriving is what is known of a request when its cookies are sorted.
 type Arriving struct {
-	Jar   Jar
+	Jar   Spec
 	Host  string // as the browser names it, without a port and in lower case
 	Path  string // as the browser asked for it, without the query
 	Visit Slots  // nil where nothing is known of the jar
@@ -174,9 +174,9 @@ const ownerMark = "_owner"
 
 // owner is the cookie that says which slot plain cookies are of. It is of one host also where the jar is of
 // a domain, for so are the cookies that scripts make.
-func (j Jar) owner() Jar { return j.ofHost(ownerMark) }
+func (j Spec) owner() Spec { return j.ofHost(ownerMark) }
 
-func ownerOf(name string, j Jar) bool {
+func ownerOf(name string, j Spec) bool {
 	base, ok := strings.CutSuffix(name, ownerMark)
 	return ok && base == j.hostName()
 }
@@ -184,7 +184,7 @@ func ownerOf(name string, j Jar) bool {
 // ownerAge is as long as browsers keep a cookie.
 const ownerAge = 400 * 24 * time.Hour
 
-func ownerField(j Jar, tag string) string {
+func ownerField(j Spec, tag string) string {
 	c := j.owner().cookie(tag)
 	c.MaxAge = int(ownerAge / time.Second)
 	return c.String()

@@ -30,13 +30,13 @@ type world struct {
 	jar       jarOf
 	isolation *Isolation
 	order     *Order
-	site      Jar
+	site      Spec
 	now       time.Time
 }
 
 func newWorld(t testing.TB, except ...string) *world {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	w := &world{t: t, now: start, isolation: &Isolation{Except: except}, site: Jar{Name: NamePlain}, order: NewOrder()}
+	w := &world{t: t, now: start, isolation: &Isolation{Except: except}, site: Spec{Name: NamePlain}, order: NewOrder()}
 	w.browser = profile{host: "app.example.com", now: start}
 	return w
 }

@@ -62,8 +62,8 @@ type Options struct {
 // could be read and replaced by anybody on the way.
 var ErrInsecure = errors.New("plain HTTP on a host that is not loopback")
 
-// Jar is the jar's cookie as one site has it. It is a small value.
-type Jar struct {
+// Spec is the jar's cookie as one site has it. It is a small value.
+type Spec struct {
 	Name    string
 	Domain  string // empty for a host-only cookie
 	PerHost bool   // each host of the domain has an active account of its own
@@ -74,20 +74,20 @@ type Jar struct {
 // port and in lower case. A host outside of Options.Domain gets a cookie of its own. Over plain
 // HTTP it is ErrInsecure unless the host is loopback, where the browser talks to its own machine,
 // or Options say otherwise.
-func (o Options) For(https bool, host string) (Jar, error) {
+func (o Options) For(https bool, host string) (Spec, error) {
 	domain := ""
 	if o.Domain != "" && Within(host, o.Domain) {
 		domain = o.Domain
 	}
 	switch {
 	case https && domain != "":
-		return Jar{Name: NameDomain, Domain: domain, PerHost: o.PerHost, Secure: true}, nil
+		return Spec{Name: NameDomain, Domain: domain, PerHost: o.PerHost, Secure: true}, nil
 	case https:
-		return Jar{Name: NameHost, Secure: true}, nil
+		return Spec{Name: NameHost, Secure: true}, nil
 	case o.InsecureHTTP || Loopback(host):
-		return Jar{Name: NamePlain, Domain: domain, PerHost: o.PerHost && domain != ""}, nil
+		return Spec{Name: NamePlain, Domain: domain, PerHost: o.PerHost && domain != ""}, nil
 	default:
-		return Jar{}, ErrInsecure
+		return Spec{}, ErrInsecure
 	}
 }
 
@@ -110,7 +110,7 @@ func Loopback(host string) bool {
 // Read returns the token of the request's jar cookie. Without one it is the zero token. It is also
 // the zero token where there is any doubt: two jar cookies, of which one may have been planted
 // (RFC 6265, section 8.6), or a malformed one.
-func (j Jar) Read(h http.Header) session.Token {
+func (j Spec) Read(h http.Header) session.Token {
 	value, ok := only(h, j.Name)
 	if !ok {
 		return session.Token{}
@@ -123,34 +123,34 @@ func (j Jar) Read(h http.Header) session.Token {
 }
 
 // Set gives the browser a token. With a maxAge of zero the browser forgets it when it closes.
-func (j Jar) Set(h http.Header, token session.Token, maxAge time.Duration) {
+func (j Spec) Set(h http.Header, token session.Token, maxAge time.Duration) {
 	c := j.cookie(token.Reveal())
 	c.MaxAge = int(maxAge / time.Second)
 	h.Add("Set-Cookie", c.String())
 }
 
 // Clear takes the token from the browser.
-func (j Jar) Clear(h http.Header) {
+func (j Spec) Clear(h http.Header) {
 	c := j.cookie("")
 	c.MaxAge = -1
 	h.Add("Set-Cookie", c.String())
 }
 
 // ofHost is the cookie with a mark behind its name that is of one host, also where the jar is of a domain.
-func (j Jar) ofHost(mark string) Jar {
+func (j Spec) ofHost(mark string) Spec {
 	j.Name, j.Domain = j.hostName()+mark, ""
 	return j
 }
 
 // hostName is the name that the jar's cookie has, or would have, as one of this host alone.
-func (j Jar) hostName() string {
+func (j Spec) hostName() string {
 	if j.Secure {
 		return NameHost
 	}
 	return NamePlain
 }
 
-func (j Jar) cookie(value string) http.Cookie {
+func (j Spec) cookie(value string) http.Cookie {
 	return http.Cookie{
 		Name:     j.Name,
 		Value:    value,

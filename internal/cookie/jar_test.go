@@ -16,27 +16,27 @@ func TestFor(t *testing.T) {
 		options Options
 		https   bool
 		host    string
-		want    Jar
+		want    Spec
 		err     error
 	}{
-		{"https", Options{}, true, "app.example.com", Jar{Name: NameHost, Secure: true}, nil},
-		{"https on loopback", Options{}, true, "localhost", Jar{Name: NameHost, Secure: true}, nil},
-		{"https, insecure allowed", Options{InsecureHTTP: true}, true, "app.example.com", Jar{Name: NameHost, Secure: true}, nil},
-		{"https, domain", Options{Domain: "example.com"}, true, "app.example.com", Jar{Name: NameDomain, Domain: "example.com", Secure: true}, nil},
-		{"https, the domain itself", Options{Domain: "example.com"}, true, "example.com", Jar{Name: NameDomain, Domain: "example.com", Secure: true}, nil},
-		{"https, outside of the domain", Options{Domain: "example.com"}, true, "example.org", Jar{Name: NameHost, Secure: true}, nil},
-		{"https, a name that ends alike", Options{Domain: "example.com"}, true, "notexample.com", Jar{Name: NameHost, Secure: true}, nil},
-		{"https, no host", Options{Domain: "example.com"}, true, "", Jar{Name: NameHost, Secure: true}, nil},
-		{"http on loopback", Options{}, false, "localhost", Jar{Name: NamePlain}, nil},
-		{"http on an address of loopback", Options{}, false, "127.0.0.1", Jar{Name: NamePlain}, nil},
-		{"http on loopback, domain of another", Options{Domain: "example.com"}, false, "[::1]", Jar{Name: NamePlain}, nil},
-		{"http on loopback, domain below localhost", Options{Domain: "app.localhost"}, false, "a.app.localhost", Jar{Name: NamePlain, Domain: "app.localhost"}, nil},
-		{"http", Options{}, false, "app.example.com", Jar{}, ErrInsecure},
-		{"http, domain", Options{Domain: "example.com"}, false, "app.example.com", Jar{}, ErrInsecure},
-		{"http, no host", Options{}, false, "", Jar{}, ErrInsecure},
-		{"http on a private address", Options{}, false, "192.168.1.1", Jar{}, ErrInsecure},
-		{"http, insecure allowed", Options{InsecureHTTP: true}, false, "app.example.com", Jar{Name: NamePlain}, nil},
-		{"http, insecure allowed, domain", Options{InsecureHTTP: true, Domain: "example.com"}, false, "app.example.com", Jar{Name: NamePlain, Domain: "example.com"}, nil},
+		{"https", Options{}, true, "app.example.com", Spec{Name: NameHost, Secure: true}, nil},
+		{"https on loopback", Options{}, true, "localhost", Spec{Name: NameHost, Secure: true}, nil},
+		{"https, insecure allowed", Options{InsecureHTTP: true}, true, "app.example.com", Spec{Name: NameHost, Secure: true}, nil},
+		{"https, domain", Options{Domain: "example.com"}, true, "app.example.com", Spec{Name: NameDomain, Domain: "example.com", Secure: true}, nil},
+		{"https, the domain itself", Options{Domain: "example.com"}, true, "example.com", Spec{Name: NameDomain, Domain: "example.com", Secure: true}, nil},
+		{"https, outside of the domain", Options{Domain: "example.com"}, true, "example.org", Spec{Name: NameHost, Secure: true}, nil},
+		{"https, a name that ends alike", Options{Domain: "example.com"}, true, "notexample.com", Spec{Name: NameHost, Secure: true}, nil},
+		{"https, no host", Options{Domain: "example.com"}, true, "", Spec{Name: NameHost, Secure: true}, nil},
+		{"http on loopback", Options{}, false, "localhost", Spec{Name: NamePlain}, nil},
+		{"http on an address of loopback", Options{}, false, "127.0.0.1", Spec{Name: NamePlain}, nil},
+		{"http on loopback, domain of another", Options{Domain: "example.com"}, false, "[::1]", Spec{Name: NamePlain}, nil},
+		{"http on loopback, domain below localhost", Options{Domain: "app.localhost"}, false, "a.app.localhost", Spec{Name: NamePlain, Domain: "app.localhost"}, nil},
+		{"http", Options{}, false, "app.example.com", Spec{}, ErrInsecure},
+		{"http, domain", Options{Domain: "example.com"}, false, "app.example.com", Spec{}, ErrInsecure},
+		{"http, no host", Options{}, false, "", Spec{}, ErrInsecure},
+		{"http on a private address", Options{}, false, "192.168.1.1", Spec{}, ErrInsecure},
+		{"http, insecure allowed", Options{InsecureHTTP: true}, false, "app.example.com", Spec{Name: NamePlain}, nil},
+		{"http, insecure allowed, domain", Options{InsecureHTTP: true, Domain: "example.com"}, false, "app.example.com", Spec{Name: NamePlain, Domain: "example.com"}, nil},
 	} {
 		got, err := c.options.For(c.https, c.host)
 		if got != c.want || !errors.Is(err, c.err) {
@@ -120,7 +120,7 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, jar := range []Jar{{Name: NameHost}, {Name: NameDomain}, {Name: NamePlain}} {
+	for _, jar := range []Spec{{Name: NameHost}, {Name: NameDomain}, {Name: NamePlain}} {
 		n := jar.Name
 		for _, c := range []struct {
 			name  string
@@ -175,7 +175,7 @@ func TestRead(t *testing.T) {
 // A cookie of another name of the gateway's, which another site of the domain may set, is not this
 // site's jar and does not get in its way.
 func TestReadTakesItsOwnNameOnly(t *testing.T) {
-	all := []Jar{{Name: NameHost}, {Name: NameDomain}, {Name: NamePlain}}
+	all := []Spec{{Name: NameHost}, {Name: NameDomain}, {Name: NamePlain}}
 	for _, set := range all {
 		h := http.Header{"Cookie": {set.Name + "=" + text1}}
 		for _, jar := range all {
@@ -185,7 +185,7 @@ func TestReadTakesItsOwnNameOnly(t *testing.T) {
 		}
 	}
 	h := http.Header{"Cookie": {NamePlain + "=" + text2 + "; " + NameDomain + "=" + text2 + "; " + NameHost + "=" + text1}}
-	if got := (Jar{Name: NameHost}).Read(h); got.IsZero() || got.Reveal() != text1 {
+	if got := (Spec{Name: NameHost}).Read(h); got.IsZero() || got.Reveal() != text1 {
 		t.Error("other names got in the way")
 	}
 }
@@ -197,25 +197,25 @@ func TestSetAndClear(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		jar    Jar
+		jar    Spec
 		maxAge time.Duration
 		set    string
 		clear  string
 	}{
 		{
-			"host", Jar{Name: NameHost, Secure: true}, 30 * 24 * time.Hour,
+			"host", Spec{Name: NameHost, Secure: true}, 30 * 24 * time.Hour,
 			"__Host-Http-multi_session=" + text1 + "; Path=/; Max-Age=2592000; HttpOnly; Secure; SameSite=Lax",
 			"__Host-Http-multi_session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax",
 		}, {
-			"domain", Jar{Name: NameDomain, Domain: "example.com", Secure: true}, time.Hour,
+			"domain", Spec{Name: NameDomain, Domain: "example.com", Secure: true}, time.Hour,
 			"__Secure-multi_session=" + text1 + "; Path=/; Domain=example.com; Max-Age=3600; HttpOnly; Secure; SameSite=Lax",
 			"__Secure-multi_session=; Path=/; Domain=example.com; Max-Age=0; HttpOnly; Secure; SameSite=Lax",
 		}, {
-			"plain", Jar{Name: NamePlain}, 1500 * time.Millisecond,
+			"plain", Spec{Name: NamePlain}, 1500 * time.Millisecond,
 			"multi_session=" + text1 + "; Path=/; Max-Age=1; HttpOnly; SameSite=Lax",
 			"multi_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax",
 		}, {
-			"until the browser closes", Jar{Name: NameHost, Secure: true}, 0,
+			"until the browser closes", Spec{Name: NameHost, Secure: true}, 0,
 			"__Host-Http-multi_session=" + text1 + "; Path=/; HttpOnly; Secure; SameSite=Lax",
 			"__Host-Http-multi_session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax",
 		},
@@ -240,7 +240,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(NameHost+" = "+text1+";;=;"+NameHost, "x")
 	f.Fuzz(func(t *testing.T, line1, line2 string) {
 		h := http.Header{"Cookie": {line1, line2}}
-		got := Jar{Name: NameHost}.Read(h)
+		got := Spec{Name: NameHost}.Read(h)
 		// The same by way of net/http, which drops what it does not like: where that has the
 		// cookie once and Read has it, it is the same one; where that has it twice, Read has none.
 		cookies := (&http.Request{Header: h}).CookiesNamed(NameHost)
@@ -254,7 +254,7 @@ func FuzzRead(f *testing.F) {
 }
 
 func BenchmarkRead(b *testing.B) {
-	jar := Jar{Name: NameHost}
+	jar := Spec{Name: NameHost}
 	h := http.Header{"Cookie": {"_ga=GA1.1.1234567890.1700000000; grafana_session=0123456789abcdef; theme=dark; " + NameHost + "=" + text1}}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -8,7 +8,7 @@ const shownMark = "_shown"
 
 // ReadShown returns the view that the host's pages were last shown under, as the request says. It is empty where it
 // says none, or several.
-func (j Jar) ReadShown(h http.Header) string {
+func (j Spec) ReadShown(h http.Header) string {
 	view, n := find(h, j.hostName(), shownMark)
 	if n != 1 {
 		return ""
@@ -17,7 +17,7 @@ func (j Jar) ReadShown(h http.Header) string {
 }
 
 // SetShown says that the host's pages are shown under a view from now on.
-func (j Jar) SetShown(h http.Header, view string) {
+func (j Spec) SetShown(h http.Header, view string) {
 	c := j.ofHost(shownMark).cookie(view)
 	h.Add("Set-Cookie", c.String())
 }

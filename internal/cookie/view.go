@@ -14,7 +14,7 @@ const (
 )
 
 // view is the cookie that the view is in.
-func (j Jar) view() Jar {
+func (j Spec) view() Spec {
 	if j.PerHost {
 		return j.ofHost(hostViewMark)
 	}
@@ -23,7 +23,7 @@ func (j Jar) view() Jar {
 }
 
 // findView is find for it.
-func (j Jar) findView(h http.Header) (view string, count int) {
+func (j Spec) findView(h http.Header) (view string, count int) {
 	if j.PerHost {
 		return find(h, j.hostName(), hostViewMark)
 	}
@@ -42,7 +42,7 @@ func View(slot string) string {
 
 // ReadView returns the view that a request shows the browser to be at: Anonymous where there is no cookie,
 // and empty where there are two, of which one may have been planted.
-func (j Jar) ReadView(h http.Header) string {
+func (j Spec) ReadView(h http.Header) string {
 	switch view, n := j.findView(h); n {
 	case 0:
 		return Anonymous
@@ -55,7 +55,7 @@ func (j Jar) ReadView(h http.Header) string {
 // SetView has the browser be at a view, wherever it has the jar. Nothing is decided by this cookie: it is
 // there for browsers to tell by it what they have stored under another one, which Vary has them do. Nobody's
 // view is none, so that browsers without accounts have no cookie.
-func (j Jar) SetView(h http.Header, view string) {
+func (j Spec) SetView(h http.Header, view string) {
 	j = j.view()
 	if view == Anonymous {
 		j.Clear(h)

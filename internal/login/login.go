@@ -92,8 +92,8 @@ type Registration struct {
 	ClientIP   netip.Addr
 }
 
-// Keeper is a method that keeps accounts which their owners can change.
-type Keeper interface {
+// AccountEditor is a method that keeps accounts which their owners can change.
+type AccountEditor interface {
 	Method
 
 	// Keeps reports whether the account's owner can change it here. Else the calls below are
@@ -251,9 +251,9 @@ func (m *Methods) Registrar() (Registrar, Rules, bool) {
 	return nil, Rules{}, false
 }
 
-// Keeper returns the method at which the account's owner can change it, if there is one.
-func (m *Methods) Keeper(account session.Account) (Keeper, bool) {
-	k, ok := m.byID[account.Method].(Keeper)
+// AccountEditor returns the method at which the account's owner can change it, if there is one.
+func (m *Methods) AccountEditor(account session.Account) (AccountEditor, bool) {
+	k, ok := m.byID[account.Method].(AccountEditor)
 	if !ok || !k.Keeps(account) {
 		return nil, false
 	}

@@ -30,11 +30,11 @@ func (p *Portal) changePassword(w http.ResponseWriter, r *http.Request, v Visito
 }
 
 func (p *Portal) passwordChanged(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, current, next string, endOthers bool) (session.Entry, error) {
-	keeper, ok := p.logins.Keeper(active.Identity.Account)
+	editor, ok := p.logins.AccountEditor(active.Identity.Account)
 	if !ok {
 		return session.Entry{}, errNoCredential
 	}
-	identity, err := keeper.ChangePassword(r.Context(), login.PasswordChange{
+	identity, err := editor.ChangePassword(r.Context(), login.PasswordChange{
 		Account:     active.Identity.Account,
 		Current:     current,
 		New:         next,
@@ -64,7 +64,7 @@ func (p *Portal) updateProfile(r *http.Request, v Visitor, active session.Entry,
 }
 
 func (p *Portal) profileUpdated(r *http.Request, active session.Entry, profile login.Profile) (*session.Identity, error) {
-	keeper, ok := p.logins.Keeper(active.Identity.Account)
+	editor, ok := p.logins.AccountEditor(active.Identity.Account)
 	if !ok {
 		return nil, errNotKept
 	}
@@ -73,7 +73,7 @@ func (p *Portal) profileUpdated(r *http.Request, active session.Entry, profile l
 			return nil, err
 		}
 	}
-	return keeper.UpdateProfile(r.Context(), active.Identity.Account, profile)
+	return editor.UpdateProfile(r.Context(), active.Identity.Account, profile)
 }
 
 // devices returns every live session of the active account, on whatever device it is.
@@ -104,8 +104,8 @@ func (p *Portal) endOthers(r *http.Request, v Visitor, active session.Entry) err
 // endAll ends every session of the active account. Those that a sign-in under way is about to make end
 // with them where the account has epochs.
 func (p *Portal) endAll(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry) error {
-	if keeper, ok := p.logins.Keeper(active.Identity.Account); ok {
-		if err := keeper.EndSessions(r.Context(), active.Identity.Account); err != nil {
+	if editor, ok := p.logins.AccountEditor(active.Identity.Account); ok {
+		if err := editor.EndSessions(r.Context(), active.Identity.Account); err != nil {
 			return err
 		}
 	}

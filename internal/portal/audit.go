@@ -12,9 +12,9 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/caddy-multi-session/gateway/internal/grant"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/tokens"
 )
 
 // audit writes a line for each thing that an administrator may have to account for: who signed in
@@ -201,7 +201,7 @@ func reason(err error) string {
 	switch {
 	case errors.Is(err, login.ErrRefused):
 		return "REFUSED"
-	case errors.Is(err, grant.ErrLost):
+	case errors.Is(err, tokens.ErrLost):
 		return "KEY_LOST"
 	}
 	told, _ := disclose(err)

@@ -58,7 +58,7 @@ func (p *Portal) accountView(r *http.Request, v Visitor, active session.Entry, t
 	if err != nil {
 		return page.Profile{}, err
 	}
-	_, kept := p.logins.Keeper(active.Identity.Account)
+	_, kept := p.logins.AccountEditor(active.Identity.Account)
 	view := page.Profile{
 		Frame:         p.frame(v, to),
 		ReturnTo:      to.text,

@@ -32,10 +32,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-multi-session/gateway/internal/grant"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/tokens"
 )
 
 // Config is what a Portal is made of. All but TrustedOrigins and SkipSignInPage is required, and Box,
@@ -44,12 +44,12 @@ type Config struct {
 	Prefix         string // path of the portal on every site, such as "/.auth"
 	Manager        *session.Manager
 	Logins         *login.Methods
-	Box            *seal.Box      // seals what is kept of sign-ins under way
-	Notes          *session.Notes // of what is not to happen twice
-	Names          *login.Names   // of providers' accounts
-	Grants         *grant.Keeper  // of the tokens of sessions
-	TrustedOrigins []string       // other origins that may use the API and be returned to
-	SkipSignInPage bool           // where there is nothing to choose
+	Box            *seal.Box       // seals what is kept of sign-ins under way
+	Notes          *session.Notes  // of what is not to happen twice
+	Names          *login.Names    // of providers' accounts
+	Grants         *tokens.Manager // of the tokens of sessions
+	TrustedOrigins []string        // other origins that may use the API and be returned to
+	SkipSignInPage bool            // where there is nothing to choose
 	Now            func() time.Time
 	Log            *zap.Logger
 }
@@ -72,7 +72,7 @@ type Portal struct {
 	signOutSealer  *seal.Sealer
 	notes          *session.Notes
 	names          *login.Names
-	grants         *grant.Keeper
+	grants         *tokens.Manager
 	skipSignInPage bool
 }
 

@@ -21,11 +21,11 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
-	"github.com/caddy-multi-session/gateway/internal/grant"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/tokens"
 	"github.com/caddy-multi-session/gateway/internal/user"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
 )
@@ -101,7 +101,7 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keeper := grant.New(grant.Config{Manager: manager, Logins: logins, Sealer: box.Sealer("grant"), Names: names, Log: zap.NewNop(), Now: clock.Now})
+	keeper := tokens.New(tokens.Config{Manager: manager, Logins: logins, Sealer: box.Sealer("grant"), Names: names, Log: zap.NewNop(), Now: clock.Now})
 	t.Cleanup(keeper.Close)
 	portal, err := New(Config{
 		Prefix:         "/.auth",
@@ -246,7 +246,7 @@ func (b *browser) request(method, target, body string, headers ...string) *http.
 	return r
 }
 
-func (b *browser) jar() cookie.Jar {
+func (b *browser) jar() cookie.Spec {
 	b.t.Helper()
 	host, _, _ := strings.Cut(b.host, ":")
 	jar, err := b.cookies.For(b.scheme == "https", host)
@@ -304,7 +304,7 @@ func checkHeaders(t *testing.T, w *httptest.ResponseRecorder) {
 }
 
 // viewAt is where the browser keeps the view's cookie.
-func (b *browser) viewAt(jar cookie.Jar) string {
+func (b *browser) viewAt(jar cookie.Spec) string {
 	if jar.Domain == "" || jar.PerHost {
 		return b.host
 	}

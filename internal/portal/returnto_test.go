@@ -47,8 +47,8 @@ func trusting(origins ...string) *Portal {
 var sites = map[string]Visitor{
 	"host":        {Scheme: "https", Host: "app.example.com"},
 	"host port":   {Scheme: "https", Host: "app.example.com:8443"},
-	"domain":      {Scheme: "https", Host: "app.example.com", Cookie: cookie.Jar{Domain: "example.com"}},
-	"plain":       {Scheme: "http", Host: "app.example.com", Cookie: cookie.Jar{Domain: "example.com"}},
+	"domain":      {Scheme: "https", Host: "app.example.com", Cookie: cookie.Spec{Domain: "example.com"}},
+	"plain":       {Scheme: "http", Host: "app.example.com", Cookie: cookie.Spec{Domain: "example.com"}},
 	"loopback":    {Scheme: "http", Host: "127.0.0.1:9080"},
 	"IPv6":        {Scheme: "http", Host: "[::1]:9080"},
 	"single name": {Scheme: "https", Host: "localhost"},

@@ -13,7 +13,7 @@ type Visitor struct {
 	Scheme   string        // "https" or "http", as the browser sees the site
 	Host     string        // host with its port as the browser names it, lower case
 	ClientIP netip.Addr    // invalid where there is none
-	Cookie   cookie.Jar    // the jar's cookie on this site
+	Cookie   cookie.Spec   // the jar's cookie on this site
 	Token    session.Token // from the cookie; zero where there is none, or doubt
 	Visit    session.Visit // the jar of the token
 }

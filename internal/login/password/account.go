@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
-// Keeps implements login.Keeper: stored users are changed here, those of the configuration there.
+// Keeps implements login.AccountEditor: stored users are changed here, those of the configuration there.
 func (m *Method) Keeps(account session.Account) bool {
 	_, ok := m.kept(account)
 	return ok
@@ -24,7 +24,7 @@ func (m *Method) kept(account session.Account) (*user.User, bool) {
 	return m.stored.users.ByID(account.Subject)
 }
 
-// ChangePassword implements login.Keeper. A wrong current password counts as a failed sign-in of the
+// ChangePassword implements login.AccountEditor. A wrong current password counts as a failed sign-in of the
 // account: whoever finds a browser open must not guess faster here than at the sign-in page.
 func (m *Method) ChangePassword(ctx context.Context, c login.PasswordChange) (*session.Identity, error) {
 	u, ok := m.kept(c.Account)
@@ -86,7 +86,7 @@ func (m *Method) confirm(ctx context.Context, u *user.User, c login.PasswordChan
 	return nil
 }
 
-// UpdateProfile implements login.Keeper.
+// UpdateProfile implements login.AccountEditor.
 func (m *Method) UpdateProfile(ctx context.Context, account session.Account, p login.Profile) (*session.Identity, error) {
 	if _, ok := m.kept(account); !ok {
 		return nil, login.ErrNotKept
@@ -132,7 +132,7 @@ func (m *Method) mayTake(ctx context.Context, name string, u *user.User) error {
 	return m.mayChoose(ctx, name)
 }
 
-// EndSessions implements login.Keeper.
+// EndSessions implements login.AccountEditor.
 func (m *Method) EndSessions(ctx context.Context, account session.Account) error {
 	if _, ok := m.kept(account); !ok {
 		return login.ErrNotKept

@@ -56,7 +56,7 @@ type Config struct {
 	SignUps *login.Throttle
 }
 
-// Method is a login.PasswordMethod, login.Lister, login.Registrar and login.Keeper. It is not changed
+// Method is a login.PasswordMethod, login.Lister, login.Registrar and login.AccountEditor. It is not changed
 // once made.
 type Method struct {
 	id         string
@@ -90,7 +90,7 @@ var (
 	_ login.PasswordMethod = (*Method)(nil)
 	_ login.Lister         = (*Method)(nil)
 	_ login.Registrar      = (*Method)(nil)
-	_ login.Keeper         = (*Method)(nil)
+	_ login.AccountEditor  = (*Method)(nil)
 )
 
 // candidate is a user in the form that sign-in needs.

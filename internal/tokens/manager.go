@@ -1,4 +1,4 @@
-package grant
+package tokens
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// Config is what a Keeper works with.
+// Config is what a Manager works with.
 type Config struct {
 	Manager *session.Manager
 	Logins  *login.Methods
@@ -58,9 +58,9 @@ func (u *Underway) end(id string) {
 	delete(u.sessions, id)
 }
 
-// Keeper keeps the tokens of sessions. There is one for each configuration. Its methods may be called
+// Manager keeps the tokens of sessions. There is one for each configuration. Its methods may be called
 // concurrently.
-type Keeper struct {
+type Manager struct {
 	manager *session.Manager
 	logins  *login.Methods
 	names   *login.Names
@@ -91,8 +91,8 @@ const (
 )
 
 // New returns a keeper. Close ends it.
-func New(c Config) *Keeper {
-	k := &Keeper{
+func New(c Config) *Manager {
+	k := &Manager{
 		manager:  c.Manager,
 		logins:   c.Logins,
 		names:    c.Names,
@@ -121,7 +121,7 @@ func New(c Config) *Keeper {
 // account since. While the provider is not available the session stays and the entry is returned as it
 // is; requests from a while later on try again. Else the entry that is returned is of another Session
 // than the one that came.
-func (k *Keeper) Current(ctx context.Context, e session.Entry) (now session.Entry, live bool) {
+func (k *Manager) Current(ctx context.Context, e session.Entry) (now session.Entry, live bool) {
 	if e.Grant == nil || e.Grant.RenewAt.IsZero() {
 		return e, true
 	}
@@ -147,7 +147,7 @@ func (k *Keeper) Current(ctx context.Context, e session.Entry) (now session.Entr
 }
 
 // entry returns a session's entry, with who its account is now.
-func (k *Keeper) entry(s *session.Session, active bool) (session.Entry, bool) {
+func (k *Manager) entry(s *session.Session, active bool) (session.Entry, bool) {
 	identity, ok := k.logins.Current(s.Recorded)
 	if !ok || identity.Account != s.Recorded.Account {
 		return session.Entry{}, false
@@ -156,7 +156,7 @@ func (k *Keeper) entry(s *session.Session, active bool) (session.Entry, bool) {
 }
 
 // renewer returns the provider of an account, if it can be asked again.
-func (k *Keeper) renewer(account session.Account) (login.Renewer, bool) {
+func (k *Manager) renewer(account session.Account) (login.Renewer, bool) {
 	provider, ok := k.logins.Provider(account.Method)
 	if !ok {
 		return nil, false
@@ -167,7 +167,7 @@ func (k *Keeper) renewer(account session.Account) (login.Renewer, bool) {
 
 // renewal returns the renewal of the session that is under way, or begins one. It is nil where none is
 // and none is to be begun now.
-func (k *Keeper) renewal(s *session.Session, now time.Time) *renewal {
+func (k *Manager) renewal(s *session.Session, now time.Time) *renewal {
 	provider, ok := k.renewer(s.Recorded.Account)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -204,7 +204,7 @@ const (
 )
 
 // setBack notes that a session could not be renewed.
-func (k *Keeper) setBack(id string) {
+func (k *Manager) setBack(id string) {
 	now := k.now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -219,7 +219,7 @@ func (k *Keeper) setBack(id string) {
 }
 
 // settled forgets what a session's setbacks were.
-func (k *Keeper) settled(id string) {
+func (k *Manager) settled(id string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.setbacks, id)
@@ -228,7 +228,7 @@ func (k *Keeper) settled(id string) {
 // Close waits for the renewals that are under way, closeTimeout at most, and then breaks them off. No
 // others are begun; all else goes on working, for requests that are under way when a configuration is
 // replaced.
-func (k *Keeper) Close() {
+func (k *Manager) Close() {
 	k.mu.Lock()
 	k.closed = true
 	k.mu.Unlock()

@@ -48,13 +48,13 @@ func browsers(tb testing.TB, n int) []session.Visit {
 // court is a judge of whom it is known what he says.
 type court struct {
 	mu    sync.Mutex
-	says  map[string]Standing // by session; who is not there is Active
+	says  map[string]State // by session; who is not there is StateActive
 	err   error
 	hangs bool
 	asked map[string]int
 }
 
-func (c *court) judge(ctx context.Context, since session.Visit, id string) (session.Visit, Standing, error) {
+func (c *court) judge(ctx context.Context, since session.Visit, id string) (session.Visit, State, error) {
 	c.mu.Lock()
 	err, hangs := c.err, c.hangs
 	if c.asked == nil {
@@ -65,22 +65,22 @@ func (c *court) judge(ctx context.Context, since session.Visit, id string) (sess
 	c.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
-		return session.Visit{}, Over, ctx.Err()
+		return session.Visit{}, StateEnded, ctx.Err()
 	}
 	if err != nil {
-		return session.Visit{}, Over, err
+		return session.Visit{}, StateEnded, err
 	}
 	if !ok {
-		s = Active
+		s = StateActive
 	}
 	return since, s, nil
 }
 
-func (c *court) find(id string, s Standing) {
+func (c *court) find(id string, s State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.says == nil {
-		c.says = make(map[string]Standing)
+		c.says = make(map[string]State)
 	}
 	c.says[id] = s
 }
@@ -102,7 +102,7 @@ func hearing(t *testing.T, test func(t *testing.T, r *Registry, c *court)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r, c := NewRegistry(), new(court)
-		r.SetJudge(c.judge)
+		r.SetLookup(c.judge)
 		test(t, r, c)
 	})
 }
@@ -153,15 +153,15 @@ func TestEndsWithItsSession(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		onSwitch bool
-		standing Standing
+		standing State
 		ends     bool
 	}{
-		{"active", false, Active, false},
-		{"active, and ends on a switch", true, Active, false},
-		{"aside", false, Aside, false},
-		{"aside, and ends on a switch", true, Aside, true},
-		{"over", false, Over, true},
-		{"over, and ends on a switch", true, Over, true},
+		{"active", false, StateActive, false},
+		{"active, and ends on a switch", true, StateActive, false},
+		{"aside", false, StateInactive, false},
+		{"aside, and ends on a switch", true, StateInactive, true},
+		{"over", false, StateEnded, true},
+		{"over, and ends on a switch", true, StateEnded, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			// Whenever it ends, in relation to the rounds and to when it was opened.
@@ -186,7 +186,7 @@ func TestEndsWithItsSession(t *testing.T) {
 					} else {
 						w.want(t, "it", 0, 0)
 					}
-					if same.Ended() != (test.standing == Over) {
+					if same.Ended() != (test.standing == StateEnded) {
 						t.Errorf("the other request of the session: ended is %t", same.Ended())
 					}
 					otherWire.want(t, "one of another session", 0, 0)
@@ -214,7 +214,7 @@ func TestInOrder(t *testing.T) {
 		var p Pass
 		var w wire
 		r.Open(&p, visits[0], "a", &w)
-		c.find("a", Over)
+		c.find("a", StateEnded)
 		advance(interval + 1)
 		w.want(t, "after a round", 1, 0)
 		if !p.Close() {
@@ -233,12 +233,12 @@ func TestAttackTooLate(t *testing.T) {
 		r := NewRegistry()
 		var p, q Pass
 		var w, reused wire
-		r.SetJudge(func(_ context.Context, since session.Visit, _ string) (session.Visit, Standing, error) {
+		r.SetLookup(func(_ context.Context, since session.Visit, _ string) (session.Visit, State, error) {
 			if p.Close() {
 				t.Error("it was ended before")
 			}
 			w.reused.Store(true)
-			return since, Over, nil
+			return since, StateEnded, nil
 		})
 		r.Open(&p, visits[0], "a", &w)
 		advance(bound)
@@ -294,7 +294,7 @@ func TestManyOfOneSession(t *testing.T) {
 		if n := c.count("a"); n != 3 {
 			t.Errorf("asked %d times in 3 rounds", n)
 		}
-		c.find("a", Over)
+		c.find("a", StateEnded)
 		advance(interval)
 		for i := range passes {
 			if !passes[i].Close() {
@@ -336,7 +336,7 @@ func TestDoubt(t *testing.T) {
 			r.Open(&p, visits[0], "a", &w)
 			c.fail(down, false)
 			advance(bound)
-			c.find("a", Over)
+			c.find("a", StateEnded)
 			advance(bound)
 			w.want(t, "in doubt", 0, 0)
 			c.fail(nil, false)
@@ -358,11 +358,11 @@ func TestNewJudge(t *testing.T) {
 		r.Open(&p, visits[0], "a", &w)
 		advance(time.Minute)
 		var before, after court
-		r.SetJudge(before.judge)
+		r.SetLookup(before.judge)
 		advance(bound)
 		w.want(t, "before the reload", 0, 0)
-		r.SetJudge(after.judge)
-		after.find("a", Over)
+		r.SetLookup(after.judge)
+		after.find("a", StateEnded)
 		advance(bound)
 		w.want(t, "after the reload", 1, 1)
 		p.Close()
@@ -375,9 +375,9 @@ func TestLooksWhereItWasFoundLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry()
 		var asked []string
-		r.SetJudge(func(_ context.Context, since session.Visit, _ string) (session.Visit, Standing, error) {
+		r.SetLookup(func(_ context.Context, since session.Visit, _ string) (session.Visit, State, error) {
 			asked = append(asked, since.JarID())
-			return visits[1], Active, nil
+			return visits[1], StateActive, nil
 		})
 		var p Pass
 		r.Open(&p, visits[0], "a", new(wire))
@@ -429,7 +429,7 @@ func TestChurn(t *testing.T) {
 						t.Errorf("ended is %t, and it was interrupted %d times", p.Ended(), w.interrupted.Load())
 					}
 					if i < 16 && n%10 == 5 {
-						c.find(id, Standing(n/10%3))
+						c.find(id, State(n/10%3))
 					}
 				}
 			})

@@ -1,4 +1,4 @@
-package grant
+package tokens
 
 import (
 	"context"
@@ -238,7 +238,7 @@ func TestReplacedConfigurationStillRenews(t *testing.T) {
 		advance(due)
 		stale, _ := w.entry()
 		next := w.keeper(strings.Repeat("k", 32))
-		for _, k := range []*Keeper{w.Keeper, next} {
+		for _, k := range []*Manager{w.Manager, next} {
 			if _, live := k.Current(w.Context(), stale); !live {
 				t.Error("the session has ended")
 			}
@@ -295,7 +295,7 @@ func TestProviderEndsTheSession(t *testing.T) {
 		"refused":     {func(w *world) { w.provider.next = "" }, login.ErrRefused, ""},
 		"not allowed": {answer(fmt.Errorf("group gone: %w", login.ErrNotAllowed)), login.ErrNotAllowed, ""},
 		"rejected":    {answer(fmt.Errorf("ID token: %w", &login.RejectedError{Reason: "iss"})), nil, "iss"},
-		"another key": {func(w *world) { w.Keeper = w.keeper(strings.Repeat("x", 32)) }, ErrLost, ""},
+		"another key": {func(w *world) { w.Manager = w.keeper(strings.Repeat("x", 32)) }, ErrLost, ""},
 		"another subject": {change(func(g *login.Granted) {
 			g.Identity.Account.Subject = "mallory"
 		}), nil, "sub"},
@@ -608,7 +608,7 @@ func TestRenewedElsewhere(t *testing.T) {
 					return nil
 				}
 				slow := make(chan login.Tokens)
-				here := w.Keeper
+				here := w.Manager
 				stale, _ := w.entry()
 				go func() {
 					now, live := here.Current(w.Context(), stale)
@@ -643,7 +643,7 @@ func TestStaleEntryAsksNobody(t *testing.T) {
 	bubble(t, func(w *world) {
 		advance(expired)
 		stale, _ := w.entry()
-		here := w.Keeper
+		here := w.Manager
 		w.start()
 		_, there := w.must()
 		now, live := here.Current(w.Context(), stale)

@@ -1,4 +1,4 @@
-package grant
+package tokens
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 )
 
 // idle returns a keeper, and entries with which there is nothing to do.
-func idle(t testing.TB) (*Keeper, map[string]session.Entry) {
+func idle(t testing.TB) (*Manager, map[string]session.Entry) {
 	t.Helper()
 	box, err := seal.NewBox(bytes.Repeat([]byte("k"), 32))
 	if err != nil {

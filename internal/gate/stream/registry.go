@@ -9,23 +9,23 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// Standing is what has become of a session.
-type Standing int
+// State is what has become of a session.
+type State int
 
 const (
-	// Over is a session that has ended.
-	Over Standing = iota
+	// StateEnded is a session that has ended.
+	StateEnded State = iota
 
-	// Aside is one that requests of its browser are not made as.
-	Aside
+	// StateInactive is one that requests of its browser are not made as.
+	StateInactive
 
-	// Active is one that they are made as.
-	Active
+	// StateActive is one that they are made as.
+	StateActive
 )
 
-// Judge says what has become of a session of a jar since a visit, and returns a visit of the jar as it is
+// Lookup says what has become of a session of a jar since a visit, and returns a visit of the jar as it is
 // now, for the next time. An error says that it cannot be found out.
-type Judge func(ctx context.Context, since session.Visit, id string) (now session.Visit, s Standing, err error)
+type Lookup func(ctx context.Context, since session.Visit, id string) (now session.Visit, s State, err error)
 
 const (
 	// interval is the time between two rounds of questions. With the time that a request is passed over
@@ -49,7 +49,7 @@ const shards = 16
 // Registry is the requests that are passing. It is shared by all configurations on one store, so that what
 // passes since before a reload is judged by what holds after it. Its methods may be called concurrently.
 type Registry struct {
-	judge  atomic.Pointer[Judge]
+	judge  atomic.Pointer[Lookup]
 	asking atomic.Bool // a round is to come
 	closed atomic.Bool
 	next   atomic.Uint32
@@ -68,7 +68,7 @@ type shard struct {
 	_    [64]byte // the next one's lock is on another cache line
 }
 
-// NewRegistry returns one without requests. Until SetJudge is called none are ended.
+// NewRegistry returns one without requests. Until SetLookup is called none are ended.
 func NewRegistry() *Registry {
 	r := new(Registry)
 	for i := range r.shards {
@@ -78,8 +78,8 @@ func NewRegistry() *Registry {
 	return r
 }
 
-// SetJudge says who judges from now on: whoever knows the rules of the configuration that is in force.
-func (r *Registry) SetJudge(judge Judge) { r.judge.Store(&judge) }
+// SetLookup says who judges from now on: whoever knows the rules of the configuration that is in force.
+func (r *Registry) SetLookup(judge Lookup) { r.judge.Store(&judge) }
 
 // Open says that a request passes as the session with the id, of the jar that since found, on a
 // connection. Close of the pass says that it is over; then it can be opened again.
@@ -126,7 +126,7 @@ type inquiry struct {
 }
 
 // ended ends the requests that outlast their session.
-func (r *Registry) ended(judge Judge) {
+func (r *Registry) ended(judge Lookup) {
 	r.round.Lock()
 	defer r.round.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -154,16 +154,16 @@ func (r *Registry) ended(judge Judge) {
 		}
 		doubted[q.subject] = first
 		if time.Since(first) >= maxDoubt {
-			q.end(Over)
+			q.end(StateEnded)
 		}
 	}
 	r.visits, r.doubted = visits, doubted
 }
 
 // end ends the passes that a standing is the end of.
-func (q inquiry) end(s Standing) {
+func (q inquiry) end(s State) {
 	for _, p := range q.passes {
-		if s == Over || s == Aside && p.onSwitch.Load() {
+		if s == StateEnded || s == StateInactive && p.onSwitch.Load() {
 			p.end()
 		}
 	}

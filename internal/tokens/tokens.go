@@ -1,4 +1,4 @@
-package grant
+package tokens
 
 import (
 	"encoding/binary"
@@ -16,7 +16,7 @@ var ErrLost = errors.New("tokens of the session do not open")
 
 // Seal returns what a session keeps of a provider's answer, and nil where there is nothing to keep. An
 // error says that it is more than can be stored, or a SID that cannot be.
-func (k *Keeper) Seal(g *login.Granted) (*session.Grant, error) {
+func (k *Manager) Seal(g *login.Granted) (*session.Grant, error) {
 	kept := g.Tokens != login.Tokens{Expiry: g.Tokens.Expiry}
 	if !kept && g.SID == "" {
 		return nil, nil
@@ -64,7 +64,7 @@ func renewAt(expiry, now time.Time) time.Time {
 }
 
 // Open returns a session's tokens. It is false where there are none, and where they do not open.
-func (k *Keeper) Open(s *session.Session) (login.Tokens, bool) {
+func (k *Manager) Open(s *session.Session) (login.Tokens, bool) {
 	if s.Grant == nil || len(s.Grant.Sealed) == 0 {
 		return login.Tokens{}, false
 	}
@@ -77,7 +77,7 @@ func (k *Keeper) Open(s *session.Session) (login.Tokens, bool) {
 
 // Exposed returns the tokens of a session that upstreams may be given: those that the configuration of
 // its provider exposes, and an access token only while it has not expired.
-func (k *Keeper) Exposed(s *session.Session) login.Tokens {
+func (k *Manager) Exposed(s *session.Session) login.Tokens {
 	if s.Grant == nil {
 		return login.Tokens{}
 	}

@@ -1,4 +1,4 @@
-package grant
+package tokens
 
 import (
 	"bytes"
@@ -200,7 +200,7 @@ type world struct {
 	manager  *session.Manager
 	log      *observer.ObservedLogs
 	underway *Underway
-	*Keeper
+	*Manager
 
 	mu    sync.Mutex
 	ended []error // causes
@@ -239,10 +239,10 @@ func (w *world) start() {
 	w.manager = session.NewManager(session.NewJars(w.store, false), logins, options, time.Now)
 	w.Cleanup(w.manager.Close)
 	w.underway = NewUnderway()
-	w.Keeper = w.keeper(strings.Repeat("k", 32))
+	w.Manager = w.keeper(strings.Repeat("k", 32))
 }
 
-func (w *world) keeper(keys ...string) *Keeper {
+func (w *world) keeper(keys ...string) *Manager {
 	w.Helper()
 	var secrets [][]byte
 	for _, key := range keys {

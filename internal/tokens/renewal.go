@@ -1,4 +1,4 @@
-package grant
+package tokens
 
 import (
 	"cmp"
@@ -74,7 +74,7 @@ func (r *renewal) tell(o outcome) {
 
 // run renews the tokens of the session with the id. The outcome is told once it was tried to store it:
 // while the store fails, requests go on with what the provider said.
-func (k *Keeper) run(r *renewal, id string, provider login.Renewer) {
+func (k *Manager) run(r *renewal, id string, provider login.Renewer) {
 	expected, store := k.renew(id, provider)
 	if store == nil {
 		r.tell(expected)
@@ -104,7 +104,7 @@ func (k *Keeper) run(r *renewal, id string, provider login.Renewer) {
 // again after an error.
 type storing func(context.Context) (outcome, error)
 
-func (k *Keeper) try(store storing) (outcome, error) {
+func (k *Manager) try(store storing) (outcome, error) {
 	ctx, cancel := context.WithTimeout(k.ctx, storeTimeout)
 	defer cancel()
 	return store(ctx)
@@ -112,7 +112,7 @@ func (k *Keeper) try(store storing) (outcome, error) {
 
 // renew asks the provider, if that is still to be done, and returns what the session is to be then and
 // what stores it; the latter is nil where there is nothing to store.
-func (k *Keeper) renew(id string, provider login.Renewer) (outcome, storing) {
+func (k *Manager) renew(id string, provider login.Renewer) (outcome, storing) {
 	found, err := k.try(func(ctx context.Context) (outcome, error) { return k.load(ctx, id) })
 	if err != nil {
 		k.failed(id, err)
@@ -146,7 +146,7 @@ func (k *Keeper) renew(id string, provider login.Renewer) (outcome, storing) {
 }
 
 // load returns the session with the id as it is now.
-func (k *Keeper) load(ctx context.Context, id string) (outcome, error) {
+func (k *Manager) load(ctx context.Context, id string) (outcome, error) {
 	found, err := k.manager.Sessions(ctx, session.Selection{Session: id})
 	switch {
 	case len(found) > 0:
@@ -158,19 +158,19 @@ func (k *Keeper) load(ctx context.Context, id string) (outcome, error) {
 }
 
 // due reports whether a session's tokens are to be renewed.
-func (k *Keeper) due(s *session.Session) bool {
+func (k *Manager) due(s *session.Session) bool {
 	return s.Grant != nil && !s.Grant.RenewAt.IsZero() && !k.now().Before(s.Grant.RenewAt)
 }
 
 // failed notes that a session could not be renewed for now.
-func (k *Keeper) failed(id string, err error) {
+func (k *Manager) failed(id string, err error) {
 	k.setBack(id)
 	k.log.Warn("tokens are not renewed", zap.String("session", id), zap.Error(err))
 }
 
 // ask asks the provider. It has to do with what strangers wrote, and a panic would end the process
 // here, where no server stands above that takes it for one request's.
-func (k *Keeper) ask(provider login.Renewer, recorded *session.Identity, tokens login.Tokens) (granted *login.Granted, err error) {
+func (k *Manager) ask(provider login.Renewer, recorded *session.Identity, tokens login.Tokens) (granted *login.Granted, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			k.log.Error("panic while tokens were renewed", zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
@@ -194,7 +194,7 @@ func final(err error) bool {
 
 // accept returns what a session is to have of the provider's answer. An answer that is about somebody
 // else, or cannot be stored, is a *login.RejectedError.
-func (k *Keeper) accept(s *session.Session, was login.Tokens, granted *login.Granted) (*session.Identity, *session.Grant, error) {
+func (k *Manager) accept(s *session.Session, was login.Tokens, granted *login.Granted) (*session.Identity, *session.Grant, error) {
 	identity := cmp.Or(granted.Identity, s.Recorded)
 	switch {
 	case identity.Account != s.Recorded.Account:
@@ -219,7 +219,7 @@ func (k *Keeper) accept(s *session.Session, was login.Tokens, granted *login.Gra
 
 // renewed is the outcome that the provider has renewed a session. Who its account is can have changed,
 // and its user name with it, which it may be called by only if it is the account's: see login.Names.
-func (k *Keeper) renewed(s *session.Session, identity *session.Identity, grant *session.Grant) (outcome, storing) {
+func (k *Manager) renewed(s *session.Session, identity *session.Identity, grant *session.Grant) (outcome, storing) {
 	expected := outcome{over: true} // for as long as it cannot be told whose name it is
 	if identity.UserName == s.Recorded.UserName {
 		recorded := *identity
@@ -251,13 +251,13 @@ func (k *Keeper) renewed(s *session.Session, identity *session.Identity, grant *
 }
 
 // over is the outcome that a session has ended.
-func (k *Keeper) over(s *session.Session, cause error) (outcome, storing) {
+func (k *Manager) over(s *session.Session, cause error) (outcome, storing) {
 	return outcome{over: true}, func(ctx context.Context) (outcome, error) { return k.end(ctx, s, cause) }
 }
 
 // end ends a session, unless its tokens were renewed elsewhere meanwhile: what was refused then is
 // tokens that are not its own any more.
-func (k *Keeper) end(ctx context.Context, s *session.Session, cause error) (outcome, error) {
+func (k *Manager) end(ctx context.Context, s *session.Session, cause error) (outcome, error) {
 	elsewhere := func(now *session.Session) bool { return !now.Grant.Equal(s.Grant) }
 	ended, err := k.manager.End(ctx, session.Selection{Session: s.ID}, elsewhere)
 	for _, e := range ended {

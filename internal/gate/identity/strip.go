@@ -1,7 +1,7 @@
-// Package upstream tells an upstream who a request is made as, and makes sure that nobody else can:
+// Package identity tells an upstream who a request is made as, and makes sure that nobody else can:
 // the header fields that carry identity are taken from the client's request, in every spelling that
 // an upstream could take for them, before the true ones are set.
-package upstream
+package identity
 
 import (
 	"errors"
