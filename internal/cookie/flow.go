@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// flowMark stands in the name of a flow's cookie between the name of the jar's and the tag.
-const flowMark = "_flow_"
-
 // maxFlows is how many sign-ins a browser can have under way. Tabs that people left at a provider pile
 // up otherwise until the Cookie field is more than servers take.
 const maxFlows = 8
@@ -51,7 +48,7 @@ func (f Flow) surplus(r http.Header) []string {
 	var names []string
 	for _, line := range r["Cookie"] {
 		for part := range pairs(line) {
-			name, _ := split(part)
+			name, _ := Split(part)
 			if strings.HasPrefix(name, prefix+flowMark) && tagged(name) && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
@@ -64,5 +61,5 @@ func (f Flow) surplus(r http.Header) []string {
 // into a header.
 func tagged(name string) bool {
 	_, tag, _ := strings.Cut(name, flowMark)
-	return tag != "" && alphabetic(tag)
+	return tag != "" && Alphabetic(tag)
 }

@@ -1,6 +1,3 @@
-// Package cookie is the gateway's own cookies, the one that names a browser's jar and those of sign-ins
-// that are under way, and what keeps them between the browser and the gateway: upstreams neither see
-// them nor set or clear them.
 package cookie
 
 import (
@@ -26,31 +23,6 @@ const (
 	NamePlain = "multi_session"
 )
 
-// names are all of the gateway's: none of them is the upstream's business, whichever is in use.
-var names = [...]string{NameHost, NameDomain, NamePlain}
-
-// Reserved reports whether a name is one that upstreams can neither see nor set.
-func Reserved(name string) bool { return reserved(name) }
-
-// reserved reports whether a name is the gateway's: a jar's, that of a sign-in under way, that of what
-// says whose the plain cookies are, those of views, or one of a slot's.
-func reserved(name string) bool {
-	for _, n := range names {
-		rest, ok := strings.CutPrefix(name, n)
-		if !ok {
-			continue
-		}
-		switch rest {
-		case "", ownerMark, viewMark, hostViewMark, shownMark:
-			return true
-		}
-		if strings.HasPrefix(rest, flowMark) {
-			return true
-		}
-	}
-	return slotted(name)
-}
-
 // Options say which cookie a site uses.
 type Options struct {
 	Domain       string // registrable domain or below, without a leading dot; empty for one jar a host
@@ -62,7 +34,7 @@ type Options struct {
 // could be read and replaced by anybody on the way.
 var ErrInsecure = errors.New("plain HTTP on a host that is not loopback")
 
-// Spec is the jar's cookie as one site has it. It is a small value.
+// Spec is the jar's cookie as one site has it: what it is called and where it belongs. It is a small value.
 type Spec struct {
 	Name    string
 	Domain  string // empty for a host-only cookie
@@ -107,11 +79,10 @@ func Loopback(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// Read returns the token of the request's jar cookie. Without one it is the zero token. It is also
-// the zero token where there is any doubt: two jar cookies, of which one may have been planted
-// (RFC 6265, section 8.6), or a malformed one.
-func (j Spec) Read(h http.Header) session.Token {
-	value, ok := only(h, j.Name)
+// Token returns the token in the jar's cookie, and the zero token without one. Doubt gives the zero
+// token too: two cookies, of which one may have been planted (RFC 6265, section 8.6), or a malformed one.
+func (c *Cookies) Token() session.Token {
+	value, ok := c.Jar.Only()
 	if !ok {
 		return session.Token{}
 	}
@@ -136,13 +107,13 @@ func (j Spec) Clear(h http.Header) {
 	h.Add("Set-Cookie", c.String())
 }
 
-// ofHost is the cookie with a mark behind its name that is of one host, also where the jar is of a domain.
+// ofHost returns the cookie with a mark that belongs to one host, even where the jar belongs to a domain.
 func (j Spec) ofHost(mark string) Spec {
 	j.Name, j.Domain = j.hostName()+mark, ""
 	return j
 }
 
-// hostName is the name that the jar's cookie has, or would have, as one of this host alone.
+// hostName returns the name that the jar's cookie has, or would have, if it belonged to this host alone.
 func (j Spec) hostName() string {
 	if j.Secure {
 		return NameHost

@@ -1,4 +1,4 @@
-package cookie
+package isolation
 
 import (
 	"cmp"
@@ -12,11 +12,11 @@ import (
 type profile struct {
 	host    string
 	now     time.Time
-	cookies []stored
+	cookies []storedCookie
 	made    int
 }
 
-type stored struct {
+type storedCookie struct {
 	name, value, path, domain string
 	httpOnly                  bool
 	expires                   time.Time
@@ -38,7 +38,7 @@ func (p *profile) script(path, line string) {
 }
 
 func (p *profile) store(path, name, value, attributes string, byScript bool) {
-	c := stored{name: name, value: value, path: "/"}
+	c := storedCookie{name: name, value: value, path: "/"}
 	if i := strings.LastIndexByte(path, '/'); i > 0 {
 		c.path = path[:i]
 	}
@@ -68,7 +68,7 @@ func (p *profile) store(path, name, value, attributes string, byScript bool) {
 			gone = !at.After(p.now)
 		}
 	}
-	i := slices.IndexFunc(p.cookies, func(o stored) bool { return o.name == c.name && o.path == c.path && o.domain == c.domain })
+	i := slices.IndexFunc(p.cookies, func(o storedCookie) bool { return o.name == c.name && o.path == c.path && o.domain == c.domain })
 	if byScript && (c.httpOnly || i >= 0 && p.cookies[i].httpOnly) {
 		return
 	}
@@ -86,20 +86,20 @@ func (p *profile) store(path, name, value, attributes string, byScript bool) {
 }
 
 // shown are the cookies that a request for the path shows, in order.
-func (p *profile) shown(path string) []stored {
-	var list []stored
+func (p *profile) shown(path string) []storedCookie {
+	var list []storedCookie
 	for _, c := range p.cookies {
 		if path == c.path || strings.HasPrefix(path, c.path) && (strings.HasSuffix(c.path, "/") || path[len(c.path)] == '/') {
 			list = append(list, c)
 		}
 	}
-	slices.SortFunc(list, func(a, b stored) int {
+	slices.SortFunc(list, func(a, b storedCookie) int {
 		return cmp.Or(cmp.Compare(len(b.path), len(a.path)), cmp.Compare(a.order, b.order))
 	})
 	return list
 }
 
-func join(list []stored) string {
+func join(list []storedCookie) string {
 	var parts []string
 	for _, c := range list {
 		parts = append(parts, c.name+"="+c.value)
@@ -112,5 +112,5 @@ func (p *profile) header(path string) string { return join(p.shown(path)) }
 
 // document is what a page's script sees as document.cookie.
 func (p *profile) document(path string) string {
-	return join(slices.DeleteFunc(p.shown(path), func(c stored) bool { return c.httpOnly }))
+	return join(slices.DeleteFunc(p.shown(path), func(c storedCookie) bool { return c.httpOnly }))
 }

@@ -1,15 +1,17 @@
-package cookie
+package isolation
 
 import (
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
 
 // setCookie is a Set-Cookie field as browsers read it (RFC 6265bis, section 5.6).
 type setCookie struct {
-	kept
+	stored
 	name       string
 	attributes string // as they are written, with the semicolon in front
 	httpOnly   bool
@@ -25,12 +27,12 @@ func parseSetCookie(line, path string, now time.Time) setCookie {
 	if !strings.Contains(pair, "=") {
 		pair = "=" + pair
 	}
-	s.name, s.value = split(pair)
+	s.name, s.value = cookie.Split(pair)
 	var expires time.Time
 	var maxAge string
 	s.path = defaultPath(path)
 	for attribute := range strings.SplitSeq(rest, ";") {
-		name, value := split(attribute)
+		name, value := cookie.Split(attribute)
 		if len(value) > maxAttributeBytes {
 			continue
 		}
@@ -50,20 +52,20 @@ func parseSetCookie(line, path string, now time.Time) setCookie {
 				maxAge = value
 			}
 		case "secure":
-			s.flags |= secure
+			s.flags |= secureFlag
 		case "httponly":
 			s.httpOnly = true
 		case "partitioned":
 			s.flags |= partitioned
 		case "samesite":
-			s.flags &^= lax | strictly | cross
+			s.flags &^= lax | strict | none
 			switch strings.ToLower(value) {
 			case "lax":
 				s.flags |= lax
 			case "strict":
-				s.flags |= strictly
+				s.flags |= strict
 			case "none":
-				s.flags |= cross
+				s.flags |= none
 			}
 		}
 	}

@@ -1,0 +1,312 @@
+package isolation
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+)
+
+// parse lists the cookies of apps, in the browser's order, and drops the gateway's own.
+func (x *Exchange) parse(h http.Header) {
+	x.items = make([]item, 0, x.request.Cookies.Count)
+	for _, line := range h["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			part = strings.Trim(part, " \t")
+			name, value := cookie.Split(part)
+			switch {
+			case part == "":
+			case cookie.Slotted(name):
+				if tag, own, ok := cookie.ParseSlotName(name); ok {
+					x.parseSlotted(tag, own, value)
+				}
+			case cookie.Reserved(name):
+			default:
+				x.items = append(x.items, item{name: name, raw: part, pair: -1, stored: stored{value: value}, send: x.options.excepted(name)})
+			}
+		}
+	}
+}
+
+// parseSlotted reads a slot's cookie. What does not decode was not set here, and is left alone.
+func (x *Exchange) parseSlotted(tag, name, value string) {
+	k, ok := decode(value)
+	switch {
+	case !ok:
+	case tag == cookie.UnknownOrigin, k.has(deleted), k.has(guessed) && !x.options.scripted(name), x.options.excepted(name):
+		// An earlier release has set it, or an earlier configuration.
+		if x.within(k.domain) {
+			x.always = append(x.always, k.clear(cookie.SlotName(tag, name)))
+		}
+	default:
+		x.items = append(x.items, item{name: name, tag: tag, pair: -1, stored: k})
+	}
+}
+
+// within reports whether cookies of a domain are in the reach of this jar alone. Those of a wider one may be in
+// a slot of another host's jar.
+func (x *Exchange) within(domain string) bool {
+	jar := x.request.Spec.Domain
+	return domain == "" || domain == x.request.Host || jar != "" && cookie.Within(domain, jar)
+}
+
+// own reports whether a cookie is in the slot that the request is made under, and was set by an app.
+func (x *Exchange) own(k *item) bool { return k.tag == x.slot && !k.has(guessed) }
+
+// dead reports whether a slot's session has ended, and nothing that is left of it will be used.
+func (x *Exchange) dead(tag string) bool {
+	r := &x.request
+	if tag == cookie.Anonymous || tag == x.slot || r.Accounts.HasSlot(tag) {
+		return false
+	}
+	// A request that shows a jar which is not there may have been under way while a sign-in moved the jar.
+	return x.known || r.Cookies.Jar.Count == 1 && !r.Accounts.SlotIsLive(tag)
+}
+
+// sort decides which cookies the app is sent, and what the browser is to be told of them.
+func (x *Exchange) sort(signs, document bool) {
+	x.weigh()
+	x.pair()
+	scripted := len(x.options.Scripted) > 0
+	for i := range x.items {
+		switch p := &x.items[i]; {
+		case !p.plain() || p.send:
+		case scripted && x.options.scripted(p.name): // exchangeScripted decides
+		default:
+			x.sortPlain(p)
+		}
+	}
+	for i := range x.items {
+		switch k := &x.items[i]; {
+		case k.plain():
+		case x.own(k):
+			x.sortOwn(k)
+		case x.dead(k.tag) && x.within(k.domain):
+			x.always = append(x.always, k.clear(cookie.SlotName(k.tag, k.name)))
+		}
+	}
+	if scripted {
+		x.exchangeScripted(!signs || document)
+	}
+	x.join()
+}
+
+// weigh finds what says that the browser is shared although marks do not.
+func (x *Exchange) weigh() {
+	if x.first && x.request.Cookies.Owner.Count > 0 && x.request.Cookies.Owner.Last != x.slot {
+		x.alone = false // a release before marks has seen another account
+	}
+	for i := range x.items {
+		k := &x.items[i]
+		// A slot of another jar, of which only cookies for a wider domain are seen here; or one of
+		// another account, from before marks.
+		if !k.plain() && k.tag != x.slot && (!x.within(k.domain) || x.first && k.tag != cookie.Anonymous) {
+			x.alone = false
+		}
+	}
+	if x.alone && x.first && len(x.items) > maxHeld {
+		x.alone = false
+	}
+}
+
+// pair finds the copies of slots' cookies among the plain cookies, by their values. Where several fit, a
+// cookie of the active slot comes first, and the value comes before the one that it replaced.
+func (x *Exchange) pair() {
+	for p := range x.items {
+		if !x.items[p].plain() || x.items[p].send || x.options.scripted(x.items[p].name) {
+			continue
+		}
+		for _, match := range [...]struct{ own, old bool }{{true, false}, {true, true}, {false, false}, {false, true}} {
+			if match.own && match.old && x.alone {
+				continue // scripts may set an earlier value again
+			}
+			if i := x.original(p, match.own, match.old); i >= 0 {
+				x.items[p].pair, x.items[i].pair = i, p
+				x.items[p].old = match.old
+				break
+			}
+		}
+	}
+}
+
+// original returns the index of a slot's cookie that a plain one is a copy of, or -1.
+func (x *Exchange) original(p int, own, old bool) int {
+	plain := &x.items[p]
+	return slices.IndexFunc(x.items, func(k item) bool {
+		if k.plain() || k.pair >= 0 || !k.has(readable) || k.name != plain.name || (k.tag == x.slot) != own {
+			return false
+		}
+		if old {
+			return k.before != "" && k.before == fingerprint(plain.value)
+		}
+		return k.value == plain.value
+	})
+}
+
+// sortPlain decides about a plain cookie of an app's name.
+func (x *Exchange) sortPlain(p *item) {
+	if p.pair >= 0 {
+		if k := &x.items[p.pair]; !x.own(k) {
+			x.replaceCopy(k)
+		} else if p.old {
+			x.plan = append(x.plan, k.plainField(k.name))
+		}
+		return // the slot's cookie is sent instead
+	}
+	switch {
+	case !x.alone, x.first && !x.uncounted(), x.hides(p.name), x.holds(p):
+		x.hold(p.name)
+	case !slices.ContainsFunc(x.items, func(k item) bool { return x.own(&k) && k.name == p.name && k.has(readable) && k.pair < 0 }):
+		p.send = true
+	default:
+		x.sortChanged(p)
+	}
+}
+
+// hides reports whether the app has set a cookie of the name for itself: scripts cannot write that.
+func (x *Exchange) hides(name string) bool {
+	return slices.ContainsFunc(x.items, func(k item) bool { return x.own(&k) && k.name == name && !k.has(readable) })
+}
+
+// sortChanged decides about a plain cookie that may be a copy which a script has changed. With one cookie of the name in
+// the slot and one plain, it is. Else nothing tells which is whose, and the plain ones are sent.
+func (x *Exchange) sortChanged(p *item) {
+	var of *item
+	for i := range x.items {
+		k := &x.items[i]
+		switch {
+		case k == p || k.name != p.name || k.pair >= 0:
+		case k.plain(), of != nil && x.own(k):
+			p.send = true
+			return
+		case x.own(k):
+			of = k
+		}
+	}
+	of.changed = true
+	saved := of.stored
+	saved.before, saved.value = fingerprint(of.value), p.value
+	of.value = p.value
+	if field := saved.slotField(x.slot, p.name); fits(cookie.SlotName(x.slot, p.name), saved.encode()) {
+		x.plan = append(x.plan, field)
+	}
+}
+
+// replaceCopy takes the copy of another slot's cookie away, and gives scripts the active slot's instead where it
+// has one in the same place.
+func (x *Exchange) replaceCopy(k *item) {
+	i := slices.IndexFunc(x.items, func(s item) bool {
+		return x.own(&s) && s.name == k.name && s.has(readable) && s.same(k.stored)
+	})
+	switch {
+	case i < 0 && x.dead(k.tag):
+		x.always = append(x.always, k.clear(k.name))
+	case i < 0:
+		x.plan = append(x.plan, k.clear(k.name))
+	case x.items[i].pair < 0:
+		x.plan = append(x.plan, x.items[i].plainField(k.name))
+		x.items[i].changed = true // it has a copy again
+	}
+}
+
+// sortOwn decides about a cookie that the app has set under the active slot.
+func (x *Exchange) sortOwn(k *item) {
+	k.send = true
+	if !k.has(readable) || k.pair >= 0 || k.changed {
+		return
+	}
+	others := slices.ContainsFunc(x.items, func(p item) bool { return p.plain() && p.name == k.name && p.pair < 0 })
+	switch {
+	case x.alone && !x.first && others:
+		k.send = !k.has(copied) // the plain ones are sent, unless sortChanged finds that one is this cookie's
+	case x.alone && !x.first && k.has(copied):
+		k.send = false // a script has deleted it
+		x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name)))
+	case !others:
+		x.plan = append(x.plan, k.plainField(k.name))
+	}
+}
+
+// hold notes that a plain cookie was held back.
+func (x *Exchange) hold(name string) {
+	if !slices.Contains(x.held, name) {
+		x.held = append(x.held, name)
+	}
+}
+
+// holds reports whether a plain cookie was in the browser before the account was used there, and is unchanged.
+func (x *Exchange) holds(p *item) bool {
+	held := x.request.Cookies.Used.Held
+	if held == "" {
+		return false
+	}
+	print := fingerprint(p.raw)
+	for ; len(held) >= fingerprintLength; held = held[fingerprintLength:] {
+		if held[:fingerprintLength] == print {
+			return true
+		}
+	}
+	return false
+}
+
+// maxHeld bounds the plain cookies of a first request, so that their fingerprints fit into the mark.
+const maxHeld = 60
+
+// fingerprints are those of the plain cookies that are not copies.
+func (x *Exchange) fingerprints() string {
+	var b strings.Builder
+	for i := range x.items {
+		if k := &x.items[i]; k.plain() && k.pair < 0 && !x.options.excepted(k.name) {
+			b.WriteString(fingerprint(k.raw))
+		}
+	}
+	return b.String()
+}
+
+const fingerprintLength = 6
+
+// fingerprint stands for a text that is not to be known, only to be known again.
+func fingerprint(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	var b [8]byte
+	base64.RawURLEncoding.Encode(b[:], sum[:6])
+	return string(b[:fingerprintLength])
+}
+
+// join writes the Cookie field for the app.
+func (x *Exchange) join() {
+	size := 0
+	for i := range x.items {
+		if k := &x.items[i]; k.send {
+			size += len(k.name) + len(k.value) + 3
+		}
+	}
+	if size == 0 {
+		return
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for i := range x.items {
+		k := &x.items[i]
+		if !k.send {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		switch {
+		case k.plain():
+			b.WriteString(k.raw)
+		case k.name == "":
+			b.WriteString(k.value)
+		default:
+			b.WriteString(k.name)
+			b.WriteByte('=')
+			b.WriteString(k.value)
+		}
+	}
+	x.forward = []string{b.String()}
+}
