@@ -137,7 +137,11 @@ func decodeJar(data []byte) (*Jar, error) {
 		}
 		accounts[s.Identity.Account] = true
 		ids[s.ID] = true
-		jar.Sessions = append(jar.Sessions, Session{s.ID, s.Handle, s.Identity, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant, s.Slot})
+		jar.Sessions = append(jar.Sessions, Session{
+			ID: s.ID, Handle: s.Handle, Recorded: s.Identity,
+			CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt,
+			IP: s.IP, UserAgent: s.UserAgent, Grant: s.Grant, Slot: s.Slot,
+		})
 	}
 	return jar, nil
 }
@@ -186,7 +190,10 @@ func indexTerms(j *Jar) []string {
 	}
 	for i := range j.Sessions {
 		s := &j.Sessions[i]
-		terms = append(terms, accountTerm(s.Recorded.Account), handleTerm(s.Handle), sessionTerm(s.ID))
+		terms = append(terms, accountTerm(s.Recorded.Account), sessionTerm(s.ID))
+		if s.Slot != "" {
+			terms = append(terms, slotTerm(s.Slot))
+		}
 		share(methodTerm(s.Recorded.Account.Method))
 		if s.Grant != nil && s.Grant.SID != "" {
 			share(sidTerm(s.Recorded.Account.Method, s.Grant.SID))
@@ -196,8 +203,8 @@ func indexTerms(j *Jar) []string {
 }
 
 func jarTerm(id string) string           { return "jar:" + id }
-func handleTerm(handle string) string    { return "handle:" + handle }
 func sessionTerm(id string) string       { return "session:" + id }
+func slotTerm(tag string) string         { return "slot:" + digest(tag) }
 func methodTerm(method string) string    { return "method:" + digest(method) }
 func accountTerm(account Account) string { return "account:" + digest(account.ID()) }
 func sidTerm(method, sid string) string  { return "sid:" + digest(method+":"+sid) }

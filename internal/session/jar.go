@@ -49,6 +49,8 @@ type Session struct {
 	// Slot is the tag of the slot that the upstreams' cookies of this session are in. It is known to the
 	// browser, and to nothing that runs in it. It ends with the session and is never used again.
 	Slot string
+
+	view, accountTag string // see nameViews
 }
 
 // Client is who is at the other end of a sign-in, as it is recorded with the session and the jar.

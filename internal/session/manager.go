@@ -386,7 +386,7 @@ func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at
 	if len(client.UserAgent) > maxUserAgentBytes {
 		client.UserAgent = client.UserAgent[:maxUserAgentBytes]
 	}
-	return Session{
+	s := Session{
 		ID:         newName(),
 		Handle:     newName(),
 		Recorded:   &recorded,
@@ -398,6 +398,8 @@ func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at
 		Grant:      grant,
 		Slot:       newName(),
 	}
+	s.nameViews()
+	return s
 }
 
 // SetActive makes the live session with the handle the active one, and returns it. Else it is

@@ -89,11 +89,6 @@ func (a *answer) active() bool {
 	return a.current > 0
 }
 
-// copies reports whether scripts are to have copies of what the answer sets.
-func (a *answer) copies() bool {
-	return !a.blind && a.request.Accounts != nil && (a.alone && !a.uncounted() || a.active())
-}
-
 // set has the browser keep a cookie of the app in the slot.
 func (a *answer) set(line string) {
 	s := parseSetCookie(line, a.request.Path, a.request.Now)
@@ -114,7 +109,7 @@ func (a *answer) set(line string) {
 			s.before = fingerprint(before.value)
 		}
 	}
-	copies := !s.httpOnly && s.name != "" && a.copies()
+	copies := !s.httpOnly && s.name != "" && a.active()
 	if !s.httpOnly && s.name != "" {
 		s.flags |= readable
 	}
@@ -128,9 +123,9 @@ func (a *answer) set(line string) {
 	switch {
 	case copies:
 		a.lines = append(a.lines, line)
-	case before != nil && before.has(readable) && (before.pair >= 0 || a.alone) && a.active():
+	case s.httpOnly && (before != nil && before.has(readable) && (before.pair >= 0 || before.changed) || a.sets(s)):
 		// From now on scripts may not read it.
-		a.lines = append(a.lines, before.clear(s.name))
+		a.lines = append(a.lines, s.clear(s.name))
 	}
 	field := name + "=" + value + s.attributes
 	if !s.httpOnly {
@@ -141,7 +136,7 @@ func (a *answer) set(line string) {
 
 // remove takes a cookie of the app from the slot, and its copy.
 func (a *answer) remove(s setCookie, line string, before *item) {
-	if a.alone && a.copies() && !s.httpOnly || before != nil && before.pair >= 0 && a.copies() || a.sets(s) {
+	if a.alone && a.active() && !s.httpOnly || before != nil && before.pair >= 0 || a.sets(s) {
 		a.lines = append(a.lines, line)
 	}
 	a.lines = append(a.lines, s.clear(cookie.SlotName(a.slot, s.name)))
@@ -203,7 +198,7 @@ func (a *answer) clearOwn() {
 		if !a.own(k) {
 			continue
 		}
-		if k.has(readable) && (k.pair >= 0 || k.changed) && a.active() {
+		if k.has(readable) && (k.pair >= 0 || k.changed) {
 			a.lines = append(a.lines, k.clear(k.name))
 		}
 		a.lines = append(a.lines, k.clear(cookie.SlotName(a.slot, k.name)))

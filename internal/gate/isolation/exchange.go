@@ -19,6 +19,9 @@ type Accounts interface {
 	// AccountTag returns the name of the active account for marks, empty for nobody.
 	AccountTag() string
 
+	// SlotOf returns the tag of the slot of the jar's live session of an account, empty where there is none.
+	SlotOf(accountTag string) string
+
 	// HasSlot reports whether the tag is that of a live session of the jar.
 	HasSlot(tag string) bool
 
@@ -70,6 +73,7 @@ type Exchange struct {
 // item is one cookie of an app in a request.
 type item struct {
 	stored
+	index   int    // in Exchange.items
 	name    string // that the app gave it
 	tag     string // of its slot, empty for a plain cookie
 	raw     string // a plain cookie as it was sent
@@ -123,9 +127,9 @@ func (o *Options) Read(x *Exchange, h http.Header, r Request) {
 	x.known = r.Accounts.JarID() != "" || r.Cookies.Jar.Count == 0 && r.Cookies.Lax
 	x.first = used.None()
 	x.alone = !used.Several() && (used.Tag == "" || used.Tag == x.account) && !(x.first && r.Accounts.SeveralAccounts())
-	if r.Cookies.Apps {
+	if r.Cookies.Apps || len(o.Scripted) > 0 {
 		x.parse(h)
-		x.sort(signs, document(h))
+		x.sort(!signs || document(h))
 	}
 	x.mark()
 	if r.Cookies.Owner.Count > 0 {

@@ -7,8 +7,8 @@ import (
 )
 
 // exchangeScripted sees to the cookies of Options.Scripted. While the host's cookie says that they belong
-// to the active slot they are sent as they are. Else none is sent but what the slot has kept, and before the next
-// page the plain ones are kept in their slot and the active slot's take their place.
+// to the active slot they are sent, and the slot keeps what they are. Else only what the slot has kept is sent, and
+// before the next page the plain cookies are exchanged for it.
 func (x *Exchange) exchangeScripted(page bool) {
 	r := &x.request
 	holder, known := r.Cookies.Scripted.Only()
@@ -16,29 +16,67 @@ func (x *Exchange) exchangeScripted(page bool) {
 	held := false
 	for i := range x.items {
 		k := &x.items[i]
+		kept := !k.plain() && k.has(guessed) && k.tag == x.slot
 		switch {
 		case !x.options.scripted(k.name):
+		case k.plain() && mine && x.alone && (x.first && !x.uncounted() || x.holds(k)):
+			held = true
+			x.hold(k.name)
 		case k.plain() && mine:
-			stale := slices.ContainsFunc(x.items, func(o item) bool {
-				return o.has(guessed) && o.tag != x.slot && o.name == k.name && o.value == k.value
-			})
-			if stale || x.alone && (x.first && !x.uncounted() || x.holds(k)) {
-				held = true
-				x.hold(k.name)
-				continue
-			}
-			k.send = true
-		case !k.plain() && !mine && k.tag == x.slot && k.has(guessed):
+			x.keepScripted(k)
+		case kept && mine && x.scriptedItem(k.name, "") == nil:
+			x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name))) // a script has deleted it
+		case kept && !mine:
 			k.send = true
 		}
 	}
 	switch {
-	case mine && !held:
-		if !known || holder != x.slot {
-			x.always = append(x.always, r.Spec.SetScripted(x.slot))
-		}
+	case mine && !held && !(known && holder == x.slot):
+		x.always = append(x.always, r.Spec.SetScripted(x.slot))
 	case !mine && page:
 		x.swapScripted(holder)
+	}
+}
+
+// scriptedItem returns the cookie of a name that a slot has kept, or with an empty tag the plain one. It is nil where
+// there is none.
+func (x *Exchange) scriptedItem(name, tag string) *item {
+	for i := range x.items {
+		if k := &x.items[i]; k.name == name && k.tag == tag && (tag == "" || k.has(guessed)) {
+			return k
+		}
+	}
+	return nil
+}
+
+// keepScripted sends a plain cookie of the active slot's, and has the slot keep it. One that another slot
+// has kept is that account's: a page of it that is still open has written it again.
+func (x *Exchange) keepScripted(p *item) {
+	kept := x.scriptedItem(p.name, x.slot)
+	others := slices.ContainsFunc(x.items, func(o item) bool {
+		return o.has(guessed) && o.tag != x.slot && o.name == p.name && o.value == p.value
+	})
+	switch {
+	case kept != nil && kept.value == p.value:
+		p.send = true
+	case others && kept != nil:
+		x.plan = append(x.plan, kept.plainField(p.name))
+	case others:
+		x.plan = append(x.plan, stored{path: "/"}.clear(p.name))
+	default:
+		p.send = true
+		x.saveScripted(x.slot, p)
+	}
+}
+
+// saveScripted has a slot keep a plain cookie.
+func (x *Exchange) saveScripted(tag string, p *item) {
+	saved := stored{flags: readable | guessed, path: "/", value: p.value}
+	if x.request.Spec.Secure {
+		saved.flags |= secureFlag
+	}
+	if writable(p.name) && fits(cookie.SlotName(tag, p.name), saved.encode()) {
+		x.plan = append(x.plan, saved.slotField(tag, p.name))
 	}
 }
 
@@ -47,31 +85,21 @@ func (x *Exchange) exchangeScripted(page bool) {
 func (x *Exchange) swapScripted(holder string) {
 	r := &x.request
 	keep := holder == cookie.Anonymous || holder != "" && r.Accounts.HasSlot(holder)
-	secure := flags(0)
-	if r.Spec.Secure {
-		secure = secureFlag
-	}
 	for i := range x.items {
 		k := &x.items[i]
-		if !x.options.scripted(k.name) || !writable(k.name) {
-			continue
-		}
-		twin := func(tag string, plain bool) bool {
-			return slices.ContainsFunc(x.items, func(o item) bool { return o.name == k.name && o.tag == tag && o.plain() == plain })
-		}
 		switch {
+		case !x.options.scripted(k.name) || !writable(k.name):
 		case k.plain():
-			saved := stored{flags: readable | guessed | secure, path: "/", value: k.value}
-			if keep && fits(cookie.SlotName(holder, k.name), saved.encode()) {
-				x.plan = append(x.plan, saved.slotField(holder, k.name))
+			if keep {
+				x.saveScripted(holder, k)
 			}
-			if !twin(x.slot, false) {
+			if x.scriptedItem(k.name, x.slot) == nil {
 				x.plan = append(x.plan, stored{path: "/"}.clear(k.name))
 			}
 		case !k.has(guessed):
 		case k.tag == x.slot:
 			x.plan = append(x.plan, k.plainField(k.name))
-		case k.tag == holder && !twin("", true):
+		case k.tag == holder && x.scriptedItem(k.name, "") == nil:
 			x.plan = append(x.plan, k.clear(cookie.SlotName(holder, k.name))) // a script has deleted it
 		}
 	}

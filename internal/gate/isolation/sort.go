@@ -25,7 +25,7 @@ func (x *Exchange) parse(h http.Header) {
 				}
 			case cookie.Reserved(name):
 			default:
-				x.items = append(x.items, item{name: name, raw: part, pair: -1, stored: stored{value: value}, send: x.options.excepted(name)})
+				x.items = append(x.items, item{index: len(x.items), name: name, raw: part, pair: -1, stored: stored{value: value}, send: x.options.excepted(name)})
 			}
 		}
 	}
@@ -42,7 +42,7 @@ func (x *Exchange) parseSlotted(tag, name, value string) {
 			x.always = append(x.always, k.clear(cookie.SlotName(tag, name)))
 		}
 	default:
-		x.items = append(x.items, item{name: name, tag: tag, pair: -1, stored: k})
+		x.items = append(x.items, item{index: len(x.items), name: name, tag: tag, pair: -1, stored: k})
 	}
 }
 
@@ -66,10 +66,12 @@ func (x *Exchange) dead(tag string) bool {
 	return x.known || r.Cookies.Jar.Count == 1 && !r.Accounts.SlotIsLive(tag)
 }
 
-// sort decides which cookies the app is sent, and what the browser is to be told of them.
-func (x *Exchange) sort(signs, document bool) {
+// sort decides which cookies the app is sent, and what the browser is told of them. Page says that the
+// browser may show the answer as a page.
+func (x *Exchange) sort(page bool) {
 	x.weigh()
 	x.pair()
+	x.saveChanges()
 	scripted := len(x.options.Scripted) > 0
 	for i := range x.items {
 		switch p := &x.items[i]; {
@@ -89,7 +91,7 @@ func (x *Exchange) sort(signs, document bool) {
 		}
 	}
 	if scripted {
-		x.exchangeScripted(!signs || document)
+		x.exchangeScripted(page)
 	}
 	x.join()
 }
@@ -159,11 +161,14 @@ func (x *Exchange) sortPlain(p *item) {
 	switch {
 	case !x.alone, x.first && !x.uncounted(), x.hides(p.name), x.holds(p):
 		x.hold(p.name)
-	case !slices.ContainsFunc(x.items, func(k item) bool { return x.own(&k) && k.name == p.name && k.has(readable) && k.pair < 0 }):
-		p.send = true
 	default:
 		x.sortChanged(p)
 	}
+}
+
+// showsPlain reports whether there is a plain cookie of the name that is no copy.
+func (x *Exchange) showsPlain(name string) bool {
+	return slices.ContainsFunc(x.items, func(p item) bool { return p.plain() && p.name == name && p.pair < 0 })
 }
 
 // hides reports whether the app has set a cookie of the name for itself: scripts cannot write that.
@@ -171,27 +176,68 @@ func (x *Exchange) hides(name string) bool {
 	return slices.ContainsFunc(x.items, func(k item) bool { return x.own(&k) && k.name == name && !k.has(readable) })
 }
 
-// sortChanged decides about a plain cookie that may be a copy which a script has changed. With one cookie of the name in
-// the slot and one plain, it is. Else nothing tells which is whose, and the plain ones are sent.
+// sortChanged decides about a plain cookie that may be a copy which a script has changed. Where nothing tells
+// which cookie of the slot it is the copy of, it is sent as it is.
 func (x *Exchange) sortChanged(p *item) {
-	var of *item
+	k := x.changedCopy(p, x.slot)
+	if k == nil {
+		p.send = true
+		return
+	}
+	x.save(k, p)
+	k.changed, k.value = true, p.value // which sortOwn sends
+}
+
+// changedCopy returns the cookie of a slot that a plain one must be a changed copy of: both are the only ones of
+// their name that have no other counterpart. It is nil where there is none, or more than one.
+func (x *Exchange) changedCopy(p *item, tag string) (of *item) {
 	for i := range x.items {
-		k := &x.items[i]
-		switch {
-		case k == p || k.name != p.name || k.pair >= 0:
-		case k.plain(), of != nil && x.own(k):
-			p.send = true
-			return
-		case x.own(k):
+		switch k := &x.items[i]; {
+		case k == p || k.name != p.name || k.pair >= 0 || !k.plain() && (k.tag != tag || !k.has(readable)):
+		case k.plain() || of != nil:
+			return nil
+		default:
 			of = k
 		}
 	}
-	of.changed = true
-	saved := of.stored
-	saved.before, saved.value = fingerprint(of.value), p.value
-	of.value = p.value
-	if field := saved.slotField(x.slot, p.name); fits(cookie.SlotName(x.slot, p.name), saved.encode()) {
-		x.plan = append(x.plan, field)
+	return of
+}
+
+// save keeps in a slot what a script has made of a copy.
+func (x *Exchange) save(k, p *item) {
+	saved := k.stored
+	saved.before, saved.value = fingerprint(k.value), p.value
+	if fits(cookie.SlotName(k.tag, k.name), saved.encode()) {
+		x.plan = append(x.plan, saved.slotField(k.tag, k.name))
+	}
+}
+
+// saveChanges keeps what scripts have made of the copies of an account that had the browser alone until this
+// request of another account.
+func (x *Exchange) saveChanges() {
+	used := &x.request.Cookies.Used
+	if x.alone || used.Several() || used.Tag == "" || used.Tag == x.account {
+		return
+	}
+	tag := cookie.Anonymous
+	if used.Tag != cookie.Anonymous {
+		tag = x.request.Accounts.SlotOf(used.Tag)
+	}
+	for i := range x.items {
+		p := &x.items[i]
+		if !p.plain() || p.pair >= 0 || p.send || x.holds(p) {
+			continue
+		}
+		if k := x.changedCopy(p, tag); k != nil {
+			x.save(k, p)
+			p.pair, k.pair = k.index, p.index
+		}
+	}
+	for i := range x.items {
+		k := &x.items[i]
+		if k.tag == tag && k.has(readable|copied) && k.pair < 0 && !x.showsPlain(k.name) {
+			x.plan = append(x.plan, k.clear(cookie.SlotName(tag, k.name))) // a script has deleted it
+		}
 	}
 }
 
@@ -218,7 +264,7 @@ func (x *Exchange) sortOwn(k *item) {
 	if !k.has(readable) || k.pair >= 0 || k.changed {
 		return
 	}
-	others := slices.ContainsFunc(x.items, func(p item) bool { return p.plain() && p.name == k.name && p.pair < 0 })
+	others := x.showsPlain(k.name)
 	switch {
 	case x.alone && !x.first && others:
 		k.send = !k.has(copied) // the plain ones are sent, unless sortChanged finds that one is this cookie's

@@ -1,43 +1,72 @@
 package isolation
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
 
-// jarOf is a jar in which sessions come and go.
+// tagLength is how long the tag of an account's slot is.
+const tagLength = 22
+
+// jarOf is a jar in which sessions come and go. It implements Accounts as it was when a request came, for the
+// world that it is in.
 type jarOf struct {
 	id, active string
 	live       []string
+	world      *world
+	account    string // the tag of the active one's account
 }
 
 func (j *jarOf) JarID() string           { return j.id }
 func (j *jarOf) Slot() string            { return j.active }
+func (j *jarOf) AccountTag() string      { return j.account }
 func (j *jarOf) HasSlot(tag string) bool { return slices.Contains(j.live, tag) }
+func (j *jarOf) SeveralAccounts() bool   { return len(j.live) > 1 }
+func (j *jarOf) SlotIsLive(tag string) bool {
+	return slices.Contains(j.world.jar.live, tag) || slices.Contains(j.world.elsewhere, tag)
+}
+func (j *jarOf) SlotOf(account string) string {
+	i := slices.IndexFunc(j.live, func(tag string) bool { return accountOf(tag) == account })
+	if i < 0 {
+		return ""
+	}
+	return j.live[i]
+}
+func (j *jarOf) StillActive() bool { return j.world.jar.active == j.active }
 
-// tagOf is the tag of a user's slot in tests.
+// tagOf is the tag of a user's slot in tests. A session that a user has after another has a number behind
+// the name.
 func tagOf(user string) string { return user + strings.Repeat("-", tagLength-len(user)) }
+
+// accountOf is the account tag of the user whose slot it is.
+func accountOf(tag string) string {
+	return "of-" + strings.TrimRight(strings.TrimRight(tag, "-"), "0123456789")
+}
 
 // world is one browser, in front of it a gateway, behind that an app.
 type world struct {
-	t         testing.TB
-	browser   profile
-	jar       jarOf
-	isolation *Isolation
-	order     *Order
-	site      Spec
-	now       time.Time
+	t       testing.TB
+	browser profile
+	jar     jarOf
+	options *Options
+	site    cookie.Spec
+	now     time.Time
+	leftOut bool        // requests are for a path that the gate leaves out
+	headers http.Header // further headers of requests
+
+	elsewhere []string // tags of the live slots of other jars
 }
 
 func newWorld(t testing.TB, except ...string) *world {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	w := &world{t: t, now: start, isolation: &Isolation{Except: except}, site: Spec{Name: NamePlain}, order: NewOrder()}
+	w := &world{t: t, now: start, options: &Options{Except: except}, site: cookie.Spec{Name: cookie.NamePlain}}
 	w.browser = profile{host: "app.example.com", now: start}
+	w.headers = http.Header{"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
 	return w
 }
 
@@ -52,7 +81,7 @@ func (w *world) signIn(user string) {
 
 // revoke ends a session.
 func (w *world) revoke(user string) {
-	w.jar.live = slices.DeleteFunc(w.jar.live, func(tag string) bool { return tag == tagOf(user) })
+	w.jar.live = slices.DeleteFunc(slices.Clone(w.jar.live), func(tag string) bool { return tag == tagOf(user) })
 	if w.jar.active == tagOf(user) {
 		w.jar.active = ""
 	}
@@ -66,21 +95,26 @@ func (w *world) revoke(user string) {
 type underway struct {
 	w    *world
 	path string
-	Crossing
-	sees string // the upstream's Cookie field
+	Exchange
+	sees string // the app's Cookie field
 	slot string
 }
 
 func (w *world) ask(path string) *underway { return w.askWith(path, w.browser.header(path)) }
 
 func (w *world) askWith(path, cookies string) *underway {
-	h := http.Header{"Cookie": {cookies}}
-	if cookies == "" {
-		delete(h, "Cookie")
+	h := w.headers.Clone()
+	if cookies != "" {
+		h.Set("Cookie", cookies)
 	}
 	visit := w.jar
+	visit.world, visit.account = w, accountOf(w.jar.active)
 	u := &underway{w: w, path: path, slot: w.jar.active}
-	w.isolation.Sort(&u.Crossing, h, Arriving{Jar: w.site, Host: w.browser.host, Path: path, Visit: &visit, Order: w.order, Now: func() time.Time { return w.now }})
+	parsed := w.site.Parse(h)
+	w.options.Read(&u.Exchange, h, Request{
+		Spec: w.site, Cookies: &parsed, Host: w.browser.host, Path: path, Accounts: &visit, LeftOut: w.leftOut, Now: w.now,
+	})
+	u.SetRequest(h)
 	u.sees = h.Get("Cookie")
 	if len(h["Cookie"]) > 1 {
 		w.t.Fatalf("two Cookie fields: %q", h["Cookie"])
@@ -94,17 +128,16 @@ func (u *underway) answer(set ...string) []string {
 	if set != nil {
 		h["Set-Cookie"] = set
 	}
-	u.Answer(h, false, func() bool { return u.w.jar.active == u.slot })
+	u.Answer(h, false)
 	return h["Set-Cookie"]
 }
 
 // finish has the browser get the answer.
 func (u *underway) finish(set ...string) { u.get(u.answer(set...)) }
 
-// finishAsActive is finish with the header of an answer of which the gateway believes that its slot is
-// the active one still.
-func (u *underway) finishAsActive(h http.Header) {
-	u.Answer(h, false, func() bool { return true })
+// finishWith is finish with the header of an answer.
+func (u *underway) finishWith(h http.Header) {
+	u.Answer(h, false)
 	u.get(h["Set-Cookie"])
 }
 
@@ -162,18 +195,15 @@ func TestWhatScriptsChangeStaysWithTheirAccount(t *testing.T) {
 	w.browser.script("/", "theme=dark; Path=/")
 	w.signIn("bob")
 	w.visit("/", "", "csrf=b; Path=/")
-	w.reads("/", "csrf=b")
+	w.reads("/", "theme=dark; csrf=b")
 	w.signIn("alice")
-	w.visit("/", "csrf=a2; theme=dark")
-	w.reads("/", "csrf=a2; theme=dark")
+	w.visit("/", "csrf=a2")
+	w.reads("/", "theme=dark; csrf=a2")
+	w.browser.script("/", "csrf=a3; Path=/")
+	w.visit("/", "csrf=a2")
 	w.signIn("bob")
 	w.visit("/", "csrf=b")
-	w.now = w.now.Add(settling)
-	w.visit("/", "csrf=b")
-	w.browser.script("/", "theme=dark; Path=/")
-	w.visit("/", "csrf=b; theme=dark")
-	w.signIn("alice")
-	w.visit("/", "csrf=a2; theme=dark")
+	w.reads("/", "theme=dark; csrf=a3")
 }
 
 // TestQuotedValuesComeBackAsTheyWere is what many frameworks write, such as those that sign their cookies.
@@ -256,8 +286,7 @@ func TestLateAnswerToNobodyTakesNothingFromAnAccount(t *testing.T) {
 			late := w.ask("/")
 			w.signIn("alice")
 			w.visit("/", "", "csrf=a; Path=/")
-			late.finishAsActive(h)
-			w.now = w.now.Add(time.Minute)
+			late.finishWith(h)
 			w.visit("/", "csrf=a")
 			w.reads("/", "csrf=a")
 			w.revoke("alice")
@@ -279,6 +308,7 @@ func TestAnswersThatCross(t *testing.T) {
 	fourth := w.ask("/")
 	second.finish()
 	third.finish()
+	w.visit("/", "csrf=b") // the copy was stale for a moment
 	w.reads("/", "csrf=b")
 	fourth.finish("csrf=b2; Path=/")
 	w.reads("/", "csrf=b2")
@@ -298,7 +328,7 @@ func TestSignOutWithRequestsUnderWay(t *testing.T) {
 	w.visit("/", "")
 	w.visit("/", "", "csrf=n; Path=/")
 	late.finish()
-	w.visit("/", "csrf=n")
+	w.visit("/", "csrf=n") // the copy was stale for a moment
 	w.reads("/", "csrf=n")
 }
 
@@ -338,11 +368,11 @@ func TestAnonymousCookiesStayApart(t *testing.T) {
 	w.visit("/", "basket=1; csrf=nobody; zone=Berlin")
 	w.signIn("alice")
 	w.visit("/", "", "csrf=a; Path=/")
-	w.reads("/", "csrf=a")
+	w.reads("/", "zone=Berlin; csrf=a")
 	w.visit("/", "csrf=a")
 	w.revoke("alice")
-	w.visit("/", "basket=1; csrf=nobody; zone=Berlin")
-	w.reads("/", "csrf=nobody; zone=Berlin")
+	w.visit("/", "basket=1; csrf=nobody")
+	w.reads("/", "zone=Berlin; csrf=nobody")
 	if strings.Contains(w.browser.header("/"), tagOf("alice")) {
 		t.Errorf("of a session that has ended is left %q", w.browser.header("/"))
 	}
@@ -389,11 +419,11 @@ func TestExceptedCookiesAreShared(t *testing.T) {
 
 func TestAttackScriptPlantsCookieInSlot(t *testing.T) {
 	for name, planted := range map[string]string{
-		"of a tag that it made up":       slotName(tagOf("mallory"), "sid") + "=~evil; Path=/",
+		"of a tag that it made up":       cookie.SlotName(tagOf("mallory"), "sid") + "=~evil; Path=/",
 		"without a tag":                  "ms~~sid=~evil; Path=/",
 		"of a tag that is none":          "ms~a b~sid=~evil; Path=/",
-		"with a value that is no slot's": slotName(tagOf("alice"), "sid") + "=evil; Path=/",
-		"with flags twice":               slotName(tagOf("alice"), "sid") + "=rr~evil; Path=/",
+		"with a value that is no slot's": cookie.SlotName(tagOf("alice"), "sid") + "=evil; Path=/",
+		"with flags twice":               cookie.SlotName(tagOf("alice"), "sid") + "=rr~evil; Path=/",
 		"with a prefix behind":           "ms~" + tagOf("alice") + "~__Host-sid=~evil; Path=/",
 		"in capitals":                    "MS~" + tagOf("alice") + "~sid=~evil; Path=/",
 		"of nobody's":                    "ms~x~sid=rgk~evil; Path=/",
@@ -431,13 +461,13 @@ func TestAttackTwoOwners(t *testing.T) {
 
 func TestAttackUpstreamPlantsCookieOfAnotherSlot(t *testing.T) {
 	for _, line := range []string{
-		slotName(tagOf("bob"), "sid") + "=~evil; Path=/",
-		slotName(Anonymous, "sid") + "=~evil",
-		"__Host-" + slotName(tagOf("bob"), "sid") + "=~evil; Secure; Path=/",
+		cookie.SlotName(tagOf("bob"), "sid") + "=~evil; Path=/",
+		cookie.SlotName(cookie.Anonymous, "sid") + "=~evil",
+		"__Host-" + cookie.SlotName(tagOf("bob"), "sid") + "=~evil; Secure; Path=/",
 		"__host-http-ms~" + tagOf("bob") + "~sid=~evil",
 		"MS~x=1", " ms~x=1", "ms~", "=ms~x~sid=1", "ms~x\t=1",
 		"multi_session_owner=" + tagOf("bob"),
-		NameHost + "_owner=" + tagOf("bob") + "; Secure; Path=/",
+		cookie.NameHost + "_owner=" + tagOf("bob") + "; Secure; Path=/",
 	} {
 		w := newWorld(t)
 		w.signIn("bob")
@@ -456,14 +486,14 @@ func TestUpstreamClearsTheActiveSlotAlone(t *testing.T) {
 	w.signIn("bob")
 	w.visit("/", "", "sid=b; HttpOnly; Path=/", "csrf=b; Path=/")
 	w.browser.script("/", "zone=b; Path=/")
-	w.visit("/", "sid=b; csrf=b; zone=b")
+	w.visit("/", "sid=b; csrf=b")
 	u := w.ask("/")
 	h := http.Header{"Clear-Site-Data": {`"cookies", "cache"`}, "Set-Cookie": {"fresh=1; Path=/; HttpOnly"}}
-	u.finishAsActive(h)
+	u.finishWith(h)
 	if got := h.Get("Clear-Site-Data"); got != `"cache"` {
 		t.Errorf("Clear-Site-Data: %s", got)
 	}
-	w.reads("/", "")
+	w.reads("/", "zone=b")
 	w.visit("/", "fresh=1")
 	w.signIn("alice")
 	w.visit("/", "sid=a; csrf=a")
@@ -479,8 +509,7 @@ func TestUpstreamClearsLate(t *testing.T) {
 	w.signIn("bob")
 	other.finish("csrf=late; Path=/a")
 	h := http.Header{"Clear-Site-Data": {`"cookies"`}}
-	late.Answer(h, false, func() bool { return false })
-	late.get(h["Set-Cookie"])
+	late.finishWith(h)
 	w.now = w.now.Add(time.Minute)
 	w.visit("/a/page", "")
 	w.reads("/a/page", "")
@@ -498,7 +527,7 @@ func TestUpstreamClearsAtTheFirstRequestAfterASwitch(t *testing.T) {
 	w.visit("/", "", "csrf=b; Path=/")
 	w.signIn("alice")
 	w.now = w.now.Add(time.Minute)
-	w.ask("/").finishAsActive(http.Header{"Clear-Site-Data": {`"cookies"`}})
+	w.ask("/").finishWith(http.Header{"Clear-Site-Data": {`"cookies"`}})
 	w.reads("/", "")
 	w.visit("/", "")
 	w.signIn("bob")
@@ -512,17 +541,23 @@ func TestUnknownJarChangesNothing(t *testing.T) {
 	w.signIn("alice")
 	w.visit("/", "", "sid=a; HttpOnly; Path=/", "csrf=a; Path=/")
 	was := w.jar
-	w.jar = jarOf{}
+	w.jar, w.elsewhere = jarOf{}, was.live
 	u := w.ask("/")
-	if got := u.answer(); u.sees != "" || got != nil {
-		t.Errorf("the app sees %q, the browser is told %q", u.sees, got)
+	for _, line := range u.answer() {
+		// A copy may go: it comes back with the first answer to its account.
+		if !strings.HasPrefix(line, "multi_session_") && line != "csrf=; Max-Age=0; Path=/" {
+			t.Errorf("the browser is told %q", line)
+		}
+	}
+	if u.sees != "" {
+		t.Errorf("the app sees %q", u.sees)
 	}
 	// A request from another site comes without the gateway's cookies.
+	w.headers.Set("Sec-Fetch-Site", "cross-site")
+	w.headers.Set("Sec-Fetch-Mode", "no-cors")
 	u = w.askWith("/", strings.Join(slices.DeleteFunc(strings.Split(w.browser.header("/"), "; "), func(c string) bool { return strings.HasPrefix(c, "multi_session") }), "; "))
 	for _, line := range u.answer() {
-		if line != ownerField(w.site, nobody) {
-			t.Errorf("a request of another site has the browser told %q", line)
-		}
+		t.Errorf("a request of another site has the browser told %q", line)
 	}
 	w.jar = was
 	w.visit("/", "sid=a; csrf=a")
@@ -542,7 +577,7 @@ func TestSetCookieInASlot(t *testing.T) {
 		{"prefix stays in front", "__Host-a=1; Secure; Path=/; HttpOnly", []string{"__Host-" + slot + "a=s~1; Secure; Path=/; HttpOnly"}},
 		{"longer prefix", "__Host-Http-a=1; Secure; Path=/; HttpOnly", []string{"__Host-Http-" + slot + "a=s~1; Secure; Path=/; HttpOnly"}},
 		{"prefix in other letters", "__hOST-a=1; Secure; Path=/; HttpOnly", []string{"__hOST-" + slot + "a=s~1; Secure; Path=/; HttpOnly"}},
-		{"taken away", "a=; Max-Age=0; Path=/", []string{"a=; Max-Age=0; Path=/", slot + "a=ru~; Max-Age=0; Path=/; HttpOnly"}},
+		{"taken away", "a=; Max-Age=0; Path=/", []string{"a=; Max-Age=0; Path=/", slot + "a=; Max-Age=0; Path=/"}},
 		{"without a name", "=v; Path=/", []string{slot + "=~v; Path=/; HttpOnly"}},
 		{"quoted", `a="x y"; Path=/; HttpOnly`, []string{slot + `a="~x y"; Path=/; HttpOnly`}},
 		{"quoted and empty", `a=""; Path=/; HttpOnly`, []string{slot + `a="~"; Path=/; HttpOnly`}},
@@ -555,217 +590,49 @@ func TestSetCookieInASlot(t *testing.T) {
 		w.signIn("alice")
 		w.visit("/dir/page", "")
 		h := http.Header{"Set-Cookie": {c.line}}
-		left := func() []string {
-			u := w.ask("/dir/page")
-			return u.Answer(h, false, func() bool { return true })
-		}()
+		u := w.ask("/dir/page")
+		u.Answer(h, false)
+		left := u.Refused()
 		if !slices.Equal(h["Set-Cookie"], c.want) {
 			t.Errorf("%s:\n%q, want\n%q", c.name, h["Set-Cookie"], c.want)
 		}
-		if got := len(left) == 1 && left[0] == "a"; got != strings.HasPrefix(c.name, "too large") {
-			t.Errorf("%s: left out %q", c.name, left)
+		if got := len(left) == 1 && left[0] == (Refusal{"a", TooLarge}); got != strings.HasPrefix(c.name, "too large") {
+			t.Errorf("%s: left out %v", c.name, left)
 		}
 	}
 }
 
-// TestSortDoesNotAllocateWithoutCookiesOfUpstreams is the request of a browser that is signed in at a site
+// TestNoAllocationsWithoutCookiesOfApps is the request of a browser that is signed in at a site
 // which sets none.
-func TestSortDoesNotAllocateWithoutCookiesOfUpstreams(t *testing.T) {
+func TestNoAllocationsWithoutCookiesOfApps(t *testing.T) {
 	w := newWorld(t)
 	w.signIn("alice")
 	w.visit("/", "")
 	lines := []string{w.browser.header("/")}
-	if !strings.Contains(lines[0], "multi_session_owner") {
+	if !strings.Contains(lines[0], "multi_session_used_"+accountOf(tagOf("alice"))) {
 		t.Fatal(lines)
 	}
-	h, answered := make(http.Header), make(http.Header)
-	var c Crossing
-	a := Arriving{Jar: w.site, Host: "app.example.com", Path: "/", Visit: &w.jar, Order: w.order, Now: time.Now}
-	current := func() bool { return true }
+	h, answered := w.headers.Clone(), make(http.Header)
+	var x Exchange
+	visit := w.jar
+	visit.world, visit.account = w, accountOf(w.jar.active)
+	var parsed cookie.Cookies
+	r := Request{Spec: w.site, Cookies: &parsed, Host: "app.example.com", Path: "/", Accounts: &visit, Now: w.now}
 	if n := testing.AllocsPerRun(100, func() {
 		h["Cookie"] = lines
-		w.isolation.Sort(&c, h, a)
-		c.Answer(answered, false, current)
+		parsed = w.site.Parse(h)
+		w.options.Read(&x, h, r)
+		x.SetRequest(h)
+		x.Answer(answered, false)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if len(h) != 0 || len(answered) != 0 {
+	if h["Cookie"] != nil || len(answered) != 0 {
 		t.Errorf("%v %v", h, answered)
 	}
 }
 
-func TestCrowdIsNoticedInTime(t *testing.T) {
-	for _, c := range []struct {
-		cookies, bytes int
-		want           bool
-	}{{119, 6143, false}, {120, 10, true}, {1, 6144, true}} {
-		if got := (Crowd{c.cookies, c.bytes}).Near(); got != c.want {
-			t.Errorf("%d cookies of %d bytes: %v", c.cookies, c.bytes, got)
-		}
-	}
-	w := newWorld(t)
-	w.signIn("alice")
-	u := w.askWith("/", strings.Repeat("a=1; ", 130)+w.browser.header("/"))
-	if !u.Crowd().Near() {
-		t.Errorf("%+v", u.Crowd())
-	}
-}
-
-// TestIsolationAgainstModel has a browser with the gateway do what several profiles without one would: one
-// for each session and one for nobody. On every request the app sees what it would of that profile, and
-// on every page that was answered under the active session scripts read what they would there.
-func TestIsolationAgainstModel(t *testing.T) {
-	for seed := range uint64(300) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { runModel(t, seed) })
-		if t.Failed() {
-			return
-		}
-	}
-}
-
-func runModel(t *testing.T, seed uint64) {
-	r := rand.New(rand.NewPCG(seed, 1))
-	w := newWorld(t)
-	paths := []string{"/", "/a/page", "/a/b/page"}
-	places := []string{"/", "/a", "/a/b"}
-	model := map[string]*profile{}
-	of := func(slot string) *profile {
-		if model[slot] == nil {
-			model[slot] = &profile{host: w.browser.host, now: w.now}
-		}
-		return model[slot]
-	}
-	page, pageSlot := "", "" // the page that the browser shows
-	generation := 0
-	users := []string{"", "", ""}
-	fresh := func(i int) string {
-		generation++
-		users[i] = fmt.Sprintf("u%dg%d", i, generation)
-		return users[i]
-	}
-	var pending []*underway
-	var trace []string
-	note := func(format string, args ...any) { trace = append(trace, fmt.Sprintf(format, args...)) }
-	value := 0
-	setLines := func() (lines []string) {
-		for range r.IntN(3) {
-			value++
-			line := fmt.Sprintf("h%d=v%d; HttpOnly", r.IntN(2), value)
-			if r.IntN(2) == 0 {
-				line = fmt.Sprintf("r%d=v%d", r.IntN(2), value)
-			}
-			line += "; Path=" + places[r.IntN(len(places))]
-			if r.IntN(5) == 0 {
-				line += "; Max-Age=0"
-			}
-			lines = append(lines, line)
-		}
-		return lines
-	}
-	askFor := func(path string) *underway {
-		u := w.ask(path)
-		want := of(w.jar.active).header(path)
-		note("%q asks for %s with %q, the app sees %q", w.jar.active, path, w.browser.header(path), u.sees)
-		got, wanted := byPlace(u.sees), byPlace(want)
-		if got != wanted {
-			t.Fatalf("seed %d: the app sees\n%q, want\n%q\n%s", seed, u.sees, want, strings.Join(trace, "\n"))
-		}
-		return u
-	}
-	ask := func() *underway { return askFor(paths[r.IntN(len(paths))]) }
-	switchTo := func() {
-		i := r.IntN(len(users))
-		if users[i] == "" || !w.jar.HasSlot(tagOf(users[i])) {
-			fresh(i)
-		}
-		w.signIn(users[i])
-		note("switch to %s", users[i])
-	}
-	finish := func(u *underway) {
-		lines := setLines()
-		note("the answer for %q to %s sets %q", u.slot, u.path, lines)
-		for _, line := range lines {
-			of(u.slot).set(u.path, line)
-		}
-		u.finish(lines...)
-	}
-	for range 120 {
-		w.now = w.now.Add(3 * time.Second)
-		switch r.IntN(10) {
-		case 0, 1:
-			switchTo()
-		case 2:
-			if i := r.IntN(len(users)); users[i] != "" && r.IntN(3) == 0 {
-				note("%s is signed out", users[i])
-				w.revoke(users[i])
-				users[i] = ""
-			}
-		case 3:
-			pending = append(pending, ask())
-		case 4:
-			if len(pending) > 0 {
-				i := r.IntN(len(pending))
-				u := pending[i]
-				pending = slices.Delete(pending, i, i+1)
-				if u.slot != w.jar.active { // else it is no late one
-					finish(u)
-				}
-			}
-		case 5:
-			if page == "" || pageSlot != w.jar.active {
-				break
-			}
-			// A script changes a cookie that it sees. Where an answer has come late and the gateway has not
-			// sorted it out yet, the change may be lost.
-			list := slices.DeleteFunc(of(pageSlot).shown(page), func(c stored) bool {
-				return c.httpOnly || slices.ContainsFunc(w.browser.cookies, func(k stored) bool {
-					_, name, ok := parseSlotName(k.name)
-					at, _ := decode(k.value)
-					return ok && name == c.name && at.has(late)
-				})
-			})
-			if len(list) > 0 {
-				c := list[r.IntN(len(list))]
-				value++
-				line := fmt.Sprintf("%s=s%d; Path=%s", c.name, value, c.path)
-				if r.IntN(4) == 0 {
-					line = fmt.Sprintf("%s=; Path=%s; Max-Age=0", c.name, c.path)
-				}
-				note("a script of %s sets %q", page, line)
-				of(pageSlot).script(page, line)
-				w.browser.script(page, line)
-				// The gateway hears of it by the next request from there, whoever is active by then. What an
-				// upstream replaces before that is lost.
-				if r.IntN(2) == 0 {
-					switchTo()
-				}
-				finish(askFor(page))
-			}
-			page = ""
-		default:
-			u := ask()
-			finish(u)
-			page, pageSlot = u.path, u.slot
-			if got, want := w.browser.document(page), of(pageSlot).document(page); byPlace(got) != byPlace(want) {
-				t.Fatalf("seed %d: scripts read\n%q, want\n%q\n%s", seed, got, want, strings.Join(trace, "\n"))
-			}
-		}
-	}
-}
-
-// byPlace is a Cookie field with the cookies of different names in one order. Those of one name stay in
-// theirs: of several places the deepest comes first.
-func byPlace(header string) string {
-	parts := strings.Split(header, "; ")
-	slices.SortStableFunc(parts, func(a, b string) int {
-		x, _, _ := strings.Cut(a, "=")
-		y, _, _ := strings.Cut(b, "=")
-		return strings.Compare(x, y)
-	})
-	return strings.Join(parts, "; ")
-}
-
-func FuzzKept(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{"~", "~v", "rugkdwsplnt~v", "r!/a%20b!example.com!1z~a~b", "!!!~", "r!%2F~", "!/;~", "!a~", "s!/x!EX~", `"r~v"`, `"~"`, `~"v"`, `"~`, "!/%0A~"} {
 		f.Add(seed)
 	}
@@ -777,8 +644,8 @@ func FuzzKept(f *testing.F) {
 		if k.encode() != text {
 			t.Fatalf("%q is read as %+v, which is written %q", text, k, k.encode())
 		}
-		for _, line := range []string{k.clear("name"), kept{flags: k.flags, path: k.path, domain: k.domain, expires: k.expires}.plain("name")} {
-			if strings.ContainsFunc(line, control) {
+		for _, line := range []string{k.clear("name"), stored{flags: k.flags, path: k.path, domain: k.domain, expires: k.expires}.plainField("name")} {
+			if strings.ContainsFunc(line, cookie.Control) {
 				t.Fatalf("%q comes to the field %q", text, line)
 			}
 			s := parseSetCookie(line, "/dir/page", time.Unix(0, 0))
@@ -789,27 +656,25 @@ func FuzzKept(f *testing.F) {
 	})
 }
 
-func FuzzSort(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	tag := tagOf("alice")
 	f.Add("a=1; ms~"+tag+"~b=~2; ms~"+tag+"~a=ru~3", "a=2; Path=/x")
-	f.Add("multi_session=t; multi_session_owner="+tag+"; ms~0~a=ru~1; ms~"+tagOf("bob")+"~a=ru!/x~1; a=1; a=2", "=x; Domain=example.com")
+	f.Add("multi_session=t; multi_session_used_x=1~; ms~0~a=ru~1; ms~"+tagOf("bob")+"~a=ru!/x~1; a=1; a=2", "=x; Domain=example.com")
 	f.Add("ms~"+tagOf("dead")+"~a=rug!/%3B~1; ms~x~a=rgk~z; a;;=;b", "ms~x=1; Max-Age=-1")
 	f.Fuzz(func(t *testing.T, cookies, set string) {
 		w := newWorld(t)
 		w.jar = jarOf{id: "jar", active: tag, live: []string{tag, tagOf("bob")}}
-		h := http.Header{"Cookie": {cookies}}
-		var c Crossing
-		w.isolation.Sort(&c, h, Arriving{Jar: w.site, Host: "app.example.com", Path: "/x/y", Visit: &w.jar, Now: time.Now})
-		for part := range pairs(h.Get("Cookie")) {
-			if name, _ := split(part); reserved(name) {
-				t.Fatalf("of %q the app sees %q", cookies, h.Get("Cookie"))
+		u := w.askWith("/x/y", cookies)
+		for part := range strings.SplitSeq(u.sees, ";") {
+			if name, _ := cookie.Split(part); cookie.Reserved(name) {
+				t.Fatalf("of %q the app sees %q", cookies, u.sees)
 			}
 		}
 		answer := http.Header{"Set-Cookie": {set}}
-		c.Answer(answer, false, func() bool { return true })
+		u.Answer(answer, false)
 		for _, line := range answer["Set-Cookie"] {
 			name, _, _ := strings.Cut(line, "=")
-			if other, _, ok := parseSlotName(strings.TrimSpace(name)); ok && other == tagOf("dead") && !strings.Contains(line, "Max-Age=0") {
+			if other, _, ok := cookie.ParseSlotName(strings.TrimSpace(name)); ok && other == tagOf("dead") && !strings.Contains(line, "Max-Age=0") {
 				t.Fatalf("%q and %q give the browser %q", cookies, set, line)
 			}
 			if name == w.site.Name {
