@@ -112,9 +112,12 @@ func (j Spec) read(c *Cookies, base, mark, value string) {
 	c.Lax = c.Lax || atJar || atHost
 }
 
+// names are those of the jar's cookie. None of them is the upstream's business, whichever is in use.
+var names = [...]string{NameHost, NameDomain, NamePlain}
+
 // cutBase takes the name of a jar's cookie, of any site, off the front of a name.
 func cutBase(name string) (base, mark string, ok bool) {
-	for _, base := range [...]string{NameHost, NameDomain, NamePlain} {
+	for _, base := range names {
 		if strings.HasPrefix(name, base) {
 			return base, name[len(base):], true
 		}
