@@ -60,6 +60,10 @@ func (j Spec) Parse(h http.Header) Cookies {
 				continue
 			}
 			c.Count++
+			if strings.HasPrefix(name, slotMark) {
+				c.Apps = true
+				continue
+			}
 			base, mark, ok := cutBase(name)
 			if !ok || !ours(mark) {
 				c.Apps = true
@@ -117,6 +121,9 @@ var names = [...]string{NameHost, NameDomain, NamePlain}
 
 // cutBase takes the name of a jar's cookie, of any site, off the front of a name.
 func cutBase(name string) (base, mark string, ok bool) {
+	if name == "" || name[0] != NameHost[0] && name[0] != NamePlain[0] {
+		return "", "", false // most are other names
+	}
 	for _, base := range names {
 		if strings.HasPrefix(name, base) {
 			return base, name[len(base):], true

@@ -15,8 +15,23 @@ func pairs(line string) iter.Seq[string] { return strings.SplitSeq(line, ";") }
 // Split takes a pair apart as servers do: white space around name and value is none of theirs. A
 // pair without an equals sign is a name without a value; some servers read it so.
 func Split(pair string) (name, value string) {
-	name, value, _ = strings.Cut(pair, "=")
-	return strings.Trim(name, " \t"), strings.Trim(value, " \t")
+	for i := range len(pair) {
+		if pair[i] == '=' {
+			return Trim(pair[:i]), Trim(pair[i+1:])
+		}
+	}
+	return Trim(pair), ""
+}
+
+// Trim takes the spaces and tabs off both ends of a text.
+func Trim(text string) string {
+	for text != "" && (text[0] == ' ' || text[0] == '\t') {
+		text = text[1:]
+	}
+	for text != "" && (text[len(text)-1] == ' ' || text[len(text)-1] == '\t') {
+		text = text[:len(text)-1]
+	}
+	return text
 }
 
 // only returns the value of a request's cookie of the name, and false unless there is exactly one.

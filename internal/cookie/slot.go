@@ -52,15 +52,26 @@ func ParseSlotName(slot string) (tag, name string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
-	tag, rest, ok = strings.Cut(rest, slotEnd)
-	if !ok || !validTag(tag) {
+	tag, name, ok = strings.Cut(rest, slotEnd)
+	if !ok || !validTag(tag) || hasControl(name) {
 		return "", "", false
 	}
-	name = prefix + rest
-	if again, _ := CutPrefix(name); len(again) != len(prefix) || strings.ContainsFunc(rest, Control) {
+	if prefix != "" {
+		name = prefix + name
+	}
+	if again, _ := CutPrefix(name); len(again) != len(prefix) {
 		return "", "", false
 	}
 	return tag, name, true
+}
+
+func hasControl(text string) bool {
+	for i := range len(text) {
+		if Control(rune(text[i])) {
+			return true
+		}
+	}
+	return false
 }
 
 // tagLength is how long the tag of an account's slot is: 128 bits as base64url.
@@ -72,7 +83,11 @@ func validTag(tag string) bool {
 
 // Alphabetic reports whether a text is of the base64url alphabet.
 func Alphabetic(text string) bool {
-	return !strings.ContainsFunc(text, func(c rune) bool {
-		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_')
-	})
+	for i := range len(text) {
+		c := text[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
 }

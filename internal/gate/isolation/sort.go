@@ -15,7 +15,7 @@ func (x *Exchange) parse(h http.Header) {
 	x.items = make([]item, 0, x.request.Cookies.Count)
 	for _, line := range h["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
-			part = strings.Trim(part, " \t")
+			part = cookie.Trim(part)
 			name, value := cookie.Split(part)
 			switch {
 			case part == "":

@@ -61,19 +61,18 @@ const valueMark = "~"
 
 // encode returns the value of the slot's cookie.
 func (k stored) encode() string {
-	var b strings.Builder
-	b.Grow(len(k.value) + len(k.path) + len(k.domain) + 32)
+	text := make([]byte, 0, len(k.value)+len(k.path)+len(k.domain)+32)
 	inner, quoted := unquote(k.value)
 	if quoted {
-		b.WriteByte('"')
+		text = append(text, '"')
 	}
-	k.writeMeta(&b)
-	b.WriteString(valueMark)
-	b.WriteString(inner)
+	text = k.appendMeta(text)
+	text = append(text, valueMark...)
+	text = append(text, inner...)
 	if quoted {
-		b.WriteByte('"')
+		text = append(text, '"')
 	}
-	return b.String()
+	return string(text)
 }
 
 // unquote takes off the quotes that a value has around it.
@@ -84,30 +83,34 @@ func unquote(value string) (inner string, quoted bool) {
 	return value[1 : len(value)-1], true
 }
 
-// writeMeta writes all but the value.
-func (k stored) writeMeta(b *strings.Builder) {
+// appendMeta appends all but the value.
+func (k stored) appendMeta(text []byte) []byte {
 	for i, f := range flagOrder {
 		if k.has(f) {
-			b.WriteByte(flagLetters[i])
+			text = append(text, flagLetters[i])
 		}
 	}
-	var fields [4]string
+	end := len(text) // without the fields at the end that are as usual
+	text = append(text, '!')
 	if k.path != "/" {
-		fields[0] = escape(k.path)
+		text = appendEscaped(text, k.path)
+		end = len(text)
 	}
-	fields[1] = escape(k.domain)
+	text = append(text, '!')
+	if k.domain != "" {
+		text = appendEscaped(text, k.domain)
+		end = len(text)
+	}
+	text = append(text, '!')
 	if k.expires != 0 {
-		fields[2] = strconv.FormatInt(k.expires, 36)
+		text = strconv.AppendInt(text, k.expires, 36)
+		end = len(text)
 	}
-	fields[3] = k.before
-	last := len(fields)
-	for last > 0 && fields[last-1] == "" {
-		last--
+	if k.before != "" {
+		text = append(append(text, '!'), k.before...)
+		end = len(text)
 	}
-	for _, field := range fields[:last] {
-		b.WriteByte('!')
-		b.WriteString(field)
-	}
+	return text[:end]
 }
 
 // decode reads the value of a slot's cookie. Exactly one text stands for each cookie; decode is false for
@@ -124,6 +127,9 @@ func decode(text string) (stored, bool) {
 		return stored{}, false
 	}
 	k := stored{path: "/", value: value}
+	if meta == "" {
+		return k, true
+	}
 	letters, rest, fields := strings.Cut(meta, "!")
 	next := 0
 	for i := range len(letters) {
@@ -140,9 +146,8 @@ func decode(text string) (stored, bool) {
 	if !k.decodeFields(rest) {
 		return stored{}, false
 	}
-	var b strings.Builder
-	k.writeMeta(&b)
-	return k, b.String() == meta
+	var buffer [128]byte
+	return k, string(k.appendMeta(buffer[:0])) == meta
 }
 
 // decodeFields reads what follows the flags.
@@ -155,8 +160,10 @@ func (k *stored) decodeFields(text string) (ok bool) {
 			return false
 		}
 	}
-	if k.domain, ok = unescape(domain); !ok || !hostLike(k.domain) {
-		return false
+	if domain != "" {
+		if k.domain, ok = unescape(domain); !ok || !hostLike(k.domain) {
+			return false
+		}
 	}
 	if expires != "" {
 		var err error
@@ -170,7 +177,7 @@ func (k *stored) decodeFields(text string) (ok bool) {
 
 // hostLike reports whether a text can be written as a Domain.
 func hostLike(domain string) bool {
-	return len(domain) <= 255 && !strings.ContainsFunc(domain, func(c rune) bool {
+	return domain == "" || len(domain) <= 255 && !strings.ContainsFunc(domain, func(c rune) bool {
 		return !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_')
 	})
 }
@@ -186,23 +193,19 @@ func plainByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '/' || c == '-' || c == '.' || c == '_'
 }
 
-// escape writes a path or a domain in bytes that every server takes within a cookie's value.
-func escape(text string) string {
-	if !strings.ContainsFunc(text, func(c rune) bool { return c >= 0x80 || !plainByte(byte(c)) }) {
-		return text
-	}
-	var b strings.Builder
-	for i := range len(text) {
-		if c := text[i]; plainByte(c) {
-			b.WriteByte(c)
+// appendEscaped appends a path or a domain in bytes that every server takes within a cookie's value.
+func appendEscaped(text []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; plainByte(c) {
+			text = append(text, c)
 		} else {
-			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+			text = append(text, '%', hex[c>>4], hex[c&15])
 		}
 	}
-	return b.String()
+	return text
 }
 
-// unescape is the reverse of escape. It is false for control characters, which no attribute has.
+// unescape is the reverse of appendEscaped. It is false for control characters, which no attribute has.
 func unescape(text string) (string, bool) {
 	if !strings.ContainsFunc(text, func(c rune) bool { return c >= 0x80 || !plainByte(byte(c)) }) {
 		return text, true

@@ -1,6 +1,7 @@
 package isolation
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -682,4 +683,39 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkExchange is a request and its answer once everything has settled.
+func BenchmarkExchange(b *testing.B) {
+	for _, n := range []int{0, 1, 5, 20} {
+		for _, kind := range []struct{ name, attributes string }{
+			{"httponly", "; Path=/; HttpOnly; Max-Age=3600"}, {"readable", "; Path=/; Max-Age=3600"},
+		} {
+			b.Run(fmt.Sprintf("%s-%d", kind.name, n), func(b *testing.B) {
+				w := newWorld(b)
+				w.signIn("alice")
+				var set []string
+				for i := range n {
+					set = append(set, fmt.Sprintf("cookie%d=%s%s", i, strings.Repeat("v", 32), kind.attributes))
+				}
+				w.ask("/").finish(set...)
+				lines := []string{w.browser.header("/")}
+				h, answered := w.headers.Clone(), make(http.Header)
+				visit := w.jar
+				visit.world, visit.account = w, accountOf(w.jar.active)
+				b.ReportAllocs()
+				for b.Loop() {
+					var x Exchange
+					h["Cookie"] = lines
+					parsed := w.site.Parse(h)
+					w.options.Read(&x, h, Request{Spec: w.site, Cookies: &parsed, Host: "app.example.com", Path: "/", Accounts: &visit, Now: w.now})
+					x.SetRequest(h)
+					x.Answer(answered, false)
+				}
+				if len(answered) != 0 {
+					b.Fatal(answered)
+				}
+			})
+		}
+	}
 }
