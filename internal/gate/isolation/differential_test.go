@@ -139,6 +139,19 @@ type diffWriter struct {
 	outside   bool   // the app's answer went to a client that was taken for no browser
 	at        int
 	scope     string
+	shared    map[string]bool // the scopes in which the browser was shared by then
+}
+
+// foreignTo reports whether a scope's gateway cannot know the writer. A script of a host with another jar
+// that writes for the whole domain is such a one.
+func (o *diffWriter) foreignTo(scope string) bool {
+	switch o.kind {
+	case byApp:
+		return o.outside
+	case byScript:
+		return o.scope != scope || o.uncounted && o.user == ""
+	}
+	return true
 }
 
 // diffSession is one session of a user.
@@ -207,14 +220,16 @@ type diffWorld struct {
 	turned  int            // when the active account last changed
 
 	scopes    map[string]*diffScope
-	adopted   map[string]bool            // tokens that an app saw while an account was alone
-	soft      map[string]map[string]bool // a slot's tag to names that scripts have touched, so that what apps have set is not all
-	contested map[string]bool            // names for which a browser alone would do something else, as the rule says
-	doubtful  map[string]bool            // a slot's tag and name of cookies that were refused
-	appNames  map[string]bool            // names that apps have set
-	appKeys   map[browserKey]bool        // cookies that apps have set
-	evicted   map[browserKey]bool        // since the last answer
-	lost      bool                       // the browser has evicted a cookie of the gateway's own
+	adopted   map[string]bool     // tokens that an app saw while an account was alone
+	written   map[string]int      // a name to when somebody else than an app last wrote it while an account was alone
+	set       map[slotKey]int     // when an app last set a cookie of a slot, with no request under way from before
+	contested map[string]bool     // names for which a browser alone would do something else, as the rule says
+	doubtful  map[string]bool     // a slot's tag and name of cookies that were refused
+	appNames  map[string]bool     // names that apps have set
+	appKeys   map[browserKey]bool // cookies that apps have set
+	orphaned  map[string]bool     // names of slots' cookies that the browser has evicted, so that copies may be left
+	evicted   map[browserKey]bool // since the last answer
+	lost      bool                // the browser has evicted a cookie of the gateway's own
 }
 
 // diffScope is what has happened at the hosts of one jar.
@@ -239,7 +254,8 @@ type diffFlight struct {
 	n         int
 	header    http.Header
 	sent      int
-	slots     map[string]string // a slot's tag to what its app should see
+	slots     map[string]string   // a slot's tag to what its app should see
+	soft      map[string][]string // a slot's tag to names that may have been changed since the app set them
 	raw       []string
 	answered  map[string]bool // as in diffScope when it was sent
 	pageKind  bool            // it asks for a document
@@ -261,7 +277,7 @@ type diffAnswer struct {
 	informational bool
 	slot          string
 	forwarded     bool
-	told          bool
+	clears        bool // the app asks the browser to drop all cookies
 }
 
 func newDiffWorld(seed uint64, trace func(string)) *diffWorld {
@@ -271,8 +287,8 @@ func newDiffWorld(seed uint64, trace func(string)) *diffWorld {
 		r: r, trace: trace, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		slots: map[string]*browserStore{}, jars: map[string]*diffJar{}, owners: map[string]string{},
 		writers: map[string]*diffWriter{}, shownAt: map[string]int{}, scopes: map[string]*diffScope{},
-		adopted: map[string]bool{}, soft: map[string]map[string]bool{}, contested: map[string]bool{},
-		doubtful: map[string]bool{}, appNames: map[string]bool{}, appKeys: map[browserKey]bool{}, evicted: map[browserKey]bool{},
+		adopted: map[string]bool{}, written: map[string]int{}, set: map[slotKey]int{}, contested: map[string]bool{},
+		doubtful: map[string]bool{}, appNames: map[string]bool{}, appKeys: map[browserKey]bool{}, orphaned: map[string]bool{}, evicted: map[browserKey]bool{},
 		optional: r.IntN(2) == 0, https: true,
 	}
 	switch r.IntN(5) {
@@ -305,9 +321,12 @@ func newDiffWorld(seed uint64, trace func(string)) *diffWorld {
 
 func (w *diffWorld) note(format string, args ...any) {
 	if w.trace != nil {
-		w.trace(fmt.Sprintf("%4d  ", w.seq) + fmt.Sprintf(format, args...))
+		w.trace(longPattern.ReplaceAllString(fmt.Sprintf("%4d  ", w.seq)+fmt.Sprintf(format, args...), "$1…"))
 	}
 }
+
+// longPattern are the ends of long values, which traces leave out.
+var longPattern = regexp.MustCompile(`((?:yyy|zzz))[yz]+`)
 
 func (w *diffWorld) fail(format string, args ...any) {
 	w.note("FAULT")
@@ -329,7 +348,10 @@ func pick[T any](w *diffWorld, from []T) T { return from[w.r.IntN(len(from))] }
 
 // token returns a text that no other writer has used.
 func (w *diffWorld) token(writer diffWriter) string {
-	writer.at = w.seq
+	writer.at, writer.shared = w.seq, map[string]bool{}
+	for name, scope := range w.scopes {
+		writer.shared[name] = scope.shared()
+	}
 	token := fmt.Sprintf("w%dx", len(w.writers)+1)
 	w.writers[token] = &writer
 	return token
@@ -505,7 +527,6 @@ func (w *diffWorld) signIn() {
 	token = fmt.Sprintf("jartoken%d", w.seq)
 	w.jars[token] = j
 	w.turned = w.seq
-	w.soft[tag] = map[string]bool{}
 	spec := w.spec(host)
 	line := spec.Name + "=" + token + "; Path=/; HttpOnly; SameSite=Lax"
 	if spec.Domain != "" {
@@ -612,8 +633,9 @@ func (w *diffWorld) send() *diffFlight {
 // launch sends a request with the cookies that the browser shows.
 func (w *diffWorld) launch(f *diffFlight, h http.Header) *diffFlight {
 	f.n, f.sent, f.spec = w.seq, w.seq, w.spec(f.host)
-	f.slots = map[string]string{}
+	f.slots, f.soft = map[string]string{}, map[string][]string{}
 	for tag, s := range w.slots {
+		f.soft[tag] = w.soft(tag)
 		f.slots[tag] = strings.Join(written(s.shown(f.browserRequest)), "; ")
 	}
 	f.raw = written(w.raw.shown(f.browserRequest))
@@ -732,7 +754,7 @@ func (w *diffWorld) checkForwarded(f *diffFlight) {
 			switch {
 			case o == nil:
 				w.fail("request %d: the app sees %q, which nobody has written", f.n, pair)
-			case o.kind == byApp && o.outside, o.kind == byForeign, o.kind == byScript && o.uncounted && o.user == "":
+			case o.foreignTo(w.scopeName(f.host)):
 				if !isPlainAllowed && !w.adopted[token] {
 					w.fail("request %d: as %q, not alone, the app sees the plain %q", f.n, f.x.slot, pair)
 				}
@@ -741,9 +763,6 @@ func (w *diffWorld) checkForwarded(f *diffFlight) {
 			case o.kind == byScript && w.options.scripted(name):
 			case o.kind == byScript && !isPlainAllowed && !w.adopted[token]:
 				w.fail("request %d: as %q, not alone, the app sees the script's %q", f.n, f.x.slot, pair)
-			}
-			if f.x.alone && o.kind != byApp {
-				w.adopted[token] = true
 			}
 		}
 	}
@@ -795,15 +814,15 @@ func (w *diffWorld) checkMode(f *diffFlight) {
 	}
 }
 
-func (w *diffWorld) skips(slot, pair string) bool {
-	name := cookieName(pair)
-	return w.options.excepted(name) || w.options.scripted(name) || w.soft[slot][name] || w.doubtful[slot+" "+name]
+func (w *diffWorld) skips(f *diffFlight, pair string) bool {
+	slot, name := f.x.slot, cookieName(pair)
+	return w.options.excepted(name) || w.options.scripted(name) || slices.Contains(f.soft[slot], name) || w.doubtful[slot+" "+name]
 }
 
 // compareSlot compares what an app sees with what apps have set for the slot.
 func (w *diffWorld) compareSlot(f *diffFlight, seen []string) {
 	want := splitPairs(f.slots[f.x.slot])
-	skip := func(pair string) bool { return w.skips(f.x.slot, pair) }
+	skip := func(pair string) bool { return w.skips(f, pair) }
 	got := slices.DeleteFunc(slices.Clone(seen), skip)
 	want = slices.DeleteFunc(want, skip)
 	if !slices.Equal(ordered(got), ordered(want)) {
@@ -940,13 +959,12 @@ func (w *diffWorld) answer(f *diffFlight, final bool) {
 		a.lines = append(a.lines, line)
 		h.Add("Set-Cookie", line)
 	}
-	clears := w.chance(3)
-	if clears {
+	a.clears = w.chance(3)
+	if a.clears {
 		h.Set("Clear-Site-Data", `"cookies"`)
 	}
 	before := len(f.x.refused)
-	a.told = !f.x.told && final
-	w.note("request %d as %q: the app answers %q (final %v, clears %v)", f.n, f.x.slot, a.lines, final, clears)
+	w.note("request %d as %q: the app answers %q (final %v, clears %v)", f.n, f.x.slot, a.lines, final, a.clears)
 	f.x.Answer(h, !final)
 	for _, refused := range f.x.refused[before:] {
 		w.counts.Refused++
@@ -954,7 +972,7 @@ func (w *diffWorld) answer(f *diffFlight, final bool) {
 		w.doubtful[f.x.slot+" "+refused.Name] = true
 	}
 	w.note("request %d is answered: %q", f.n, h["Set-Cookie"])
-	if clears {
+	if a.clears {
 		w.clearSlot(f)
 		if h.Get("Clear-Site-Data") != "" {
 			w.fail("Clear-Site-Data gets through: %q", h)
@@ -1011,13 +1029,14 @@ func (w *diffWorld) receive(f *diffFlight) {
 	for _, line := range a.header["Set-Cookie"] {
 		w.browser.set(f.browserRequest, line)
 	}
-	w.checkForeign(f, before, touched)
+	w.checkAdopted(f)
+	w.checkForeign(f, a, before, touched)
 	if !a.informational {
 		w.checkOwn(f)
 	}
 	if a.forwarded && !a.informational {
 		scope := w.scope(f.host)
-		if f.counted() {
+		if f.counted() && (!f.crossSite || f.topLevel) {
 			scope.answered[f.user] = true
 			if scope.marked == 0 {
 				scope.marked = w.seq
@@ -1054,8 +1073,8 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 			continue
 		}
 		w.slot(a.slot).set(f.browserRequest, line)
-		if !slices.ContainsFunc(w.flights, func(o *diffFlight) bool { return o.arrived && o.x.alone && o != f }) {
-			delete(w.soft[a.slot], c.name)
+		if !slices.ContainsFunc(w.flights, func(o *diffFlight) bool { return len(o.answered) < 2 && o != f }) {
+			w.set[slotKey{a.slot, c.key()}] = w.seq
 		}
 	}
 	return touched
@@ -1069,8 +1088,32 @@ func (w *diffWorld) foreignTouched(name string) bool {
 	})
 }
 
+// checkAdopted finds what slots have kept of scripts' changes, and sees to it that these were made while the
+// slot's account had the browser alone.
+func (w *diffWorld) checkAdopted(f *diffFlight) {
+	for i := range w.browser.cookies {
+		c := &w.browser.cookies[i]
+		tag, name, ok := cookie.ParseSlotName(c.name)
+		token := tokenPattern.FindString(c.value)
+		o := w.writers[token]
+		if !ok || o == nil || o.kind == byApp && !o.outside || w.adopted[token] {
+			continue
+		}
+		if w.options.scripted(name) {
+			if o.kind == byScript && o.user != w.owners[tag] {
+				w.fail("the answer to request %d keeps %s=%s of %q in the slot %q", f.n, name, c.value, o.user, tag)
+			}
+			continue
+		}
+		w.adopted[token] = true
+		if !o.foreignTo(w.scopeName(f.host)) && o.user != w.owners[tag] || o.shared[w.scopeName(f.host)] {
+			w.fail("the answer to request %d keeps %s=%s of %q in the slot %q", f.n, name, c.value, o.user, tag)
+		}
+	}
+}
+
 // checkForeign sees to it that an answer has changed no cookie that the gateway has not set.
-func (w *diffWorld) checkForeign(f *diffFlight, before []browserCookie, touched map[browserKey]bool) {
+func (w *diffWorld) checkForeign(f *diffFlight, a diffAnswer, before []browserCookie, touched map[browserKey]bool) {
 	for _, c := range before {
 		token := tokenPattern.FindString(c.value)
 		o := w.writers[token]
@@ -1083,8 +1126,8 @@ func (w *diffWorld) checkForeign(f *diffFlight, before []browserCookie, touched 
 		if !c.expires.IsZero() && !c.expires.After(w.now) {
 			continue
 		}
-		if w.appKeys[c.key()] && o.at >= f.sent {
-			continue // it was written over a copy while the request was under way
+		if w.appKeys[c.key()] && (o.at >= f.sent || a.clears) {
+			continue // it was written over a copy while the request was under way, or goes with the app's own
 		}
 		w.counts.Foreign++
 		i := w.browser.find(c.key())
@@ -1123,7 +1166,7 @@ func (w *diffWorld) evict(c browserCookie) {
 		if s := w.slots[tag]; s != nil {
 			s.remove(key)
 		}
-		w.contested[name] = true
+		w.contested[name], w.orphaned[name] = true, true
 		return
 	}
 	if cookie.Reserved(c.name) {
@@ -1135,20 +1178,26 @@ func (w *diffWorld) evict(c browserCookie) {
 }
 
 // touch notes that somebody else than an app has written a name.
-func (w *diffWorld) touch(name string) {
-	for tag, names := range w.soft {
-		if names != nil {
-			names[name] = true
+func (w *diffWorld) touch(name string) { w.written[name] = w.seq }
+
+// soft are the cookies of a slot that may have been changed since the app set them.
+func (w *diffWorld) soft(tag string) []string {
+	var names []string
+	for _, c := range w.slots[tag].cookies {
+		if at, ok := w.written[c.name]; ok && at >= w.set[slotKey{tag, c.key()}] {
+			names = append(names, c.name)
 		}
-		_ = tag
 	}
-	if w.soft[cookie.Anonymous] == nil {
-		w.soft[cookie.Anonymous] = map[string]bool{}
-	}
-	w.soft[cookie.Anonymous][name] = true
+	return names
 }
 
-// touched is touch, unless all hosts are shared for sure.
+// slotKey is a cookie of a slot.
+type slotKey struct {
+	slot string
+	browserKey
+}
+
+// touchUnlessShared is touch, unless all hosts are shared for sure.
 func (w *diffWorld) touchUnlessShared(name string) {
 	for _, host := range w.hosts {
 		if s := w.scope(host); !s.shared() && len(s.arrived) > 0 {
@@ -1157,7 +1206,7 @@ func (w *diffWorld) touchUnlessShared(name string) {
 		}
 	}
 	for _, f := range w.flights {
-		if f.arrived && f.x.alone || !f.arrived && len(f.answered) < 2 {
+		if len(f.answered) < 2 {
 			w.touch(name)
 			return
 		}
@@ -1186,7 +1235,7 @@ func (w *diffWorld) runScript() {
 	case len(readable) > 0 && w.chance(70):
 		c := pick(w, readable)
 		line = w.rewrite(c, writer)
-		if i := w.raw.find(c.key()); i < 0 || w.writerOf(w.raw.cookies[i].value) == nil || w.writerOf(c.value) == nil || *w.writerOf(w.raw.cookies[i].value) != *w.writerOf(c.value) {
+		if i := w.raw.find(c.key()); i < 0 || w.writerOf(w.raw.cookies[i].value) == nil || w.writerOf(c.value) == nil || w.writerOf(w.raw.cookies[i].value) != w.writerOf(c.value) {
 			w.contested[c.name] = true
 		}
 	default:
@@ -1369,7 +1418,7 @@ func (w *diffWorld) quiet() {
 		answered := http.Header{}
 		f.x.Answer(answered, false)
 		w.note("request %d is answered: %q", f.n, answered["Set-Cookie"])
-		f.answers = append(f.answers, diffAnswer{header: answered, slot: f.x.slot, forwarded: true, told: true})
+		f.answers = append(f.answers, diffAnswer{header: answered, slot: f.x.slot, forwarded: true})
 		w.receive(f)
 	}
 	w.checkDocument(f)
@@ -1387,7 +1436,7 @@ func (w *diffWorld) checkDocument(f *diffFlight) {
 	read := w.browser.document(f.browserRequest)
 	for _, c := range read {
 		o := w.writerOf(c.value)
-		if o != nil && o.kind == byApp && !o.outside && o.user != f.user && o.scope == w.scopeName(f.host) && !w.options.excepted(c.name) && !w.doubtful[f.x.slot+" "+c.name] {
+		if o != nil && o.kind == byApp && !o.outside && !w.orphaned[c.name] && o.user != f.user && o.scope == w.scopeName(f.host) && !w.options.excepted(c.name) && !w.doubtful[f.x.slot+" "+c.name] {
 			w.fail("request %d: scripts of %q read %s=%s of %q", f.n, f.x.slot, c.name, c.value, o.user)
 		}
 	}
@@ -1395,7 +1444,7 @@ func (w *diffWorld) checkDocument(f *diffFlight) {
 		return
 	}
 	for _, c := range w.slot(f.x.slot).document(f.browserRequest) {
-		if c.name == "" || w.skips(f.x.slot, c.name+"=") || w.inTheWay(f, c) {
+		if c.name == "" || w.skips(f, c.name+"=") || w.inTheWay(f, c) {
 			continue
 		}
 		if !slices.ContainsFunc(read, func(o browserCookie) bool { return o.name == c.name && o.value == c.value }) {

@@ -235,7 +235,7 @@ func (x *Exchange) saveChanges() {
 	}
 	for i := range x.items {
 		k := &x.items[i]
-		if k.tag == tag && k.has(readable|copied) && k.pair < 0 && !x.showsPlain(k.name) {
+		if k.tag == tag && k.has(readable|copied) && k.pair < 0 && x.within(k.domain) && !x.showsPlain(k.name) {
 			x.plan = append(x.plan, k.clear(cookie.SlotName(tag, k.name))) // a script has deleted it
 		}
 	}
