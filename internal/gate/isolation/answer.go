@@ -99,6 +99,9 @@ func (a *answer) set(line string) {
 	if a.slot == "" {
 		return // nobody knows whose it is
 	}
+	if prefix, _ := cookie.CutPrefix(s.name); !s.httpOnly && needsHTTPOnly(prefix) {
+		return // browsers refuse it, but would take it with the HttpOnly that is added here
+	}
 	before := a.inPlace(s)
 	if s.gone {
 		a.remove(s, line, before)
@@ -132,6 +135,11 @@ func (a *answer) set(line string) {
 		field += "; HttpOnly"
 	}
 	a.lines = append(a.lines, field)
+}
+
+// needsHTTPOnly reports whether browsers take cookies with a prefix only with HttpOnly (RFC 6265bis, section 4.1.3).
+func needsHTTPOnly(prefix string) bool {
+	return len(prefix) > len("__Secure-") || strings.EqualFold(prefix, "__Http-")
 }
 
 // remove takes a cookie of the app from the slot, and its copy.

@@ -240,7 +240,7 @@ func (x *Exchange) saveChanges() {
 	}
 	for i := range x.items {
 		k := &x.items[i]
-		if k.tag == tag && k.has(readable|copied) && k.pair < 0 && !x.showsPlain(k.name) {
+		if k.tag == tag && k.has(readable|copied) && k.pair < 0 && x.within(k.domain) && !x.showsPlain(k.name) {
 			x.plan = append(x.plan, k.clear(cookie.SlotName(tag, k.name))) // a script has deleted it
 		}
 	}
@@ -274,8 +274,8 @@ func (x *Exchange) sortOwn(k *item) {
 	switch {
 	case x.alone && !x.first && others:
 		k.send = !k.has(copied) // the plain ones are sent, unless sortChanged finds that one is this cookie's
-	case x.alone && !x.first && k.has(copied):
-		k.send = false // a script has deleted it
+	case x.alone && !x.first && k.has(copied) && x.within(k.domain):
+		k.send = false // a script has deleted it; no other jar has replaced its copy
 		x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name)))
 	case !others:
 		x.plan = append(x.plan, k.plainField(k.name))

@@ -264,7 +264,7 @@ func (k stored) clear(name string) string {
 	b.WriteString(name + "=; Max-Age=0")
 	if prefix, _ := cookie.CutPrefix(name); prefix != "" {
 		k.flags |= secureFlag
-		if len(prefix) > len("__Secure-") || strings.EqualFold(prefix, "__Http-") {
+		if needsHTTPOnly(prefix) {
 			b.WriteString("; HttpOnly")
 		}
 	}
