@@ -105,7 +105,8 @@ func (w *world) jar() string {
 // request is one of the browser for a path of http://localhost, with its jar. Further headers are
 // name and value in turn; a Cookie is added to the jar's.
 func (w *world) request(path string, header ...string) *http.Request {
-	r := httptest.NewRequest(http.MethodGet, "http://localhost"+path, http.NoBody)
+	r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+	r.Host = "localhost"
 	if jar := w.jar(); jar != "" {
 		r.Header.Set("Cookie", jar)
 	}
