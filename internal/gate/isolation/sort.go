@@ -253,7 +253,6 @@ func (x *Exchange) replaceCopy(k *item) {
 		return x.own(&s) && s.name == k.name && s.has(readable) && s.same(k.stored)
 	})
 	switch {
-	case i < 0 && !x.within(k.domain) && !x.live(k.tag): // it may belong to another host's jar
 	case i < 0 && x.dead(k.tag):
 		x.always = append(x.always, k.clear(k.name))
 	case i < 0:
