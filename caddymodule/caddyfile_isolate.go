@@ -3,10 +3,12 @@ package caddymodule
 // unmarshalIsolateCookies reads isolate_cookies, with on, off, or a block of what is left out.
 func (h *Handler) unmarshalIsolateCookies(b *block) error {
 	h.IsolateCookies = new(IsolateCookies)
-	err := unmarshalIsolation(b, &h.IsolateCookies.Off, "except", func(options *block) (err error) {
+	err := unmarshalIsolation(b, &h.IsolateCookies.Off, "except or scripted", func(options *block) (err error) {
 		switch b.Val() {
 		case "except":
 			h.IsolateCookies.Except, err = options.values()
+		case "scripted":
+			h.IsolateCookies.Scripted, err = options.values()
 		default:
 			err = options.unknown()
 		}

@@ -22,7 +22,7 @@ func (q *Request) forward(w http.ResponseWriter, r *http.Request, o *Options, ne
 		q.options = o
 	}
 	q.phase = forwarding
-	q.response = response{ResponseWriter: w, of: q, request: r}
+	q.response = response{ResponseWriter: w, of: q}
 	err := q.run(&q.response, r, next)
 	if q.phase == forwarding {
 		q.phase = received

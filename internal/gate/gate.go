@@ -38,11 +38,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/gate/identity"
+	"github.com/caddy-multi-session/gateway/internal/gate/isolation"
 	"github.com/caddy-multi-session/gateway/internal/gate/stream"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
@@ -88,6 +90,7 @@ type Server interface {
 type Sessions interface {
 	Visit(context.Context, session.Token) (session.Visit, error)
 	Follow(context.Context, session.Visit) (session.Visit, error)
+	SlotIsLive(ctx context.Context, tag string) (bool, error)
 }
 
 // Tokens keeps the tokens that providers have issued for sessions.
@@ -143,6 +146,7 @@ type Visitor struct {
 	Cookie   cookie.Spec   // the jar's cookie on this site
 	Token    session.Token // from the cookie; zero if there is none, or doubt
 	Visit    session.Visit // the jar of the token
+	Cookies  cookie.Cookies
 }
 
 // Origin returns the site's origin (RFC 6454) as the browser sees it.
@@ -172,7 +176,7 @@ type Options struct {
 	Headers []Header
 
 	// Cookies keeps the cookies of apps apart by session. Nil: they pass as they are.
-	Cookies *cookie.Isolation
+	Cookies *isolation.Options
 
 	// Cache keeps stored answers apart by view. Nil: they pass as they are.
 	Cache *CacheOptions
@@ -222,18 +226,17 @@ type Config struct {
 // Gate serves the requests of all gates of a configuration. Its methods may be called concurrently.
 type Gate struct {
 	Config
-	order *cookie.Order
 
-	warnings        recentSet // what the log was told already
-	resets          recentSet // which browsers were sent to the reset page
-	portalRedirects recentSet // where the portal has sent which clients
+	warnings        recentSet    // what the log was told already
+	held            atomic.Int32 // how many lines logHeld has written
+	resets          recentSet    // which browsers were sent to the reset page
+	portalRedirects recentSet    // where the portal has sent which clients
 }
 
 // New returns a Gate.
 func New(c Config) *Gate {
 	return &Gate{
 		Config:          c,
-		order:           cookie.NewOrder(),
 		resets:          recentSet{lifetime: recent},
 		portalRedirects: recentSet{lifetime: recent},
 	}
@@ -244,7 +247,7 @@ func New(c Config) *Gate {
 func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Handler) error {
 	q := g.begin(r)
 	if g.Portal.Owns(q.url.Path) {
-		q.servePortal(w, r)
+		q.servePortal(w, r, o)
 		return nil
 	}
 	if !q.matchesExpected(w, r) {
@@ -266,7 +269,7 @@ func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Ha
 	}
 	q.claim(o, applies)
 	q.revalidateCache(r)
-	q.isolateCookies(r, o)
+	q.isolateCookies(r, o, !applies)
 	return q.forward(w, r, o, next)
 }
 
@@ -277,6 +280,6 @@ func (g *Gate) ServeErrorRoute(w http.ResponseWriter, r *http.Request, o *Option
 	q := g.begin(r)
 	q.readView(r, o)
 	q.revalidateCache(r)
-	q.isolateCookies(r, o)
+	q.isolateCookies(r, o, false)
 	return q.forward(w, r, o, next)
 }

@@ -244,7 +244,7 @@ func TestPhases(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t).signIn("alice")
-			r := w.request("/page", "Cookie", "multi_session_owner="+w.last.Slot+"; multi_session_view=x")
+			r := w.request("/page", "Cookie", w.mark()+"; multi_session_view=x")
 			answer := httptest.NewRecorder()
 			test.serve(t, w, answer, r)
 			if got := w.Server.Load(r).phase; got != test.after {

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/gate/isolation"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -27,12 +29,17 @@ type Request struct {
 	Visitor
 	gate  *Gate
 	phase phase
-	from  phase // the one that answer has left
-	err   error // why the jar is not known: cookie.ErrInsecure or the store's
+	from  phase           // the one that answer has left
+	ctx   context.Context // the server's for the request
+	err   error           // why the jar is not known: cookie.ErrInsecure or the store's
+
+	active   session.Entry // the session that the request is made as
+	signedIn bool          // there is an active session
 
 	// The request as the client has sent it.
 	method     string
 	requestURI string
+	header     http.Header
 	url        *url.URL
 	original   *http.Request // with the three above; nil until a rewritten request needs it
 	expected   []string      // values of ExpectHeader
@@ -40,7 +47,7 @@ type Request struct {
 	policies session.Policy // the rules of all gates so far
 	options  *Options       // of the first gate that has forwarded the request; nil before
 	cache    cacheExchange
-	cookies  cookieExchange
+	cookies  isolation.Exchange
 	response response
 	live     live
 }
@@ -52,12 +59,13 @@ func (g *Gate) begin(r *http.Request) *Request {
 		q.reopen()
 		return q
 	}
-	q := &Request{gate: g}
+	q := &Request{gate: g, ctx: r.Context(), header: r.Header}
 	q.method, q.requestURI, q.url = g.Server.Original(r)
 	q.Scheme, q.Host = g.Server.Site(r)
 	q.ClientIP = g.Server.ClientIP(r)
 	q.err = q.findJar(r)
-	q.renewTokens(r)
+	q.renewTokens()
+	q.active, q.signedIn = q.Visit.Active()
 	q.expected = r.Header[ExpectHeader]
 	g.Managed.Strip(r)
 	g.Server.Store(r, q)
@@ -84,10 +92,12 @@ func (q *Request) answer(w http.ResponseWriter) http.ResponseWriter {
 // findJar finds the jar of the request's cookie. With an error nothing is known about the browser.
 func (q *Request) findJar(r *http.Request) (err error) {
 	host := hostname(q.Host)
-	if q.Cookie, err = q.gate.Cookies.For(q.Scheme == "https", host); err != nil {
+	q.Cookie, err = q.gate.Config.Cookies.For(q.Scheme == "https", host)
+	q.Cookies = q.Cookie.Parse(r.Header)
+	if err != nil {
 		return err
 	}
-	q.Token = q.Cookie.Read(r.Header)
+	q.Token = q.Cookies.Token()
 	var site session.Site
 	if q.Cookie.PerHost {
 		// Within the cookie's domain, no browser asks for a host whose name does not parse.
@@ -95,7 +105,7 @@ func (q *Request) findJar(r *http.Request) (err error) {
 			q.Token = session.Token{}
 		}
 	}
-	visit, err := q.gate.Sessions.Visit(r.Context(), q.Token)
+	visit, err := q.gate.Sessions.Visit(q.ctx, q.Token)
 	q.Visit = visit.At(site)
 	if errors.Is(err, session.ErrUnreadable) {
 		q.gate.Log.Error("a stored jar is not readable; its browser is signed out", zap.Error(err))
@@ -106,7 +116,7 @@ func (q *Request) findJar(r *http.Request) (err error) {
 
 // renewTokens renews the provider's tokens of the active session where that is due. If the provider
 // has ended the session, the request goes on as if the jar did not have it.
-func (q *Request) renewTokens(r *http.Request) {
+func (q *Request) renewTokens() {
 	if q.gate.Tokens == nil {
 		return
 	}
@@ -114,7 +124,7 @@ func (q *Request) renewTokens(r *http.Request) {
 	if !active {
 		return
 	}
-	switch now, live := q.gate.Tokens.Current(r.Context(), entry); {
+	switch now, live := q.gate.Tokens.Current(q.ctx, entry); {
 	case !live:
 		q.Visit = q.Visit.Without(entry.ID)
 	case now.Session != entry.Session:
@@ -152,21 +162,18 @@ func (q *Request) path() string {
 	return path
 }
 
-// stillActive reports whether requests of the browser are still made as the same session as this one.
-func (q *Request) stillActive(r *http.Request) bool {
-	now, err := q.gate.Sessions.Visit(r.Context(), q.Token)
-	return err == nil && now.At(q.Visit.Site()).Slot() == q.Visit.Slot()
-}
-
 // servePortal answers a request for a path of the portal.
-func (q *Request) servePortal(w http.ResponseWriter, r *http.Request) {
-	if entry, active := q.Visit.Active(); active {
-		q.gate.Server.SetUser(r, entry, nil)
+func (q *Request) servePortal(w http.ResponseWriter, r *http.Request, o *Options) {
+	if q.signedIn {
+		q.gate.Server.SetUser(r, q.active, nil)
 	}
 	original := q.asMade(r)
 	if q.err != nil && !q.gate.Portal.Static(q.url.Path) {
 		q.explain(w, r)
 		return
+	}
+	if !q.gate.Portal.Static(q.url.Path) {
+		q.tidyCookies(w, o)
 	}
 	q.gate.Portal.Serve(q.answer(w), original, q.Visitor)
 	q.noteRedirect(w.Header())

@@ -31,6 +31,7 @@ func (q *Request) resetBrowser(w http.ResponseWriter, r *http.Request, o *Option
 		return false
 	}
 	w = q.answer(w)
+	q.tidyCookies(w, o)
 	q.Cookie.SetShown(w.Header(), c.view)
 	if c.browserView != c.view {
 		q.Cookie.SetView(w.Header(), c.view)

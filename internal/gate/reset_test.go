@@ -41,7 +41,7 @@ func TestResetPage(t *testing.T) {
 			if test.options != nil {
 				test.options(o)
 			}
-			view := cookie.View(w.last.Slot)
+			view := w.last.View()
 			header := slices.Clone(test.header)
 			if test.shown != "" {
 				header = append(header, "Cookie", "multi_session_shown="+strings.ReplaceAll(test.shown, "*", view))

@@ -38,13 +38,21 @@ func (q *Request) readView(r *http.Request, o *Options) {
 		return
 	}
 	c := &q.cache
-	c.browserView, c.view = q.Cookie.ReadView(r.Header), cookie.View(q.Visit.Slot())
+	c.browserView, c.view = q.Cookies.ReadView(), q.view()
 	c.unowned = !q.known(o)
 	c.public = !c.unowned && o.Cache.Public != nil && o.Cache.Public(q.asMade(r))
 	c.Exchange = cache.Of(q.method, r.Header, c.view, c.public)
 	if c.page = isTopNavigation(r); c.page {
-		c.shown = q.Cookie.ReadShown(r.Header)
+		c.shown, _ = q.Cookies.Shown.Only()
 	}
+}
+
+// view returns the view of the active session.
+func (q *Request) view() string {
+	if !q.signedIn {
+		return cookie.Anonymous
+	}
+	return q.active.View()
 }
 
 // revalidateCache changes the conditions of a request to what the upstream has said under the
@@ -57,7 +65,7 @@ func (q *Request) revalidateCache(r *http.Request) {
 
 // markAnswer has browsers store an answer for the view that it was asked under, and tells the browser
 // that view if it is still the active session's.
-func (q *Request) markAnswer(r *http.Request, h http.Header, status int) {
+func (q *Request) markAnswer(h http.Header, status int) {
 	c := &q.cache
 	if !c.isolated {
 		return
@@ -67,7 +75,7 @@ func (q *Request) markAnswer(r *http.Request, h http.Header, status int) {
 	shows := c.changesShown() && hasCookie
 	late := c.unowned
 	if !late && (stale || shows || c.Stored(h, status)) {
-		late = !q.stillActive(r)
+		late = !q.StillActive()
 	}
 	if stale && !late {
 		q.Cookie.SetView(h, c.view)

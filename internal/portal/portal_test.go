@@ -260,7 +260,8 @@ func (b *browser) jar() cookie.Spec {
 func (b *browser) visitor(r *http.Request) Visitor {
 	b.t.Helper()
 	v := Visitor{Scheme: b.scheme, Host: b.host, ClientIP: netip.MustParseAddr("192.0.2.7"), Cookie: b.jar()}
-	v.Token = v.Cookie.Read(r.Header)
+	v.Cookies = v.Cookie.Parse(r.Header)
+	v.Token = v.Cookies.Token()
 	visit, err := b.manager.Visit(b.t.Context(), v.Token)
 	if err != nil {
 		b.t.Fatal(err)

@@ -3,7 +3,6 @@ package portal
 import (
 	"net/http"
 
-	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -27,7 +26,7 @@ func (v Visitor) show(w http.ResponseWriter, r *http.Request, now session.Visit)
 		}
 		now = now.At(here)
 	}
-	if view := cookie.View(now.Slot()); view != v.Cookie.ReadView(r.Header) {
+	if view := now.View(); view != v.Cookies.ReadView() {
 		v.Cookie.SetView(w.Header(), view)
 	}
 }

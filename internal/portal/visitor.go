@@ -16,6 +16,7 @@ type Visitor struct {
 	Cookie   cookie.Spec   // the jar's cookie on this site
 	Token    session.Token // from the cookie; zero where there is none, or doubt
 	Visit    session.Visit // the jar of the token
+	Cookies  cookie.Cookies
 }
 
 // Origin is the site's origin (RFC 6454) as the browser sees it.

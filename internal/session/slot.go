@@ -68,6 +68,22 @@ func (s *Session) AccountTag() string { return s.accountTag }
 // SeveralAccounts reports whether the jar has sessions of more than one account, dead or alive.
 func (v *Visit) SeveralAccounts() bool { return v.jar != nil && len(v.jar.Sessions) > 1 }
 
+// SlotOf returns the tag of the slot of the jar's live session of an account, empty where there is none. The
+// account is named by its tag.
+func (v *Visit) SlotOf(accountTag string) string {
+	if v.jar == nil {
+		return ""
+	}
+	for i := range v.jar.Sessions {
+		if s := &v.jar.Sessions[i]; s.accountTag == accountTag {
+			if _, live := v.entry(s, false); live {
+				return s.Slot
+			}
+		}
+	}
+	return ""
+}
+
 // SlotIsLive reports whether a tag is that of the slot of a live session of any jar. An error is the store's.
 func (m *Manager) SlotIsLive(ctx context.Context, tag string) (bool, error) {
 	live := false
