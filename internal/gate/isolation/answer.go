@@ -50,7 +50,7 @@ func (x *Exchange) AnswerSelf(h http.Header) {
 	for _, line := range x.always {
 		h.Add("Set-Cookie", line)
 	}
-	if len(x.plan) > 0 && x.request.Accounts.StillActive() {
+	if len(x.plan) > 0 && x.settled(false) && x.request.Accounts.StillActive() {
 		for _, line := range x.plan {
 			h.Add("Set-Cookie", line)
 		}
@@ -75,9 +75,17 @@ func (a *answer) tell() {
 	}
 }
 
+// settled reports whether copies may change. While a mark says that another live account is alone, its absent copies
+// count as deleted by a script, so they may only go with an answer that marks the browser as shared.
+func (x *Exchange) settled(marking bool) bool {
+	used := &x.request.Cookies.Used
+	return marking || x.alone || used.Several() ||
+		used.Tag != cookie.Anonymous && x.known && x.request.Accounts.SlotOf(used.Tag) == ""
+}
+
 // active reports whether the same account is active as when the request came.
 func (a *answer) active() bool {
-	if a.blind || a.request.Accounts == nil {
+	if a.blind || a.request.Accounts == nil || !a.settled(len(a.marks) > 0) {
 		return false
 	}
 	if a.current == 0 {
