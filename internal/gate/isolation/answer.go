@@ -104,8 +104,8 @@ func (a *answer) set(line string) {
 		a.lines = append(a.lines, line)
 		return
 	}
-	if a.slot == "" {
-		return // nobody knows whose it is
+	if a.slot == "" || s.name == "" && s.value == "" {
+		return // nobody knows whose it is, or browsers ignore it
 	}
 	if prefix, _ := cookie.CutPrefix(s.name); !s.httpOnly && needsHTTPOnly(prefix) {
 		return // browsers refuse it, but would take it with the HttpOnly that is added here
