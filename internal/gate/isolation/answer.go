@@ -79,8 +79,17 @@ func (a *answer) tell() {
 // count as deleted by a script, so they may only go with an answer that marks the browser as shared.
 func (x *Exchange) settled(marking bool) bool {
 	used := &x.request.Cookies.Used
-	return marking || x.alone || used.Several() ||
-		used.Tag != cookie.Anonymous && x.known && x.request.Accounts.SlotOf(used.Tag) == ""
+	switch {
+	case marking, x.alone, used.Several():
+		return true
+	case used.Tag == cookie.Anonymous:
+		return false
+	case x.known:
+		return x.request.Accounts.SlotOf(used.Tag) == ""
+	}
+	return !slices.ContainsFunc(x.items, func(k item) bool {
+		return !k.plain() && k.tag != x.slot && k.tag != cookie.Anonymous && x.request.Accounts.SlotIsLive(k.tag)
+	})
 }
 
 // active reports whether the same account is active as when the request came.

@@ -802,6 +802,11 @@ func (w *diffWorld) checkPassed(f *diffFlight) {
 // withholds reports whether browsers withhold cookies with SameSite=Lax from a request.
 func (f *diffFlight) withholds() bool { return f.crossSite && !(f.topLevel && f.safe) }
 
+// unsigned reports whether nothing in a request says that cookies are withheld.
+func (f *diffFlight) unsigned() bool {
+	return f.withholds() && f.header.Get("Sec-Fetch-Site") == "" && f.header.Get("Origin") == ""
+}
+
 // checkMode compares what the gateway believes about a browser with what has happened.
 func (w *diffWorld) checkMode(f *diffFlight) {
 	others := 0
@@ -1128,7 +1133,7 @@ func (w *diffWorld) checkForeign(f *diffFlight, a diffAnswer, before []browserCo
 		if !c.expires.IsZero() && !c.expires.After(w.now) {
 			continue
 		}
-		if w.appKeys[c.key()] && (o.at >= f.sent || a.clears) {
+		if w.appKeys[c.key()] && (o.at >= f.sent || a.clears || f.unsigned()) {
 			continue // it was written over a copy while the request was under way, or goes with the app's own
 		}
 		w.counts.Foreign++
