@@ -84,7 +84,7 @@ func (x *Exchange) saveScripted(tag string, p *item) {
 // in their place that the active slot has kept.
 func (x *Exchange) swapScripted(holder string) {
 	r := &x.request
-	keep := holder == cookie.Anonymous || holder != "" && r.Accounts.HasSlot(holder)
+	keep := holder != "" && x.live(holder)
 	for i := range x.items {
 		k := &x.items[i]
 		switch {

@@ -56,10 +56,15 @@ func (x *Exchange) within(domain string) bool {
 // own reports whether a cookie is in the slot that the request is made under, and was set by an app.
 func (x *Exchange) own(k *item) bool { return k.tag == x.slot && !k.has(guessed) }
 
+// live reports whether a slot is nobody's, or that of a live session of the jar.
+func (x *Exchange) live(tag string) bool {
+	return tag == cookie.Anonymous || x.request.Accounts.HasSlot(tag)
+}
+
 // dead reports whether a slot's session has ended, and nothing that is left of it will be used.
 func (x *Exchange) dead(tag string) bool {
 	r := &x.request
-	if tag == cookie.Anonymous || tag == x.slot || r.Accounts.HasSlot(tag) {
+	if tag == x.slot || x.live(tag) {
 		return false
 	}
 	// A request that shows a jar which is not there may have been under way while a sign-in moved the jar.
