@@ -1036,6 +1036,7 @@ func (w *diffWorld) receive(f *diffFlight) {
 	for _, line := range a.header["Set-Cookie"] {
 		w.browser.set(f.browserRequest, line)
 	}
+	w.noteUncopied(touched)
 	w.checkAdopted(f)
 	w.checkForeign(f, a, before, touched)
 	if !a.informational {
@@ -1087,6 +1088,17 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 	return touched
 }
 
+// noteUncopied finds what an answer has set without a copy for scripts. A script that deletes the copy which a
+// later answer makes is not believed.
+func (w *diffWorld) noteUncopied(touched map[browserKey]bool) {
+	for key := range touched {
+		i := w.raw.find(key)
+		if i >= 0 && !w.raw.cookies[i].httpOnly && w.browser.find(key) < 0 {
+			w.contested[key.name] = true
+		}
+	}
+}
+
 // foreignTouched reports whether a plain cookie of a name is there that no app has made.
 func (w *diffWorld) foreignTouched(name string) bool {
 	return slices.ContainsFunc(w.raw.cookies, func(c browserCookie) bool {
@@ -1098,6 +1110,10 @@ func (w *diffWorld) foreignTouched(name string) bool {
 // checkAdopted finds what slots have kept of scripts' changes, and sees to it that these were made while the
 // slot's account had the browser alone.
 func (w *diffWorld) checkAdopted(f *diffFlight) {
+	fail := w.fail
+	if w.lost {
+		fail = w.note
+	}
 	for i := range w.browser.cookies {
 		c := &w.browser.cookies[i]
 		tag, name, ok := cookie.ParseSlotName(c.name)
@@ -1108,13 +1124,13 @@ func (w *diffWorld) checkAdopted(f *diffFlight) {
 		}
 		if w.options.scripted(name) {
 			if o.kind == byScript && o.user != w.owners[tag] {
-				w.fail("the answer to request %d keeps %s=%s of %q in the slot %q", f.n, name, c.value, o.user, tag)
+				fail("the answer to request %d keeps %s=%s of %q in the slot %q", f.n, name, c.value, o.user, tag)
 			}
 			continue
 		}
 		w.adopted[token] = true
 		if !o.foreignTo(w.scopeName(f.host)) && o.user != w.owners[tag] || o.shared[w.scopeName(f.host)] {
-			w.fail("the answer to request %d keeps %s=%s of %q in the slot %q", f.n, name, c.value, o.user, tag)
+			fail("the answer to request %d keeps %s=%s of %q in the slot %q", f.n, name, c.value, o.user, tag)
 		}
 	}
 }

@@ -176,9 +176,12 @@ func (x *Exchange) showsPlain(name string) bool {
 	return slices.ContainsFunc(x.items, func(p item) bool { return p.plain() && p.name == name && p.pair < 0 })
 }
 
-// hides reports whether the app has set a cookie of the name for itself: scripts cannot write that.
+// hides reports whether nothing that a script writes counts as a cookie of the name: the app has set one with HttpOnly,
+// or one for a domain where scripts of hosts with other jars write too.
 func (x *Exchange) hides(name string) bool {
-	return slices.ContainsFunc(x.items, func(k item) bool { return x.own(&k) && k.name == name && !k.has(readable) })
+	return slices.ContainsFunc(x.items, func(k item) bool {
+		return x.own(&k) && k.name == name && (!k.has(readable) || !x.within(k.domain))
+	})
 }
 
 // sortChanged decides about a plain cookie that may be a copy which a script has changed. Where nothing tells
@@ -198,7 +201,7 @@ func (x *Exchange) sortChanged(p *item) {
 func (x *Exchange) changedCopy(p *item, tag string) (of *item) {
 	for i := range x.items {
 		switch k := &x.items[i]; {
-		case k == p || k.name != p.name || k.pair >= 0 || !k.plain() && (k.tag != tag || !k.has(readable)):
+		case k == p || k.name != p.name || k.pair >= 0 || !k.plain() && (k.tag != tag || !k.has(readable) || !x.within(k.domain)):
 		case k.plain() || of != nil:
 			return nil
 		default:
@@ -272,7 +275,7 @@ func (x *Exchange) sortOwn(k *item) {
 	others := x.showsPlain(k.name)
 	switch {
 	case x.alone && !x.first && others:
-		k.send = !k.has(copied) // the plain ones are sent, unless sortChanged finds that one is this cookie's
+		k.send = !k.has(copied) || x.hides(k.name) // the plain ones are sent, unless sortChanged finds that one is this cookie's
 	case x.alone && !x.first && k.has(copied) && x.within(k.domain):
 		k.send = false // a script has deleted it; no other jar has replaced its copy
 		x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name)))
