@@ -229,6 +229,7 @@ type diffWorld struct {
 	appKeys   map[browserKey]bool // cookies that apps have set
 	orphaned  map[string]bool     // names of slots' cookies that the browser has evicted, so that copies may be left
 	evicted   map[browserKey]bool // since the last answer
+	crossed   bool                       // an answer given before a switch has said after it whose scripted cookies are
 	lost      bool                // the browser has evicted a cookie of the gateway's own
 }
 
@@ -277,6 +278,7 @@ type diffAnswer struct {
 	informational bool
 	slot          string
 	forwarded     bool
+	at            int
 	clears        bool // the app asks the browser to drop all cookies
 }
 
@@ -758,6 +760,7 @@ func (w *diffWorld) checkForwarded(f *diffFlight) {
 				if !isPlainAllowed && !w.adopted[token] {
 					w.fail("request %d: as %q, not alone, the app sees the plain %q", f.n, f.x.slot, pair)
 				}
+			case w.crossed && w.options.scripted(name):
 			case w.lost && f.x.alone: // what was left over of an account once its mark was evicted cannot be told
 			case o.user != user:
 				w.fail("request %d: the app sees as %q of %q the cookie %q of %q", f.n, f.x.slot, user, pair, o.user)
@@ -952,7 +955,7 @@ func (w *diffWorld) appLine(f *diffFlight) string {
 // answer has the app answer a request, or the gateway itself.
 func (w *diffWorld) answer(f *diffFlight, final bool) {
 	h := http.Header{}
-	a := diffAnswer{header: h, informational: !final, slot: f.x.slot, forwarded: f.forwarded}
+	a := diffAnswer{header: h, informational: !final, slot: f.x.slot, forwarded: f.forwarded, at: w.seq}
 	if !f.forwarded {
 		f.final = true
 		f.x.AnswerSelf(h)
@@ -1034,6 +1037,7 @@ func (w *diffWorld) receive(f *diffFlight) {
 	touched := w.applyRaw(f, a)
 	clear(w.evicted)
 	for _, line := range a.header["Set-Cookie"] {
+		w.crossed = w.crossed || a.at < w.turned && strings.Contains(line, "_scripted=")
 		w.browser.set(f.browserRequest, line)
 	}
 	w.noteUncopied(touched)
@@ -1117,13 +1121,17 @@ func (w *diffWorld) checkAdopted(f *diffFlight) {
 	for i := range w.browser.cookies {
 		c := &w.browser.cookies[i]
 		tag, name, ok := cookie.ParseSlotName(c.name)
-		token := tokenPattern.FindString(c.value)
+		if !ok {
+			continue
+		}
+		kept, ok := decode(c.value)
+		token := tokenPattern.FindString(kept.value)
 		o := w.writers[token]
 		if !ok || o == nil || o.kind == byApp && !o.outside || w.adopted[token] {
 			continue
 		}
 		if w.options.scripted(name) {
-			if o.kind == byScript && o.user != w.owners[tag] {
+			if o.kind == byScript && o.user != w.owners[tag] && !w.crossed {
 				fail("the answer to request %d keeps %s=%s of %q in the slot %q", f.n, name, c.value, o.user, tag)
 			}
 			continue
@@ -1444,7 +1452,7 @@ func (w *diffWorld) quiet() {
 		answered := http.Header{}
 		f.x.Answer(answered, false)
 		w.note("request %d is answered: %q", f.n, answered["Set-Cookie"])
-		f.answers = append(f.answers, diffAnswer{header: answered, slot: f.x.slot, forwarded: true})
+		f.answers = append(f.answers, diffAnswer{header: answered, slot: f.x.slot, forwarded: true, at: w.seq})
 		w.receive(f)
 	}
 	w.checkDocument(f)
