@@ -229,7 +229,7 @@ type diffWorld struct {
 	appKeys   map[browserKey]bool // cookies that apps have set
 	orphaned  map[string]bool     // names of slots' cookies that the browser has evicted, so that copies may be left
 	evicted   map[browserKey]bool // since the last answer
-	crossed   bool                       // an answer given before a switch has said after it whose scripted cookies are
+	crossed   bool                // an answer given before a switch has said after it whose scripted cookies are
 	lost      bool                // the browser has evicted a cookie of the gateway's own
 }
 
@@ -1304,6 +1304,9 @@ func (w *diffWorld) scriptLine(page browserRequest, line string) {
 	name, _, _ := strings.Cut(line, "=")
 	w.touchUnlessShared(name)
 	clear(w.evicted)
+	if w.scope(page.host).marked == 0 {
+		w.contested[name] = true // what is there before the first answer is held back
+	}
 	if c, ok := w.browser.parse(page, line, true); ok && !c.hostOnly && !cookie.Within(c.domain, w.scopeName(page.host)) {
 		w.contested[c.name] = true // other jars may have it in use
 	}
