@@ -1007,6 +1007,9 @@ func (w *diffWorld) clearSlot(f *diffFlight) {
 		for _, c := range s.cookies {
 			w.contested[c.name] = true
 			w.doubtful[f.x.slot+" "+c.name] = true
+			if len(w.flights) > 1 {
+				w.orphaned[c.name] = true // another answer may bring a copy back
+			}
 		}
 	}
 }
@@ -1043,7 +1046,8 @@ func (w *diffWorld) receive(f *diffFlight) {
 		w.crossed = w.crossed || a.at < w.turned && strings.Contains(line, "_scripted=")
 		w.browser.set(f.browserRequest, line)
 	}
-	w.noteUncopied(touched)
+	w.noteUncopied(f, touched)
+	w.noteStale(f, a, touched)
 	w.checkAdopted(f)
 	w.checkForeign(f, a, before, touched)
 	if !a.informational {
@@ -1095,13 +1099,36 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 	return touched
 }
 
-// noteUncopied finds what an answer has set without a copy for scripts. A script that deletes the copy which a
-// later answer makes is not believed.
-func (w *diffWorld) noteUncopied(touched map[browserKey]bool) {
+// noteUncopied finds what an answer has set without a copy for scripts. What scripts make of a copy that comes later is
+// not believed. Where the request did not show the cookie either, an earlier copy stays and is not known as one.
+func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 	for key := range touched {
 		i := w.raw.find(key)
-		if i >= 0 && !w.raw.cookies[i].httpOnly && w.browser.find(key) < 0 {
-			w.contested[key.name] = true
+		if i < 0 || w.raw.cookies[i].httpOnly {
+			continue
+		}
+		at := w.browser.find(key)
+		if at >= 0 && w.browser.cookies[at].value == w.raw.cookies[i].value {
+			continue
+		}
+		w.contested[key.name] = true
+		if at >= 0 && f.x.blind {
+			w.orphaned[key.name] = true
+		}
+	}
+}
+
+// noteStale finds copies that an answer has made of what the slot has no longer, because another answer has
+// replaced or removed it meanwhile.
+func (w *diffWorld) noteStale(f *diffFlight, a diffAnswer, touched map[browserKey]bool) {
+	for _, line := range a.header["Set-Cookie"] {
+		c, ok := w.browser.parse(f.browserRequest, line, false)
+		if !ok || touched[c.key()] || cookie.Reserved(c.name) || w.writerOf(c.value) == nil || w.slots[a.slot] == nil {
+			continue
+		}
+		s := w.slots[a.slot]
+		if i := s.find(c.key()); i < 0 || s.cookies[i].value != c.value {
+			w.contested[c.name], w.orphaned[c.name] = true, true
 		}
 	}
 }
@@ -1484,7 +1511,7 @@ func (w *diffWorld) checkDocument(f *diffFlight) {
 		return
 	}
 	for _, c := range w.slot(f.x.slot).document(f.browserRequest) {
-		if c.name == "" || w.skips(f, c.name+"=") || w.inTheWay(f, c) {
+		if c.name == "" || w.orphaned[c.name] || w.skips(f, c.name+"=") || w.inTheWay(f, c) {
 			continue
 		}
 		if !slices.ContainsFunc(read, func(o browserCookie) bool { return o.name == c.name && o.value == c.value }) {
