@@ -50,7 +50,7 @@ func (x *Exchange) AnswerSelf(h http.Header) {
 	for _, line := range x.always {
 		h.Add("Set-Cookie", line)
 	}
-	if len(x.plan) > 0 && x.request.Accounts.StillActive() {
+	if len(x.plan) > 0 && x.settled(false) && x.request.Accounts.StillActive() {
 		for _, line := range x.plan {
 			h.Add("Set-Cookie", line)
 		}
@@ -75,9 +75,26 @@ func (a *answer) tell() {
 	}
 }
 
+// settled reports whether copies may change. While a mark says that another live account is alone, its absent copies
+// count as deleted by a script, so they may only go with an answer that marks the browser as shared.
+func (x *Exchange) settled(marking bool) bool {
+	used := &x.request.Cookies.Used
+	switch {
+	case marking, x.alone, used.Several():
+		return true
+	case used.Tag == cookie.Anonymous:
+		return false
+	case x.known:
+		return x.request.Accounts.SlotOf(used.Tag) == ""
+	}
+	return !slices.ContainsFunc(x.items, func(k item) bool {
+		return !k.plain() && k.tag != x.slot && k.tag != cookie.Anonymous && x.request.Accounts.SlotIsLive(k.tag)
+	})
+}
+
 // active reports whether the same account is active as when the request came.
 func (a *answer) active() bool {
-	if a.blind || a.request.Accounts == nil {
+	if a.blind || a.request.Accounts == nil || !a.settled(len(a.marks) > 0) {
 		return false
 	}
 	if a.current == 0 {
@@ -96,8 +113,8 @@ func (a *answer) set(line string) {
 		a.lines = append(a.lines, line)
 		return
 	}
-	if a.slot == "" {
-		return // nobody knows whose it is
+	if a.slot == "" || s.name == "" && s.value == "" {
+		return // nobody knows whose it is, or browsers ignore it
 	}
 	if prefix, _ := cookie.CutPrefix(s.name); !s.httpOnly && needsHTTPOnly(prefix) {
 		return // browsers refuse it, but would take it with the HttpOnly that is added here

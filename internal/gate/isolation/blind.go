@@ -22,6 +22,7 @@ func (x *Exchange) readBlind(h http.Header) {
 	if r.Accounts != nil && x.blind && r.LeftOut {
 		x.slot = x.onlyLiveSlot()
 	}
+	x.pair() // so that copies go with what they are copies of
 	for i := range x.items {
 		if k := &x.items[i]; !k.plain() && r.Accounts != nil && x.own(k) {
 			k.send = true

@@ -31,8 +31,9 @@ func (x *Exchange) exchangeScripted(page bool) {
 		}
 	}
 	switch {
+	case !x.known: // a sign-in may have moved the jar, and another slot may hold them by now
 	case mine && !held && !(known && holder == x.slot):
-		x.always = append(x.always, r.Spec.SetScripted(x.slot))
+		x.plan = append(x.plan, r.Spec.SetScripted(x.slot))
 	case !mine && page:
 		x.swapScripted(holder)
 	}

@@ -127,9 +127,6 @@ func (x *Exchange) pair() {
 			continue
 		}
 		for _, match := range [...]struct{ own, old bool }{{true, false}, {true, true}, {false, false}, {false, true}} {
-			if match.own && match.old && x.alone {
-				continue // scripts may set an earlier value again
-			}
 			if i := x.original(p, match.own, match.old); i >= 0 {
 				x.items[p].pair, x.items[i].pair = i, p
 				x.items[p].old = match.old
@@ -147,7 +144,8 @@ func (x *Exchange) original(p int, own, old bool) int {
 			return false
 		}
 		if old {
-			return k.before != "" && k.before == fingerprint(plain.value)
+			// Scripts may set an earlier value again. What has no copy yet has none that they changed.
+			return !(own && x.alone && k.has(copied)) && k.before != "" && k.before == fingerprint(plain.value)
 		}
 		return k.value == plain.value
 	})
@@ -176,9 +174,12 @@ func (x *Exchange) showsPlain(name string) bool {
 	return slices.ContainsFunc(x.items, func(p item) bool { return p.plain() && p.name == name && p.pair < 0 })
 }
 
-// hides reports whether the app has set a cookie of the name for itself: scripts cannot write that.
+// hides reports whether nothing that a script writes counts as a cookie of the name: the app has set one with HttpOnly,
+// or in an answer that made no copy, or for a domain where scripts of hosts with other jars write too.
 func (x *Exchange) hides(name string) bool {
-	return slices.ContainsFunc(x.items, func(k item) bool { return x.own(&k) && k.name == name && !k.has(readable) })
+	return slices.ContainsFunc(x.items, func(k item) bool {
+		return x.own(&k) && k.name == name && (!k.has(readable|copied) || !x.within(k.domain))
+	})
 }
 
 // sortChanged decides about a plain cookie that may be a copy which a script has changed. Where nothing tells
@@ -198,7 +199,7 @@ func (x *Exchange) sortChanged(p *item) {
 func (x *Exchange) changedCopy(p *item, tag string) (of *item) {
 	for i := range x.items {
 		switch k := &x.items[i]; {
-		case k == p || k.name != p.name || k.pair >= 0 || !k.plain() && (k.tag != tag || !k.has(readable)):
+		case k == p || k.name != p.name || k.pair >= 0 || !k.plain() && (k.tag != tag || !k.has(readable|copied) || !x.within(k.domain)):
 		case k.plain() || of != nil:
 			return nil
 		default:
@@ -272,7 +273,7 @@ func (x *Exchange) sortOwn(k *item) {
 	others := x.showsPlain(k.name)
 	switch {
 	case x.alone && !x.first && others:
-		k.send = !k.has(copied) // the plain ones are sent, unless sortChanged finds that one is this cookie's
+		k.send = !k.has(copied) || x.hides(k.name) // the plain ones are sent, unless sortChanged finds that one is this cookie's
 	case x.alone && !x.first && k.has(copied) && x.within(k.domain):
 		k.send = false // a script has deleted it; no other jar has replaced its copy
 		x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name)))
