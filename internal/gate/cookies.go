@@ -20,15 +20,15 @@ type cookieExchange struct {
 // isolateCookies leaves those cookies in a request that the upstream may see. A request that came
 // back with an error has the same ones in the site's error routes.
 func (q *Request) isolateCookies(r *http.Request, o *Options) {
-	switch {
-	case q.phase == forwarding:
-		return // a gate further out has done it
-	case q.options == nil:
+	switch q.phase {
+	case received:
 		q.sortCookies(r, o)
 		q.cookies.forward = r.Header["Cookie"]
-	case q.cookies.forward == nil:
-		delete(r.Header, "Cookie")
-	default:
+	case returned:
+		if q.cookies.forward == nil {
+			delete(r.Header, "Cookie")
+			return
+		}
 		r.Header["Cookie"] = q.cookies.forward
 	}
 }
