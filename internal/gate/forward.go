@@ -12,22 +12,19 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// forward hands a request on to the handlers behind the gate. The gate whose options come first
-// decides what is kept apart, and its response writer is the only one.
-func (q *Request) forward(w http.ResponseWriter, r *http.Request, o *Options, next Handler) error {
+// forward hands a request on to the handlers behind the gate. If gates are nested, only the outermost
+// puts a response writer around the server's.
+func (q *Request) forward(w http.ResponseWriter, r *http.Request, next Handler) error {
 	if q.phase == forwarding {
 		return q.run(w, r, next)
-	}
-	if q.options == nil {
-		q.options = o
 	}
 	q.phase = forwarding
 	q.response = response{ResponseWriter: w, of: q}
 	err := q.run(&q.response, r, next)
 	if q.phase == forwarding {
-		q.phase = received
+		q.phase = returned
 	}
-	q.from = received
+	q.from = returned
 	q.response.end(err != nil)
 	return err
 }

@@ -27,10 +27,9 @@ func (c *cacheExchange) changesShown() bool {
 }
 
 // readView finds out under which view a request is made, and which one the browser has. It runs
-// before isolateCookies takes the gateway's cookies out. For a request that was forwarded before,
-// this is known.
+// before isolateCookies takes the gateway's cookies out.
 func (q *Request) readView(r *http.Request, o *Options) {
-	if q.options != nil {
+	if q.phase != received {
 		return
 	}
 	q.cache = cacheExchange{isolated: o.Cache != nil}
@@ -58,7 +57,7 @@ func (q *Request) view() string {
 // revalidateCache changes the conditions of a request to what the upstream has said under the
 // request's view. It does so once, however often the request is forwarded.
 func (q *Request) revalidateCache(r *http.Request) {
-	if q.options == nil && q.cache.isolated {
+	if q.phase == received && q.cache.isolated {
 		q.cache.Request(r.Header)
 	}
 }
