@@ -24,20 +24,27 @@ func newCell(protocol string, cookies int, servers []*server, headers map[string
 }
 
 // warmUp is how many requests a server gets before each measurement, after others had the machine.
-const warmUp = 100
+const warmUp = 4 * concurrency
 
-// measureRound measures every variant once in every cell. The variants of a cell follow each other
-// at once, so that what slows the machine down hits all of them, and start with another each round.
-func measureRound(ctx context.Context, cells []*cell, round, requests int) error {
+// measureRound measures every variant once in every cell. The variants of a cell take turns, several
+// times in a round, so that what slows the machine down for a while hits all of them.
+func measureRound(ctx context.Context, cells []*cell, round int, plan plan) error {
 	for _, c := range cells {
-		for i := range c.loads {
-			l := c.loads[(round+i)%len(c.loads)]
-			spent, err := l.measure(ctx, requests)
-			if err != nil {
-				return fmt.Errorf("%s, %s, %d cookies: %w", l.server.variant.name, c.protocol, c.cookies, err)
+		spent := make([]time.Duration, len(c.loads))
+		for turn := range plan.turns {
+			for i := range c.loads {
+				i = (i + turn + round) % len(c.loads) // each is the first once
+				took, err := c.loads[i].measure(ctx, plan.requests)
+				if err != nil {
+					return fmt.Errorf("%s, %s, %d cookies: %w", c.loads[i].server.variant.name, c.protocol, c.cookies, err)
+				}
+				spent[i] += took
 			}
+		}
+		for i, l := range c.loads {
 			name := l.server.variant.name
-			c.samples[name] = append(c.samples[name], float64(spent.Nanoseconds())/1e3/float64(requests))
+			perRequest := float64(spent[i].Nanoseconds()) / 1e3 / float64(plan.turns*plan.requests)
+			c.samples[name] = append(c.samples[name], perRequest)
 		}
 	}
 	return nil
@@ -60,7 +67,8 @@ func (l *load) measure(ctx context.Context, requests int) (time.Duration, error)
 }
 
 // countAllocations counts the objects that each server allocates for a request.
-func (c *cell) countAllocations(ctx context.Context, requests int) error {
+func (c *cell) countAllocations(ctx context.Context) error {
+	const requests = 1000 // so that what the server allocates beside them does not count
 	for _, l := range c.loads {
 		if err := l.send(ctx, warmUp); err != nil {
 			return err

@@ -25,7 +25,7 @@ func main() {
 		fmt.Fprintf(os.Stderr, "bench: surplus argument %q\n", flag.Arg(0))
 		os.Exit(2)
 	}
-	plan := plan{rounds: 40, requests: 1500, limit: 15 * time.Minute}
+	plan := plan{rounds: 30, turns: 8, requests: 160, limit: 8 * time.Minute}
 	if *quick {
 		plan = quickPlan
 	}
@@ -40,12 +40,13 @@ func main() {
 // plan bounds a run.
 type plan struct {
 	rounds   int
-	requests int           // in one round, to one server, with one number of cookies
+	turns    int           // of each variant in a round
+	requests int           // in one turn
 	limit    time.Duration // after which no further round begins
 }
 
 // quickPlan ends within two minutes, also where the machine is slow and only some of the rounds fit.
-var quickPlan = plan{rounds: 14, requests: 800, limit: 80 * time.Second}
+var quickPlan = plan{rounds: 14, turns: 5, requests: 160, limit: 80 * time.Second}
 
 func run(ctx context.Context, plan plan, profiles string, markdown bool) error {
 	// The load has one core, and the server that it goes to has another.
@@ -83,7 +84,7 @@ func run(ctx context.Context, plan plan, profiles string, markdown bool) error {
 	}
 	started := time.Now()
 	for round := 0; round < plan.rounds && time.Since(started) < plan.limit; round++ {
-		if err := measureRound(ctx, cells, round, plan.requests); err != nil {
+		if err := measureRound(ctx, cells, round, plan); err != nil {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, "\rround %d of %d", round+1, plan.rounds)
@@ -93,7 +94,7 @@ func run(ctx context.Context, plan plan, profiles string, markdown bool) error {
 		return fmt.Errorf("only %d rounds fitted into %s: too few to say anything", rounds, plan.limit)
 	}
 	for _, c := range cells {
-		if err := c.countAllocations(ctx, plan.requests); err != nil {
+		if err := c.countAllocations(ctx); err != nil {
 			return err
 		}
 	}

@@ -10,17 +10,17 @@ import (
 )
 
 // profileSeconds is how long a CPU profile takes.
-const profileSeconds = 15
+const profileSeconds = 10
 
-// profile writes profiles of every variant but the repeated floor while it is under load, for
-// `go tool pprof`. The allocations are those since the process started.
+// profile writes profiles of the gate and of the floor under load, for `go tool pprof`. The
+// allocations are those since the process started.
 func profile(ctx context.Context, cells []*cell, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for _, c := range cells {
 		for _, l := range c.loads {
-			if l.server.variant.name == floorAgain {
+			if name := l.server.variant.name; name != gate && name != floor {
 				continue
 			}
 			name := fmt.Sprintf("%s-%s-%d", fileName(l.server.variant.name), fileName(c.protocol), c.cookies)
