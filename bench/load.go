@@ -23,8 +23,8 @@ var protocols = []string{http1, http2}
 // as many connections of HTTP/1.1, or over one of HTTP/2, as browsers do.
 const concurrency = 8
 
-// requestLimit bounds one request.
-const requestLimit = 20 * time.Second
+// sendLimit is how long a server may take for the requests of one call of send, at most a few thousand.
+const sendLimit = time.Minute
 
 // load is what sends the same request to a server over and over, on connections that it keeps.
 type load struct {
@@ -34,15 +34,27 @@ type load struct {
 }
 
 func newLoad(s *server, protocol, cookie string) *load {
+	connections := concurrency
 	speaks := new(http.Protocols)
-	speaks.SetHTTP1(protocol == http1)
-	speaks.SetUnencryptedHTTP2(protocol == http2)
-	return &load{s, cookie, &http.Transport{Protocols: speaks, MaxIdleConnsPerHost: concurrency, DisableCompression: true}}
+	if protocol == http2 {
+		connections = 1
+		speaks.SetUnencryptedHTTP2(true)
+	} else {
+		speaks.SetHTTP1(true)
+	}
+	return &load{s, cookie, &http.Transport{
+		Protocols:           speaks,
+		MaxConnsPerHost:     connections,
+		MaxIdleConnsPerHost: connections,
+		DisableCompression:  true, // the header of the request says what a browser's does
+	}}
 }
 
 // send sends so many requests, and returns when all are answered. An answer that is not the app's, or
 // that sets a cookie, is an error: a browser would send something else next time.
 func (l *load) send(ctx context.Context, requests int) error {
+	ctx, end := context.WithTimeout(ctx, sendLimit)
+	defer end()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var left atomic.Int64

@@ -39,7 +39,7 @@ func (l *load) profile(ctx context.Context, path string) error {
 	go func() {
 		var err error
 		for err == nil {
-			err = l.send(loading, 1000)
+			err = l.send(loading, 500)
 		}
 		loaded <- err
 	}()
