@@ -17,7 +17,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
-	_ "github.com/caddy-multi-session/gateway/caddymodule"
+	_ "github.com/caddy-multi-session/gateway"
 )
 
 // serve is the life of a server's process. It ends with its standard input, which the process that
