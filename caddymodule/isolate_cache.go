@@ -127,11 +127,16 @@ func (a *arrival) settleCache(r *http.Request, by *IsolateCache) bool {
 	c.unknown = a.cookies.unclaimed || a.err != nil && !errors.Is(a.err, cookie.ErrInsecure)
 	original := a.request(r)
 	c.public = !c.unknown && by.isPublic(original)
-	c.Exchange = cache.Of(original.Method, r.Header, c.view, c.public)
+	// Whoever is nobody for sure has no view: the upstream's validators are nobody's too.
+	var view cache.View
+	if c.unknown || c.view != cookie.Anonymous {
+		view = cache.NewView(c.view)
+	}
+	c.Exchange = cache.NewExchange(original.Method, r.Header, view, c.public)
 	if c.page = topNavigation(r); c.page {
 		c.shown = a.Cookie.ReadShown(r.Header)
 	}
-	c.Request(r.Header)
+	c.OpenRequest(r.Header)
 	return true
 }
 
@@ -145,7 +150,7 @@ func (a *arrival) answerCache(r *http.Request, h http.Header, status int) {
 	astray := c.at != c.view && a.Cookie.Name != "" && !c.public
 	late := c.unknown
 	marks := c.marks() && a.Cookie.Name != ""
-	if !late && (astray || marks || c.Stored(h, status)) {
+	if !late && (astray || marks || c.Storable(h, status)) {
 		late = !a.stillActive(r)
 	}
 	if astray && !late {
@@ -155,5 +160,5 @@ func (a *arrival) answerCache(r *http.Request, h http.Header, status int) {
 		a.Cookie.SetShown(h, c.view)
 	}
 	// What a browser stores it stores under the view that it was at when it asked.
-	c.Answer(h, status, late || astray)
+	c.SealAnswer(h, status, late || astray)
 }
