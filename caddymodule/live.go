@@ -18,7 +18,7 @@ import (
 // session ends. It belongs to the session whose identity or whose cookies the upstream was given; a
 // request of which it was given neither is nobody's, and ends by itself.
 type live struct {
-	stream.Pass
+	stream.Request
 	owner session.Entry // whose it is; the zero Entry where it is nobody's
 	open  bool
 	log   *zap.Logger
@@ -72,7 +72,7 @@ func (a *arrival) watched(w http.ResponseWriter, r *http.Request, next caddyhttp
 	// is over when the server's own is.
 	*r = *r.WithContext(ctx)
 	a.live.open = true
-	a.engine.streams.Open(&a.live.Pass, a.Visit, a.live.owner.ID, &a.live)
+	a.engine.streams.Open(&a.live.Request, a.Visit, a.live.owner.ID, &a.live)
 	defer func() {
 		a.live.Close()
 		a.live.open = false
