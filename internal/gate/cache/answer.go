@@ -11,9 +11,9 @@ func (e *Exchange) Storable(h http.Header, status int) bool {
 	return !e.passes(h) && !e.forbidden(h, status) && !parseCacheControl(h["Cache-Control"]).noStore
 }
 
-// SealAnswer rewrites the header of a final answer: Cache-Control makes browsers ask before they show
-// it again, and the validators name the view. An answer is late if its view is not the browser's any
-// more; then it is not stored at all.
+// SealAnswer rewrites the header of a final answer: Cache-Control makes browsers ask before they
+// show it again, and the validators name the view. An answer is late if its view is not the
+// browser's any more; then it is not stored at all.
 func (e *Exchange) SealAnswer(h http.Header, status int, late bool) {
 	if e.passes(h) {
 		return
@@ -53,8 +53,8 @@ func (e *Exchange) forbidden(h http.Header, status int) bool {
 		e.unsure && mayBePage(h["Content-Type"])
 }
 
-// deleteFreshness deletes the fields that let caches use an answer without asking: Expires, and those
-// that address shared caches alone, which RFC 9213 lets end in "-Cache-Control".
+// deleteFreshness deletes the fields that let caches use an answer without asking: Expires, and
+// those that address shared caches alone, which RFC 9213 lets end in "-Cache-Control".
 func deleteFreshness(h http.Header) {
 	for name := range h {
 		switch name {
@@ -68,8 +68,8 @@ func deleteFreshness(h http.Header) {
 	}
 }
 
-// seal makes the validators name the view. An answer that has a date alone gets a tag that stands for
-// the date, because a date cannot name a view. What cannot be sealed is deleted.
+// seal makes the validators name the view. An answer that has a date alone gets a tag that stands
+// for the date, because a date cannot name a view. What cannot be sealed is deleted.
 func (e *Exchange) seal(h http.Header, status int) {
 	lines, tagged := h["Etag"]
 	if e.view.prefix == "" {

@@ -119,8 +119,8 @@ func TestRangeKeepsItsTag(t *testing.T) {
 	}
 }
 
-// TestAnswersShareNothing: what one answer is given stays what it is when the next one is sealed, and
-// when handlers behind change or extend it.
+// TestAnswersShareNothing: what one answer is given stays what it is when the next one is sealed,
+// and when handlers behind change or extend it.
 func TestAnswersShareNothing(t *testing.T) {
 	request := header("Sec-Fetch-Dest", "image")
 	first, second := NewExchange(http.MethodGet, request, alice, false), NewExchange(http.MethodGet, request, bob, false)

@@ -1,6 +1,7 @@
-// Package cache keeps what a browser stored for one account from being shown to another. It rewrites
-// validators, conditions and Cache-Control of requests and answers. It does not know accounts: what
-// an account is shown is a View, and nothing that was stored under one view is used under another.
+// Package cache keeps what a browser stored for one account from being shown to another. It
+// rewrites validators, conditions and Cache-Control of requests and answers. It does not know
+// accounts: what an account is shown is a View, and nothing that was stored under one view is used
+// under another.
 //
 // Browsers must ask before they show a stored answer. No answer is fresh by itself, because the
 // caches that a browser's renderer keeps in memory ignore Vary for cookies. What a browser asks
@@ -16,14 +17,16 @@
 //	of a view      dropped               asked about              dropped
 //	public path    asked about           asked about              dropped
 //
-// A dropped validator costs a transfer and is never wrong. The two kinds cannot be confused, because
-// every tag of a view begins with a mark that no other tag has, and a date of a view becomes a tag.
+// A dropped validator costs a transfer and is never wrong. The two kinds cannot be confused,
+// because every tag of a view begins with a mark that no other tag has, and a date of a view
+// becomes a tag.
 package cache
 
 import "net/http"
 
-// Exchange is a request and its answer, as far as caches are concerned. It is not safe for concurrent
-// use, and it must not be copied after SealAnswer, which puts its values into the answer's header.
+// Exchange is a request and its answer, as far as caches are concerned. It is not safe for
+// concurrent use, and it must not be copied after SealAnswer, which puts its values into the
+// answer's header.
 type Exchange struct {
 	view     View
 	public   bool
@@ -36,9 +39,9 @@ type Exchange struct {
 }
 
 // NewExchange returns the exchange that a request begins. The view is the zero View if the upstream
-// serves the request as nobody's: neither a gate nor the upstream's own cookies tie it to an account
-// of the browser. Answers of a public path are the same for everybody and pass unchanged, unless they
-// set cookies.
+// serves the request as nobody's: neither a gate nor the upstream's own cookies tie it to an
+// account of the browser. Answers of a public path are the same for everybody and pass unchanged,
+// unless they set cookies.
 func NewExchange(method string, h http.Header, view View, public bool) Exchange {
 	e := Exchange{view: view, public: public, read: method == http.MethodGet || method == http.MethodHead}
 	dest := h.Get("Sec-Fetch-Dest")

@@ -43,8 +43,8 @@ func (s *sealer) WriteHeader(status int) {
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// TestRanges: a browser that has part of a file asks for another part, with the validator that it was
-// given for the first one.
+// TestRanges: a browser that has part of a file asks for another part, with the validator that it
+// was given for the first one.
 func TestRanges(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789abcdef"), 1000)
 	modified := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)

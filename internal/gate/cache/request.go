@@ -2,9 +2,9 @@ package cache
 
 import "net/http"
 
-// OpenRequest rewrites the conditions of a request to what the upstream knows. A condition that only
-// saves a transfer is dropped if it is not of this view. A condition that keeps a write from being
-// made is never dropped.
+// OpenRequest rewrites the conditions of a request to what the upstream knows. A condition that
+// only saves a transfer is dropped if it is not of this view. A condition that keeps a write from
+// being made is never dropped.
 func (e *Exchange) OpenRequest(h http.Header) {
 	if !e.read {
 		openWriteCondition(h, "If-Match")
@@ -16,9 +16,9 @@ func (e *Exchange) OpenRequest(h http.Header) {
 	e.openNoneMatch(h)
 }
 
-// openWriteCondition replaces sealed tags in a condition of a write by the upstream's own. It does so
-// for tags of every view: the condition names a state of the resource, and only the upstream can tell
-// whether it is the current one, also if the same person has signed out and in since.
+// openWriteCondition replaces sealed tags in a condition of a write by the upstream's own. It does
+// so for tags of every view: the condition names a state of the resource, and only the upstream can
+// tell whether it is the current one, also if the same person has signed out and in since.
 func openWriteCondition(h http.Header, name string) {
 	lines, ok := h[name]
 	if !ok || !hasMark(lines) {
@@ -79,9 +79,9 @@ func (e *Exchange) openRange(h http.Header) {
 	delete(h, "Range")
 }
 
-// openNoneMatch rewrites If-None-Match and If-Modified-Since. At most one of them is left, because a
-// tag takes precedence over a date (RFC 9110, section 13.1.3) and a browser that sends a sealed tag
-// has the date from the same answer.
+// openNoneMatch rewrites If-None-Match and If-Modified-Since. At most one of them is left, because
+// a tag takes precedence over a date (RFC 9110, section 13.1.3) and a browser that sends a sealed
+// tag has the date from the same answer.
 func (e *Exchange) openNoneMatch(h http.Header) {
 	lines, ok := h["If-None-Match"]
 	if !ok {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// View seals entity tags: it writes its name into them, so that what a browser stored under one view
-// validates under no other. A View is immutable and does not change while a session is active.
+// View seals entity tags: it writes its name into them, so that what a browser stored under one
+// view validates under no other. A View is immutable and does not change while a session is active.
 //
 // The zero View belongs to requests that the upstream serves as nobody's. It seals nothing, and it
 // does not accept what another view sealed.
@@ -16,8 +16,8 @@ type View struct {
 	prefix string // of the opaque part of its tags
 }
 
-// NewView returns the view with a name, which must not be empty and must consist of letters, digits,
-// "-" and "_".
+// NewView returns the view with a name, which must not be empty and must consist of letters,
+// digits, "-" and "_".
 func NewView(name string) View { return View{mark + name + separator} }
 
 // A sealed tag is the mark, the name of its view, a kind, and the value that the kind describes.
@@ -54,8 +54,8 @@ func (v View) sealTag(t tag) string {
 	return `"` + v.prefix + string(kindTag) + t.opaque + `"`
 }
 
-// sealDate returns a tag that stands for a date, in seconds since 1970. The tag is weak, because two
-// writes within a second have the same date (RFC 9110, section 8.8.2.2).
+// sealDate returns a tag that stands for a date, in seconds since 1970. The tag is weak, because
+// two writes within a second have the same date (RFC 9110, section 8.8.2.2).
 func (v View) sealDate(seconds int64) string {
 	var digits [16]byte
 	return `W/"` + v.prefix + string(kindDate) + string(strconv.AppendInt(digits[:0], seconds, 36)) + `"`
@@ -128,8 +128,8 @@ func parseTag(lines []string) (tag, bool) {
 	return t, ok && rest == ""
 }
 
-// parseTags reads a list of entity tags. It reports false for an empty list, for a malformed one, and
-// for "*".
+// parseTags reads a list of entity tags. It reports false for an empty list, for a malformed one,
+// and for "*".
 func parseTags(lines []string) (tags []tag, ok bool) {
 	for _, rest := range lines {
 		for {

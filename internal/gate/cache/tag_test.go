@@ -40,8 +40,8 @@ func TestParseTags(t *testing.T) {
 	}
 }
 
-// FuzzTags: the parsers agree, what they read they write, and a sealed tag opens to what was sealed,
-// under its own view alone.
+// FuzzTags: the parsers agree, what they read they write, and a sealed tag opens to what was
+// sealed, under its own view alone.
 func FuzzTags(f *testing.F) {
 	f.Add(`"x"`, `W/"y"`)
 	f.Add(`"ms~A~ex", W/"ms~B~ey"`, `, "a,b" ,`)
@@ -81,7 +81,8 @@ func FuzzTags(f *testing.F) {
 	})
 }
 
-// FuzzConditions: whatever conditions come, the upstream is only asked about what this view was given.
+// FuzzConditions: whatever conditions come, the upstream is only asked about what this view was
+// given.
 func FuzzConditions(f *testing.F) {
 	f.Add(`"ms~A~ex", W/"ms~B~ey"`, "x")
 	f.Add(`"ms~A~d1"`, "")

@@ -3,6 +3,7 @@
 //
 // A Registry knows all requests that are under way as a session, and asks at regular intervals what
 // has become of their sessions. Nobody tells it, because sessions end in ways that no code path of
-// this process sees: by their expiry, or by another process. The answers are in memory. The registry
-// does not ask about requests that are over soon, and nothing runs while no request is under way.
+// this process sees: by their expiry, or by another process. The answers are in memory. The
+// registry does not ask about requests that are over soon, and nothing runs while no request is
+// under way.
 package stream

@@ -29,19 +29,21 @@ const (
 type Lookup func(ctx context.Context, since session.Visit, id string) (now session.Visit, s State, err error)
 
 const (
-	// interval is the time between two rounds of questions. Together with settled and grace it bounds
-	// the time from the end of a session to the end of its requests, which is at most two seconds.
+	// interval is the time between two rounds of questions. Together with settled and grace it
+	// bounds the time from the end of a session to the end of its requests, which is at most two
+	// seconds.
 	interval = 500 * time.Millisecond
 
 	// settled is how long a request is under way at least before the first question. Most requests
 	// are over by then.
 	settled = 250 * time.Millisecond
 
-	// patience is how long a round takes at most. Sessions that were not looked up by then are unknown.
+	// patience is how long a round takes at most. Sessions that were not looked up by then are
+	// unknown.
 	patience = time.Second
 
-	// maxUnknown is how long requests go on while the state of their session is unknown. It is enough
-	// for a store that restarts. A session may have ended unseen after that.
+	// maxUnknown is how long requests go on while the state of their session is unknown. It is
+	// enough for a store that restarts. A session may have ended unseen after that.
 	maxUnknown = 10 * time.Second
 )
 
@@ -49,8 +51,8 @@ const (
 // are no more processors than shards.
 const shards = 64
 
-// Registry holds the requests that are under way. All configurations on one store share it, so that a
-// request from before a reload is judged by the rules after it. Its methods may be called
+// Registry holds the requests that are under way. All configurations on one store share it, so that
+// a request from before a reload is judged by the rules after it. Its methods may be called
 // concurrently.
 type Registry struct {
 	lookup    atomic.Pointer[Lookup]
@@ -79,12 +81,12 @@ func NewRegistry() *Registry {
 	return r
 }
 
-// SetLookup sets what answers the registry's questions from now on, by the rules of the configuration
-// that is in force.
+// SetLookup sets what answers the registry's questions from now on, by the rules of the
+// configuration that is in force.
 func (r *Registry) SetLookup(lookup Lookup) { r.lookup.Store(&lookup) }
 
-// Open adds a request that is under way as the session with the id, of the jar that the visit found.
-// Close of the request removes it. A request may be opened again after that, but not by two
+// Open adds a request that is under way as the session with the id, of the jar that the visit
+// found. Close of the request removes it. A request may be opened again after that, but not by two
 // goroutines at a time. One that was ended is not added again.
 func (r *Registry) Open(q *Request, since session.Visit, id string, on Connection) {
 	if q.state.Load() != stateClosed {
@@ -116,7 +118,8 @@ func (r *Registry) settle() {
 	time.AfterFunc(settled, r.runRound)
 }
 
-// runRound asks about all settled requests, and schedules the next round if any request is under way.
+// runRound asks about all settled requests, and schedules the next round if any request is under
+// way.
 func (r *Registry) runRound() {
 	if lookup := r.lookup.Load(); lookup != nil {
 		r.endOutlasting(*lookup)

@@ -130,7 +130,8 @@ func (w *wire) want(t *testing.T, what string, interrupted, severed int32) {
 	}
 }
 
-// advance moves the bubble's clock on, and returns when everything that is due by then has happened.
+// advance moves the bubble's clock on, and returns when everything that is due by then has
+// happened.
 func advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -303,8 +304,8 @@ func TestManyOfOneSession(t *testing.T) {
 	})
 }
 
-// TestUnknownState: requests go on while the state of their session is unknown, but not for ever. Every
-// answer starts the time anew.
+// TestUnknownState: requests go on while the state of their session is unknown, but not for ever.
+// Every answer starts the time anew.
 func TestUnknownState(t *testing.T) {
 	visits := browsers(t, 1)
 	down := errors.New("the store is down")
@@ -346,8 +347,8 @@ func TestUnknownState(t *testing.T) {
 	})
 }
 
-// TestNewLookup: a request from before a reload is judged by the rules after it. Nothing ends before
-// there is a lookup.
+// TestNewLookup: a request from before a reload is judged by the rules after it. Nothing ends
+// before there is a lookup.
 func TestNewLookup(t *testing.T) {
 	visits := browsers(t, 1)
 	synctest.Test(t, func(t *testing.T) {
@@ -368,7 +369,8 @@ func TestNewLookup(t *testing.T) {
 	})
 }
 
-// TestNextQuestionStartsFromLastVisit: the visit that a lookup returns is what it is asked with next.
+// TestNextQuestionStartsFromLastVisit: the visit that a lookup returns is what it is asked with
+// next.
 func TestNextQuestionStartsFromLastVisit(t *testing.T) {
 	visits := browsers(t, 2)
 	synctest.Test(t, func(t *testing.T) {
@@ -389,8 +391,8 @@ func TestNextQuestionStartsFromLastVisit(t *testing.T) {
 	})
 }
 
-// TestReopened: a request is opened again after it was closed, as for a site's error routes, unless it
-// was ended.
+// TestReopened: a request is opened again after it was closed, as for a site's error routes, unless
+// it was ended.
 func TestReopened(t *testing.T) {
 	visits := browsers(t, 1)
 	withRegistry(t, func(t *testing.T, r *Registry, c *sessions) {

@@ -12,7 +12,8 @@ import (
 // both at the same time, and never after Close of the request has returned: by then the connection
 // may serve another request. Neither method may block.
 type Connection interface {
-	// Interrupt makes the handler of the request give up, so that the request can still be answered.
+	// Interrupt makes the handler of the request give up, so that the request can still be
+	// answered.
 	Interrupt()
 
 	// Sever ends the connection of a handler that did not give up. Where several requests share a
@@ -20,8 +21,8 @@ type Connection interface {
 	Sever()
 }
 
-// Request is a request that is under way as a session. The zero Request has not been opened. It must
-// not be copied.
+// Request is a request that is under way as a session. The zero Request has not been opened. It
+// must not be copied.
 type Request struct {
 	since      session.Visit
 	id         string // of the session
@@ -55,7 +56,8 @@ type key struct {
 
 func (q *Request) key() key { return key{q.since.JarID(), q.since.Site(), q.id} }
 
-// grace is how long an interrupted request may take to be answered before its connection is severed.
+// grace is how long an interrupted request may take to be answered before its connection is
+// severed.
 const grace = 300 * time.Millisecond
 
 // Ended reports whether the request was ended because its session was. It stays true.

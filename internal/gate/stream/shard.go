@@ -2,7 +2,8 @@ package stream
 
 import "sync"
 
-// shard is a part of the requests that are under way. They form a ring that begins and ends at root.
+// shard is a part of the requests that are under way. They form a ring that begins and ends at
+// root.
 type shard struct {
 	mu   sync.Mutex
 	root Request
