@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// cgi is the variable that a CGI server makes of a header field, in the way that loses the most:
-// what is neither letter nor digit becomes an underscore (RFC 3875, section 4.1.18).
+// cgi returns the variable that a CGI server makes of a header field (RFC 3875, section 4.1.18). It
+// models the server that loses most: every character but letters and digits becomes an underscore.
 func cgi(name string) string {
 	return "HTTP_" + strings.Map(func(r rune) rune {
 		switch {
@@ -171,8 +171,7 @@ func TestStripUpgrade(t *testing.T) {
 	}
 }
 
-// Requests without a body, and with one whose end is known, keep the body that they have:
-// transports look at it.
+// Strip does not wrap an empty body or one of known length, because transports look at its type.
 func TestStripWrapsBodiesOnlyWhereTrailersCanFollow(t *testing.T) {
 	body := io.NopCloser(strings.NewReader("x"))
 	for _, c := range []struct {
