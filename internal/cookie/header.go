@@ -3,7 +3,6 @@ package cookie
 import (
 	"iter"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 )
@@ -158,11 +157,4 @@ func filterClearSiteData(h http.Header, lines []string) {
 		return
 	}
 	h["Clear-Site-Data"] = []string{strings.Join(kept, ", ")}
-}
-
-func parseAddr(host string) (netip.Addr, error) {
-	if inner, ok := strings.CutPrefix(host, "["); ok {
-		host = strings.TrimSuffix(inner, "]")
-	}
-	return netip.ParseAddr(host)
 }

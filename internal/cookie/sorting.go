@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // sorting is the cookies of one request while they are taken apart.
@@ -104,7 +106,7 @@ func writable(name string) bool {
 // within reports whether the cookies of a domain are this jar's alone. Those of a wider one may be in a
 // slot of another host's jar.
 func (s *sorting) within(domain string) bool {
-	return domain == "" || domain == s.arriving.Host || s.arriving.Jar.Domain != "" && Within(domain, s.arriving.Jar.Domain)
+	return domain == "" || domain == s.arriving.Host || s.arriving.Jar.Domain != "" && origin.Within(domain, s.arriving.Jar.Domain)
 }
 
 // live reports whether a slot is one that the browser may come back to.
@@ -457,7 +459,7 @@ func (c *Crossing) guesses(name string) []string {
 		domains = append(domains, c.arriving.Host)
 		for host := c.arriving.Host; c.arriving.Jar.Domain != "" && host != c.arriving.Jar.Domain; {
 			_, parent, ok := strings.Cut(host, ".")
-			if !ok || !Within(parent, c.arriving.Jar.Domain) {
+			if !ok || !origin.Within(parent, c.arriving.Jar.Domain) {
 				break
 			}
 			host = parent

@@ -3,6 +3,8 @@ package portal
 import (
 	"net/http"
 	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // What preflights and answers to pages of trusted origins say besides the origin.
@@ -46,7 +48,7 @@ func (p *Portal) share(h http.Header, r *http.Request, v Visitor) bool {
 	if len(origins) != 1 || !p.trusted[origins[0]] {
 		return false
 	}
-	if own, _ := ParseOrigin(v.Origin()); origins[0] == own {
+	if own, _ := origin.Parse(v.Origin()); origins[0] == own {
 		return false
 	}
 	h.Set("Access-Control-Allow-Origin", origins[0])

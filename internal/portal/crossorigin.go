@@ -3,6 +3,8 @@ package portal
 import (
 	"net/http"
 	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // checkOrigin decides whether a request that changes state comes from a page that may. It returns
@@ -24,17 +26,17 @@ func (p *Portal) checkOrigin(r *http.Request, v Visitor, signsIn bool) error {
 	if signsIn && r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		return errCrossSiteNavigation
 	}
-	origin, err := source(r.Header)
+	from, err := source(r.Header)
 	if err != nil {
 		return err
 	}
-	own, _ := ParseOrigin(v.Origin())
+	own, _ := origin.Parse(v.Origin())
 	switch {
-	case origin == "":
+	case from == "":
 		if len(r.Header["Cookie"]) > 0 || signsIn && fromBrowser(r.Header) {
 			return errMissingOrigin
 		}
-	case origin != own && !p.trusted[origin]:
+	case from != own && !p.trusted[from]:
 		return errInvalidOrigin
 	}
 	// Check knows the site by the Host field, which here is what Caddy says it is.
@@ -56,7 +58,7 @@ func source(h http.Header) (string, error) {
 		return "", errMissingOrigin
 	default:
 		// Browsers write it in the canonical form only.
-		if origin, err := ParseOrigin(origins[0]); err != nil || origin != origins[0] {
+		if canonical, err := origin.Parse(origins[0]); err != nil || canonical != origins[0] {
 			return "", errInvalidOrigin
 		}
 		return origins[0], nil
@@ -65,11 +67,11 @@ func source(h http.Header) (string, error) {
 	if referer == "" {
 		return "", nil
 	}
-	origin, _, err := cutOrigin(referer)
+	from, _, err := origin.Cut(referer)
 	if err != nil {
 		return "", errInvalidOrigin
 	}
-	return origin, nil
+	return from, nil
 }
 
 // fromBrowser reports whether there is Fetch Metadata, which only browsers, and what wants to be

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -176,14 +177,14 @@ func (p *Portal) nextSignOut(r *http.Request, v Visitor, left signOuts) onwardTo
 		if !ok {
 			continue
 		}
-		origin := p.callbackOrigin(v, provider)
+		there := p.callbackOrigin(v, provider)
 		state := newState()
-		location, ok := provider.EndSession(next.Tokens, origin+p.prefix+"/signed-out", state)
+		location, ok := provider.EndSession(next.Tokens, there+p.prefix+"/signed-out", state)
 		if !ok {
 			continue
 		}
 		onwards := left
-		if origin != v.Origin() && onwards.To[0] == '/' {
+		if there != v.Origin() && onwards.To[0] == '/' {
 			onwards.To = v.Origin() + onwards.To
 		}
 		err := p.noteSignOuts(r.Context(), state, onwards)
@@ -201,8 +202,8 @@ func (p *Portal) nextSignOut(r *http.Request, v Visitor, left signOuts) onwardTo
 
 // callbackOrigin is the origin of the addresses that a provider is told to send browsers back to.
 func (p *Portal) callbackOrigin(v Visitor, provider login.Provider) string {
-	if u, err := url.Parse(provider.RedirectURI()); err == nil && u.Host != "" {
-		return u.Scheme + "://" + u.Host
+	if there, _, err := origin.Cut(provider.RedirectURI()); err == nil {
+		return there
 	}
 	return v.Origin()
 }

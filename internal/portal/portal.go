@@ -33,6 +33,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/tokens"
@@ -108,14 +109,14 @@ func New(c Config) (*Portal, error) {
 		p.signOutSealer = c.Box.Sealer("sign-out")
 	}
 	for _, text := range c.TrustedOrigins {
-		origin, err := ParseOrigin(text)
+		trusted, err := origin.Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("trusted origin %q: %w", text, err)
 		}
-		if err := p.protection.AddTrustedOrigin(origin); err != nil {
+		if err := p.protection.AddTrustedOrigin(trusted); err != nil {
 			return nil, fmt.Errorf("trusted origin %q: %w", text, err)
 		}
-		p.trusted[origin] = true
+		p.trusted[trusted] = true
 	}
 	p.routes = p.table()
 	return p, nil

@@ -3,7 +3,7 @@ package portal
 import (
 	"strings"
 
-	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // maxReturnTo bounds a return address, so that the redirects that carry it stay within what
@@ -48,16 +48,16 @@ func (p *Portal) destination(v Visitor, text string) (destination, bool) {
 		}
 		return destination{text: text}, true
 	}
-	origin, rest, err := cutOrigin(text)
+	there, rest, err := origin.Cut(text)
 	if err != nil || !soundPath(pathOf(rest)) {
 		return destination{}, false
 	}
-	own, _ := ParseOrigin(v.Origin())
+	own, _ := origin.Parse(v.Origin())
 	switch {
-	case origin == own:
+	case there == own:
 		return destination{text: text}, true
-	case p.trusted[origin], sharesCookie(v, origin):
-		return destination{text: text, origin: origin}, true
+	case p.trusted[there], sharesCookie(v, there):
+		return destination{text: text, origin: there}, true
 	}
 	return destination{}, false
 }
@@ -78,12 +78,12 @@ func ambiguousToRouters(path string) bool {
 }
 
 // sharesCookie reports whether the origin gets the jar's cookie of this site.
-func sharesCookie(v Visitor, origin string) bool {
+func sharesCookie(v Visitor, there string) bool {
 	domain := v.Cookie.Domain
-	if domain == "" || !cookie.Within(hostOf(origin), domain) {
+	if domain == "" || !origin.Within(origin.Host(there), domain) {
 		return false
 	}
-	return strings.HasPrefix(origin, "https://") || v.Scheme == "http"
+	return strings.HasPrefix(there, "https://") || v.Scheme == "http"
 }
 
 func visibleASCII(text string) bool {

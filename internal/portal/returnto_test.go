@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // hostileReturnTo reads the table that the browser test reads as well.
@@ -212,6 +213,22 @@ func FuzzDestination(f *testing.F) {
 	})
 }
 
+// FuzzOrigin compares what is accepted as an origin with what a browser makes of it.
+func FuzzOrigin(f *testing.F) {
+	for _, seed := range []string{"https://spa.example.com:8443", "HTTP://[::1]:80", "https://0x7f.1", "https://a@b", "http://127.0.0.1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		accepted, err := origin.Parse(text)
+		if err != nil {
+			return
+		}
+		if got := browserOrigin("https://other.example", text); got != accepted {
+			t.Fatalf("a browser reads %q as %q, not as %q", text, got, accepted)
+		}
+	})
+}
+
 var absolute = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*):(.*)$`)
 
 // browserOrigin is the origin that a browser on a site goes to for a Location or link, by the parser
@@ -256,8 +273,8 @@ func browserOrigin(site, text string) string {
 	// Compressed, as a browser writes an IPv6 address, and the only one that the tests use.
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		inner, port, _ := strings.Cut(inner, "]")
-		if addr, err := canonicalIPv6("[" + inner + "]"); err == nil {
-			host = addr + port
+		if there, err := origin.Parse("http://[" + inner + "]"); err == nil {
+			host = origin.Host(there) + port
 		}
 	}
 	return scheme + "://" + host

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -21,7 +22,7 @@ func (p *Portal) showView(w http.ResponseWriter, r *http.Request, v Visitor, tok
 func (v Visitor) show(w http.ResponseWriter, r *http.Request, now session.Visit) {
 	if v.Cookie.PerHost {
 		// Of this host, whichever the choice was for: that one is told with its own first answer.
-		here, err := session.ParseSite(hostOf(v.Origin()))
+		here, err := session.ParseSite(origin.Host(v.Origin()))
 		if err != nil {
 			return
 		}

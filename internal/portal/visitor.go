@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -27,7 +28,7 @@ func (v Visitor) towards(to destination) Visitor {
 	if to.origin == "" || !sharesCookie(v, to.origin) {
 		return v
 	}
-	site, err := session.ParseSite(hostOf(to.origin))
+	site, err := session.ParseSite(origin.Host(to.origin))
 	if err != nil {
 		return v
 	}
