@@ -12,12 +12,12 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/strictjson"
 )
 
-// maxBody bounds what a form or a JSON object may take: a password and two addresses, encoded,
-// with room to spare.
+// maxBody bounds a form or JSON body, in bytes. A password and two addresses fit with room to
+// spare.
 const maxBody = 64 << 10
 
-// readBody reads a body of one media type. Errors are problems, also where the client went away
-// while it was sending.
+// readBody reads a body of one media type. Every error is a problem, also when the client goes away
+// while it sends.
 func readBody(w http.ResponseWriter, r *http.Request, mediaType string, otherType *problem) ([]byte, error) {
 	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != mediaType {
 		return nil, otherType
@@ -33,8 +33,8 @@ func readBody(w http.ResponseWriter, r *http.Request, mediaType string, otherTyp
 	return body, nil
 }
 
-// readForm reads what a page's form sends. A field that is there twice is refused: whichever was
-// taken, something in front of the gateway may have looked at the other.
+// readForm reads a form. It refuses a field that is there twice, because something in front of the
+// gateway may have checked the other one.
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	body, err := readBody(w, r, "application/x-www-form-urlencoded", errNotAForm)
 	if err != nil {

@@ -15,20 +15,20 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// problem is what a client is told about a request that failed. It is an error whose every word is
-// meant for the client.
+// problem is what a client learns about a request that failed. Every word of it is meant for the
+// client.
 type problem struct {
 	status     int
 	code       string // for programs; empty where the wire contract has none
-	message    string // for the programs' authors
-	title      string // of the page; empty for the status's own
+	message    string // for the authors of programs
+	title      string // of the page; empty for the text of the status
 	advice     string // what the page says instead of message; empty for the message
 	retryAfter time.Duration
 }
 
 func (p *problem) Error() string { return p.message }
 
-// explain is what a page says.
+// explain returns what a page says.
 func (p *problem) explain() string {
 	if p.advice == "" {
 		return p.message
@@ -99,7 +99,7 @@ var (
 		advice: "That user name is taken. Choose another one.",
 	}
 
-	// An account of the configuration, or of an identity provider, is changed there.
+	// Accounts of the configuration and of identity providers cannot be changed here.
 	errNoCredential = &problem{status: http.StatusBadRequest, code: "CREDENTIAL_ACCOUNT_NOT_FOUND", message: "Credential account not found", advice: "The password of this account is not kept here."}
 	errNotKept      = &problem{status: http.StatusBadRequest, code: "FAILED_TO_UPDATE_USER", message: "The account is looked after by whoever runs this site", advice: "This account is managed by whoever runs this site."}
 	errNoFields     = &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "No fields to update"}
@@ -111,7 +111,7 @@ var (
 	errErrorCallbackURL       = &problem{status: http.StatusForbidden, code: "INVALID_ERROR_CALLBACK_URL", message: "Invalid errorCallbackURL"}
 	errNewUserCallbackURL     = &problem{status: http.StatusForbidden, code: "INVALID_NEW_USER_CALLBACK_URL", message: "Invalid newUserCallbackURL"}
 
-	// The codes of these are told in lower case to an address for errors.
+	// Error callback addresses get these codes in lower case.
 	errStateMismatch = &problem{
 		status: http.StatusBadRequest, code: "STATE_MISMATCH", message: "The sign-in was not begun in this browser, or took too long, or was finished already",
 		title: "This sign-in cannot be finished", advice: "It was begun in another browser, or too long ago, or it was finished already. Please begin again.",
@@ -133,14 +133,14 @@ var (
 		title: "This account is not let in here", advice: "Another account of this site has the same user name, and the apps here would take you for it. Ask whoever runs this site.",
 	}
 
-	// The page that a form was sent from shows another account than the one that is active now.
+	// The form's page showed another account than the one that is active now.
 	errOtherAccount = &problem{
 		status: http.StatusConflict, code: "ACCOUNT_CHANGED", message: "Another account is active now",
 		title: "Nothing was changed", advice: "Another account became active since the page was opened. Open it again to see whose it is now.",
 	}
 
-	// A full jar is a state that the user can change and then try again, which is what 409 says and
-	// 403 denies (RFC 9110, sections 15.5.10 and 15.5.4).
+	// A full jar is a state that the user can change before trying again. 409 says so and 403
+	// denies it (RFC 9110, sections 15.5.10 and 15.5.4).
 	errFull = &problem{
 		status: http.StatusConflict, code: "SESSION_LIMIT_REACHED", message: "This browser holds as many sessions as are allowed",
 		advice: "This browser holds as many accounts as are allowed. Sign one out first.",
@@ -159,13 +159,13 @@ var (
 	}
 )
 
-// unavailableRetry is when a client may try again after a failure of the store or a login method:
-// soon enough to be noticed by nobody, late enough not to add to what caused it.
+// unavailableRetry is when a client may try again after a failure of the store or of a login
+// method: soon enough that few people notice, late enough not to make the failure worse.
 const unavailableRetry = 5 * time.Second
 
-// disclose is the one place that decides what a client is told about an error. What is not listed
-// is a technical failure of the store or of a login method: clients learn that there is one and no
-// more, and known is false.
+// disclose decides what a client learns about an error; nothing else does. For an error that is not
+// listed it returns a general problem and known is false. Such errors are technical failures of the
+// store or of a login method.
 func disclose(err error) (told *problem, known bool) {
 	var throttled *login.ThrottledError
 	var invalid *login.InvalidError
@@ -182,13 +182,13 @@ func disclose(err error) (told *problem, known bool) {
 	case errors.As(err, &parameter):
 		return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "[body." + parameter.Name + "] Invalid input: " + parameter.Why}, true
 	case errors.Is(err, login.ErrProviderUnavailable):
-		return errProviderUnavailable, false // why, is worth a line in the log
+		return errProviderUnavailable, false // known is false so that the cause is logged
 	case errors.Is(err, login.ErrNotAllowed):
 		return errNotAllowed, true
 	case errors.As(err, &invalid):
 		return invalidField(invalid), true
 	case errors.As(err, &throttled):
-		// Which limit was reached would tell a guesser how to get around it.
+		// The exact limit would help a guesser to stay below it.
 		return &problem{
 			status:     http.StatusTooManyRequests,
 			message:    "Too many requests. Please try again later.",
@@ -218,11 +218,11 @@ func disclose(err error) (told *problem, known bool) {
 	return errUnavailable, false
 }
 
-// oauthError matches the codes that OAuth 2.0 and OpenID Connect have for errors.
+// oauthError matches error codes of OAuth 2.0 and OpenID Connect.
 var oauthError = regexp.MustCompile(`^[a-z_]{1,64}$`)
 
-// deniedBy is the problem with a sign-in that its provider did not go along with. What a provider adds
-// to explain it came through the browser, and anybody could have written it.
+// deniedBy is the problem with a sign-in that the provider refused. It drops the provider's
+// explanation: that came through the browser, so anybody may have written it.
 func deniedBy(e *login.DeniedError) *problem {
 	denied := problem{
 		status: http.StatusForbidden, code: "PROVIDER_ERROR", message: "The provider did not sign in",
@@ -237,7 +237,7 @@ func deniedBy(e *login.DeniedError) *problem {
 	return &denied
 }
 
-// invalidFieldOf is the field that an error is about which could never be part of an account.
+// invalidFieldOf returns the field that a *login.InvalidError is about.
 func invalidFieldOf(err error) (string, bool) {
 	var invalid *login.InvalidError
 	if !errors.As(err, &invalid) {
@@ -246,7 +246,7 @@ func invalidFieldOf(err error) (string, bool) {
 	return invalid.Field, true
 }
 
-// invalidField is the problem with a field that could never be part of an account.
+// invalidField is the problem with a field whose value no account can have.
 func invalidField(e *login.InvalidError) *problem {
 	switch e.Field {
 	case login.FieldUserName:
@@ -261,9 +261,9 @@ func invalidField(e *login.InvalidError) *problem {
 	return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "[body." + e.Field + "] " + e.Why, advice: "The " + e.Field + " " + e.Why + "."}
 }
 
-// asked is the problem with a user name that somebody asks for, which the wire contract has another
-// status for than for one that somebody signs in with.
-func asked(err error) error {
+// problemWithChosenName is the problem with a user name that somebody wants to have. The wire
+// contract gives it another status than a user name at sign-in.
+func problemWithChosenName(err error) error {
 	told, _ := disclose(err)
 	switch told.code {
 	case errUsernameTooShort.code, errUsernameTooLong.code, errInvalidUsername.code:
@@ -274,7 +274,7 @@ func asked(err error) error {
 	return err
 }
 
-// roughly is a time to wait in words, rounded up.
+// roughly returns a waiting time in words, rounded up.
 func roughly(d time.Duration) string {
 	n, unit := int64((d+time.Second-1)/time.Second), "second"
 	if n > 90 {
@@ -289,7 +289,8 @@ func roughly(d time.Duration) string {
 	return strconv.FormatInt(n, 10) + " " + unit + "s"
 }
 
-// logFailure writes down an error that the client is not told. A client that has gone is no error.
+// logFailure logs an error that the client does not learn. It ignores errors of clients that have
+// gone.
 func (p *Portal) logFailure(r *http.Request, v Visitor, err error) {
 	if r.Context().Err() != nil {
 		return
@@ -328,7 +329,7 @@ func (p *Portal) failure(v Visitor, told *problem) page.Failure {
 	return view
 }
 
-// retryLater sets both headers, the standard one and the one that the stock client reads.
+// retryLater sets both headers: the standard one, and the one that the stock client reads.
 func retryLater(w http.ResponseWriter, told *problem) {
 	if told.retryAfter <= 0 {
 		return

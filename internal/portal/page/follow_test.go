@@ -22,8 +22,8 @@ func TestWhichPagesFollow(t *testing.T) {
 		"profile of a provider": "/.auth/account?return_to=%2Fx",
 		"refusal":               "", // wherever it is
 		"failure":               none,
-		"onward":                none,
-		"afresh":                none,
+		"redirect":              none,
+		"reset":                 none,
 	}
 	for name, view := range views("/x") {
 		t.Run(name, func(t *testing.T) {

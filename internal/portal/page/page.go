@@ -36,17 +36,17 @@ type Frame struct {
 // SignIn is the page that asks who somebody is.
 type SignIn struct {
 	Frame
-	ReturnTo   string     // carried through the forms; empty for the site's root
-	Identifier string     // what to fill in for e-mail or user name
-	LoginHint  string     // carried to the providers: whom to sign in there, or empty
-	Password   bool       // a method takes passwords
-	Providers  []Provider // in the order to show them
-	Again      *Account   // whose session ended by itself, or nil
-	AgainAt    string     // the ID of the provider at which Again signs in; empty for passwords
-	SignUp     bool       // people can make an account for themselves
-	Signed     int        // how many accounts the browser holds already, for the way to the chooser
-	Notice     string     // what happened, such as "You were signed out."
-	Problem    string     // why the last try failed, read out by screen readers
+	ReturnTo     string     // carried through the forms; empty for the site's root
+	Identifier   string     // what to fill in for e-mail or user name
+	LoginHint    string     // carried to the providers: whom to sign in there, or empty
+	Password     bool       // a method takes passwords
+	Providers    []Provider // in the order to show them
+	Lapsed       *Account   // whose session ended by itself, or nil
+	LapsedMethod string     // the ID of the provider at which Again signs in; empty for passwords
+	SignUp       bool       // people can make an account for themselves
+	AccountCount int        // how many accounts the browser holds already, for the way to the chooser
+	Notice       string     // what happened, such as "You were signed out."
+	Problem      string     // why the last try failed, read out by screen readers
 }
 
 // Provider is a site at which people sign in, and come back from.
@@ -57,8 +57,8 @@ type Provider struct {
 	Unavailable bool   // it could not be reached when it was last tried; it may be tried again all the same
 }
 
-// Onward is the page that sends the browser to another site at once.
-type Onward struct {
+// Redirect is the page that sends the browser to another site at once.
+type Redirect struct {
 	Frame
 	Location   string // an absolute URL, http or https
 	Label      string // what people know the site by
@@ -77,7 +77,7 @@ type SignUp struct {
 	AskInvitation  bool   // an invitation can be given
 	NeedInvitation bool   // an invitation must be given
 	MinPassword    int    // characters, told before somebody tries fewer; zero tells nothing
-	Signed         int    // how many accounts the browser holds already
+	AccountCount   int    // how many accounts the browser holds already
 	Problem        string
 	Field          string // the input that the problem is about, by its name in the form; empty for none
 }

@@ -41,8 +41,8 @@ var (
 	profilePage  = parse("profile.html")
 	refusalPage  = parse("refusal.html")
 	failurePage  = parse("failure.html")
-	onwardPage   = parse("onward.html")
-	afreshPage   = parse("afresh.html")
+	redirectPage = parse("redirect.html")
+	resetPage    = parse("reset.html")
 )
 
 // parse joins a page with the layout around it. Every page gets a set of its own, because each
@@ -150,15 +150,15 @@ func WriteFailure(w http.ResponseWriter, v Failure) {
 	write(w, v.Status, failurePage, v.Frame, v)
 }
 
-// WriteOnward answers with a page that the browser leaves at once for v.Location. It is what answers a
+// WriteRedirect answers with a page that the browser leaves at once for v.Location. It is what answers a
 // form in place of a redirect, because browsers hold the redirects behind a form to form-action.
-func WriteOnward(w http.ResponseWriter, status int, v Onward) {
+func WriteRedirect(w http.ResponseWriter, status int, v Redirect) {
 	if !isAbsolute(v.Location) {
-		notDrawn(w)
+		writeDrawError(w)
 		return
 	}
 	v.State = "" // it is left at once
-	write(w, status, onwardPage, v.Frame, v)
+	write(w, status, redirectPage, v.Frame, v)
 }
 
 // isAbsolute reports whether a browser finds the same site in an address wherever the page is, and is
@@ -172,7 +172,7 @@ func isAbsolute(location string) bool {
 func write(w http.ResponseWriter, status int, page *template.Template, frame Frame, view any) {
 	var body bytes.Buffer
 	if err := page.Execute(&body, view); err != nil {
-		notDrawn(w)
+		writeDrawError(w)
 		return
 	}
 	send(w, status, body.Bytes(), contentSecurityPolicy(frame))
@@ -188,7 +188,7 @@ func send(w http.ResponseWriter, status int, body []byte, policy string) {
 	_, _ = w.Write(body) // fails only when the browser has gone
 }
 
-func notDrawn(w http.ResponseWriter) {
+func writeDrawError(w http.ResponseWriter) {
 	http.Error(w, "The page could not be drawn.", http.StatusInternalServerError)
 }
 

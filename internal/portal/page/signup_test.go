@@ -60,7 +60,7 @@ func TestSignUp(t *testing.T) {
 	})
 	t.Run("links", func(t *testing.T) {
 		v := typed
-		v.Signed = 1
+		v.AccountCount = 1
 		document := drawSignUp(t, v)
 		for name, want := range map[string]string{
 			"Sign in instead":                   "/.auth/sign-in?return_to=%2Fa%3Fb%3Dc%26d",

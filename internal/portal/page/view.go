@@ -33,20 +33,20 @@ type providerButton struct {
 	Primary bool // it is the one to press
 }
 
-// AgainAtProvider reports whether somebody is to sign in again at one of the providers. Passwords then
+// LapsedAtProvider reports whether somebody is to sign in again at one of the providers. Passwords then
 // are the other way.
-func (v signInView) AgainAtProvider() bool {
-	return v.Again != nil && slices.ContainsFunc(v.Providers, v.isAgainAt)
+func (v signInView) LapsedAtProvider() bool {
+	return v.Lapsed != nil && slices.ContainsFunc(v.Providers, v.lapsedAt)
 }
 
-func (v signInView) isAgainAt(p Provider) bool { return p.ID == v.AgainAt }
+func (v signInView) lapsedAt(p Provider) bool { return p.ID == v.LapsedMethod }
 
 // Buttons are those of the providers, the one to press first.
 func (v signInView) Buttons() []providerButton {
-	again, alone := v.AgainAtProvider(), !v.Password && len(v.Providers) == 1
+	again, alone := v.LapsedAtProvider(), !v.Password && len(v.Providers) == 1
 	var first, rest []providerButton
 	for _, p := range v.Providers {
-		if alone || again && v.isAgainAt(p) {
+		if alone || again && v.lapsedAt(p) {
 			first = append(first, providerButton{p, true})
 		} else {
 			rest = append(rest, providerButton{p, false})
