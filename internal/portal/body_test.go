@@ -12,7 +12,7 @@ import (
 func TestParseObject(t *testing.T) {
 	tests := map[string]struct {
 		body string
-		code string // of the refusal; empty if it is taken
+		code string // of the refusal; empty if it is accepted
 	}{
 		"object":        {`{"a":{"b":1},"c":null}`, ""},
 		"nothing":       {``, "BAD_REQUEST"},
@@ -45,7 +45,7 @@ type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
 
-// FuzzParseObject compares the members of what is accepted with encoding/json.
+// FuzzParseObject compares the members of accepted bodies with encoding/json.
 func FuzzParseObject(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"email":"a@b","password":"x","rememberMe":false,"callbackURL":null}`, `{"a":1,"a":2}`, `{"\u0061":"\ud800"}`, `[1]`, `{"a":{"b":[]}} `,

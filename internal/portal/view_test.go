@@ -8,8 +8,8 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
 
-// TestEachChangeOfTheActiveSessionShowsItsView: the answer that changes who is active has the browser be at that
-// session's view, by either door.
+// TestEachChangeOfTheActiveSessionShowsItsView: every answer that changes the active session sets
+// that session's view, for forms and the API.
 func TestEachChangeOfTheActiveSessionShowsItsView(t *testing.T) {
 	b := newGateway(t).browser()
 	seen := map[string]string{}

@@ -51,7 +51,7 @@ var hostile = []string{
 	strings.Repeat("e\u0301\u0302\u0303", 500),
 }
 
-// views has every view with the same text in every place.
+// views returns every page with the same text in every place.
 func views(text string) map[string]func(http.ResponseWriter) {
 	who := Account{Handle: text, Name: text, Detail: text, Method: text, Initial: Initials(text), CanRemove: true, Places: []string{text, text}, Elsewhere: true}
 	provider := Provider{ID: text, Label: text, Initial: text, Unavailable: true}
@@ -183,8 +183,8 @@ func TestHostileTextStaysText(t *testing.T) {
 	})
 }
 
-// checkStructure holds a page against what the policy lets through and what people who do not
-// look at the page need.
+// checkStructure checks that a page works under its policy, and has what people need who do not see
+// it.
 func checkStructure(t *testing.T, document *html.Node) {
 	t.Helper()
 	count := map[atom.Atom]int{}
@@ -615,14 +615,14 @@ func field(document *html.Node, name string) *html.Node {
 	return find(document, func(n *html.Node) bool { return n.DataAtom == atom.Input && attr(n, "name") == name })
 }
 
-// named is the link or button with that accessible name.
+// named returns the link or button with an accessible name.
 func named(document *html.Node, name string) *html.Node {
 	return find(document, func(n *html.Node) bool {
 		return (n.DataAtom == atom.A || n.DataAtom == atom.Button) && strings.Join(strings.Fields(content(n)), " ") == name
 	})
 }
 
-// press is what a browser would post where.
+// press returns what a browser posts, and where, when somebody presses a button.
 func press(t *testing.T, button *html.Node) (action string, values url.Values) {
 	t.Helper()
 	if button == nil {
@@ -657,7 +657,7 @@ func attr(n *html.Node, key string) string {
 	return ""
 }
 
-// content is the text that screen readers get of a node.
+// content returns the text that screen readers get of a node.
 func content(n *html.Node) string {
 	if n.Type == html.TextNode {
 		return n.Data

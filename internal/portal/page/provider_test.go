@@ -72,7 +72,7 @@ func TestSignInWays(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		v        SignIn
-		buttons  []string // in order, the one to press in capitals
+		buttons  []string // in order, the primary one in capitals
 		or       bool
 		noWay    bool
 		hasFocus []string

@@ -101,8 +101,8 @@ func TestRedirectLeadsNowhereElse(t *testing.T) {
 	}
 }
 
-// refresh is where a page sends the browser by itself, after the shared declarative refresh steps of
-// the HTML standard, section 4.2.5.3.
+// refresh returns where a page sends the browser by itself, after the shared declarative refresh
+// steps of the HTML standard, section 4.2.5.3.
 func refresh(document *html.Node) (address string, ok bool) {
 	meta := find(document, func(n *html.Node) bool {
 		return n.DataAtom == atom.Meta && strings.EqualFold(attr(n, "http-equiv"), "refresh")
@@ -129,7 +129,8 @@ func refresh(document *html.Node) (address string, ok bool) {
 	return rest, true
 }
 
-// decoded is an address without its percent-encoding, in which two may differ and mean the same.
+// decoded returns an address without its percent-encoding, which may differ without a difference in
+// meaning.
 func decoded(t *testing.T, address string) string {
 	t.Helper()
 	text, err := url.PathUnescape(address)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestReloadRunsItsOneScript: the policy allows what stands in the page, byte for byte, and nothing else.
-func TestReloadRunsItsOneScript(t *testing.T) {
+// TestAutomaticResetRunsItsOneScript: the policy allows exactly the script of the page, byte for byte.
+func TestAutomaticResetRunsItsOneScript(t *testing.T) {
 	w := httptest.NewRecorder()
 	WriteAutomaticReset(w, http.StatusOK)
 	found := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(w.Body.String(), -1)

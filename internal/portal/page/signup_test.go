@@ -135,7 +135,7 @@ func TestSignUpProblem(t *testing.T) {
 	}
 }
 
-// described is what screen readers say of an input besides its label.
+// described returns what screen readers say of an input besides its label.
 func described(document *html.Node, name string) string {
 	var texts []string
 	for _, id := range strings.Fields(attr(field(document, name), "aria-describedby")) {
@@ -146,7 +146,7 @@ func described(document *html.Node, name string) string {
 	return strings.Join(texts, " ")
 }
 
-// focused are the names of the inputs that ask for the focus.
+// focused returns the names of the inputs that ask for the focus.
 func focused(document *html.Node) []string {
 	var names []string
 	for n := range document.Descendants() {
