@@ -37,7 +37,7 @@ func TestChromiumAccount(t *testing.T) {
 	b.says("That user name is taken.")
 	inspect("sign-up with an error")
 	b.makeAccount(http.StatusBadRequest, "Dora", "dora", "dora@example.com", "password1")
-	b.says("guessed first")
+	b.says("first that attackers guess")
 	b.makeAccount(http.StatusUnprocessableEntity, "Dora", "dora", "alice@example.com", "password of dora")
 	b.says("There is an account with this e-mail address already.")
 	b.makeAccount(http.StatusOK, "Dora", "dora", "dora@example.com", "password of dora")

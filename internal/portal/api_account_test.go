@@ -448,10 +448,10 @@ func TestAttackFormOfAnotherAccount(t *testing.T) {
 	b.signUpAs("carol")
 	for _, action := range []string{"profile", "password", "end", "end-others"} {
 		w := b.submit("/.auth/account", "account", dave, "action", action, "name", "Mallory", "username", "mallory", "session", "x")
-		wantPage(t, w, http.StatusConflict, "Another account became active")
+		wantPage(t, w, http.StatusConflict, "Another account has become active")
 	}
 	w := b.submit("/.auth/account", "action", "profile", "name", "Mallory")
-	wantPage(t, w, http.StatusConflict, "Another account became active")
+	wantPage(t, w, http.StatusConflict, "Another account has become active")
 	for _, name := range []string{"carol", "dave"} {
 		if u, ok := b.users.ByName(name); !ok || u.DisplayName != "" {
 			t.Errorf("%s became %+v", name, u)

@@ -17,8 +17,8 @@ import (
 const (
 	paramReturnTo  = "return_to"
 	paramLoginHint = "login_hint"
-	paramSignedOut = "signed_out" // "1": say that it happened. What is said is never taken from an address
-	paramOther     = "other"      // "1": say that another account than asked for has signed in
+	paramSignedOut = "signed_out" // "1": say that it happened. Pages never show text from an address
+	paramOther     = "other"      // "1": say that another account than the requested one has signed in
 )
 
 // readForm reads a page's form and the destination that it leads to.
@@ -160,7 +160,7 @@ func identify(typed string) login.Identifier {
 func signInProblem(told *problem) (message string, status int) {
 	switch told {
 	case errWrongEmail, errWrongUsername, errInvalidEmail, errInvalidUsername, errUsernameTooShort, errUsernameTooLong:
-		return "Name and password do not belong together. Check both and try again.", http.StatusUnauthorized
+		return "Name and password do not match. Check both and try again.", http.StatusUnauthorized
 	case errPasswordTooLong:
 		return "The password is too long.", told.status
 	}
@@ -179,7 +179,7 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 		view.Notice = "The account is signed out."
 	}
 	if query.Get(paramOther) == "1" {
-		view.Notice = "You signed in with another account than the one that was asked for. It was added and is the active one now."
+		view.Notice = "You signed in with another account than the requested one. It was added and is active now."
 	}
 	page.WriteAccounts(w, http.StatusOK, view)
 	return nil

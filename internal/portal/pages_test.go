@@ -130,7 +130,7 @@ func TestForbiddenReturnAddressesAreNeitherFollowedNorShown(t *testing.T) {
 }
 
 func TestFailedSignInForm(t *testing.T) {
-	const together = "do not belong together"
+	const together = "do not match"
 	tests := map[string]struct {
 		identifier string
 		err        error
@@ -184,7 +184,7 @@ func TestSignInFormWithoutAPasswordMethod(t *testing.T) {
 	if w := b.get("/.auth/sign-in"); strings.Contains(w.Body.String(), `name="password"`) {
 		t.Error("the page asks for a password")
 	}
-	wantPage(t, b.submit("/.auth/sign-in", "identifier", "alice", "password", "x"), http.StatusBadRequest, "Passwords are not taken here.")
+	wantPage(t, b.submit("/.auth/sign-in", "identifier", "alice", "password", "x"), http.StatusBadRequest, "You cannot sign in with a password here.")
 }
 
 func TestForms(t *testing.T) {

@@ -230,7 +230,7 @@ func TestAnotherAccountThanAskedIsAddedAndTold(t *testing.T) {
 			continue
 		}
 		wantRedirect(t, w, "/.auth/accounts?other=1&return_to=%2Fx")
-		wantPage(t, b.get("/.auth/accounts?other=1&return_to=%2Fx"), http.StatusOK, "another account than the one that was asked for")
+		wantPage(t, b.get("/.auth/accounts?other=1&return_to=%2Fx"), http.StatusOK, "another account than the requested one")
 	}
 	if got := b.names(); got != "alice *bob" {
 		t.Errorf("signed in: %s", got)
