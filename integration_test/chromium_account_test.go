@@ -123,7 +123,7 @@ func TestChromiumAccountOfAnotherTab(t *testing.T) {
 		t.Fatalf("switch: %s", answer.Status)
 	}
 	b.followAs(http.StatusConflict, "button", "Save profile")
-	b.says("Another account became active")
+	b.says("Another account has become active")
 	tab.get("/.auth/multi-session/list-device-sessions").json(t, &entries)
 	if len(entries) != 2 || entries[0].User.Name != "dora" || entries[1].User.Name != "emil" {
 		t.Errorf("the accounts became %+v", entries)
