@@ -42,8 +42,8 @@ func unread(err error) *problem {
 	return invalid("body cannot be read: %v", err)
 }
 
-// parseObject parses a JSON object whose members are among the ones given. A member that is unknown,
-// there twice, null or of another type is an error.
+// parseObject parses a JSON object whose members are among the ones given. A member that is
+// unknown, there twice, null or of another type is an error.
 func parseObject(body []byte, members map[string]any) (given []string, err error) {
 	object, err := strictjson.ParseObject(body)
 	var duplicate *strictjson.DuplicateError

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
-// Within reports whether a host is the domain or below it. Both are in lower case and without a port.
+// Within reports whether a host is the domain or below it. Both are in lower case and without a
+// port.
 func Within(host, domain string) bool {
 	rest, ok := strings.CutSuffix(host, domain)
 	return ok && (rest == "" || strings.HasSuffix(rest, "."))
@@ -49,7 +50,8 @@ func LoopbackForBrowser(host string) bool {
 }
 
 // LoopbackForServer reports whether this process reaches only its own machine under a host name. It
-// is stricter than LoopbackForBrowser: resolvers may ask other servers about a name below localhost.
+// is stricter than LoopbackForBrowser: resolvers may ask other servers about a name below
+// localhost.
 func LoopbackForServer(host string) bool {
 	if host == "localhost" {
 		return true

@@ -1,8 +1,8 @@
-// Package origin parses and compares web origins, hosts and domains. Every decision about which site
-// a request comes from, or where a browser may be sent, rests on it, so there is one parser.
+// Package origin parses and compares web origins, hosts and domains. Every decision about which
+// site a request comes from, or where a browser may be sent, rests on it, so there is one parser.
 //
-// The parser accepts only what every browser and every server reads alike. It repairs nothing that a
-// browser would repair (WHATWG URL, section 4.4); such text is an error.
+// The parser accepts only what every browser and every server reads alike. It repairs nothing that
+// a browser would repair (WHATWG URL, section 4.4); such text is an error.
 package origin
 
 import (
@@ -16,8 +16,8 @@ import (
 
 // Parse returns an origin in its canonical form, which is the form that browsers send (RFC 6454,
 // section 6.2): lower case, without the scheme's default port. Only http and https have origins
-// here. Parse refuses paths, user names, wildcards, names with letters outside ASCII, and every host
-// that a browser would read as another one.
+// here. Parse refuses paths, user names, wildcards, names with letters outside ASCII, and every
+// host that a browser would read as another one.
 func Parse(text string) (string, error) {
 	origin, rest, err := Cut(text)
 	switch {
@@ -29,8 +29,8 @@ func Parse(text string) (string, error) {
 	return origin, nil
 }
 
-// Cut splits an absolute http or https URL into its canonical origin and the rest. The rest is empty
-// or begins with a slash, question mark or number sign.
+// Cut splits an absolute http or https URL into its canonical origin and the rest. The rest is
+// empty or begins with a slash, question mark or number sign.
 func Cut(url string) (origin, rest string, err error) {
 	scheme, after, ok := strings.Cut(url, "://")
 	scheme = strings.ToLower(scheme)

@@ -130,7 +130,8 @@ func TestParseHostName(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that a canonical origin stays as it is, and that net/url reads it as the same one.
+// FuzzParse checks that a canonical origin stays as it is, and that net/url reads it as the same
+// one.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"https://spa.example.com:8443", "HTTP://[::1]:80", "https://0x7f.1", "https://a@b", "http://127.0.0.1"} {
 		f.Add(seed)

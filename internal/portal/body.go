@@ -52,8 +52,8 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	return form, nil
 }
 
-// object is a JSON body whose members are asked for one by one. It collects what is wrong with them,
-// in the words of the validator that Better Auth uses, and err reports all of it at once.
+// object is a JSON body whose members are asked for one by one. It collects what is wrong with
+// them, in the words of the validator that Better Auth uses, and err reports all of it at once.
 type object struct {
 	members strictjson.Object
 	issues  []string

@@ -5,8 +5,8 @@ import (
 	_ "embed"
 )
 
-// openAPI describes the JSON API for programs and their authors (OpenAPI 3.1). It is written by hand
-// and is what is promised; tests hold the routes and every answer to it.
+// openAPI describes the JSON API for programs and their authors (OpenAPI 3.1). It is written by
+// hand and is what is promised; tests hold the routes and every answer to it.
 //
 //go:embed openapi.json
 var openAPI []byte

@@ -12,12 +12,12 @@ import (
 // The page's embedder and opener policies isolate it from all other pages (HTML, sections 7.1.3 and
 // 7.1.4): it gets a process of its own, and the page after it gets another one again.
 //
-// With clearStorage the browser also drops everything that scripts have stored at this host, for all
-// accounts.
+// With clearStorage the browser also drops everything that scripts have stored at this host, for
+// all accounts.
 //
-// Foreign says that a page of another site led here. A page that continued by itself would then look
-// like a request of this site, and browsers would send it cookies that they withhold from other
-// sites. So a foreign navigation continues only after a click.
+// Foreign says that a page of another site led here. A page that continued by itself would then
+// look like a request of this site, and browsers would send it cookies that they withhold from
+// other sites. So a foreign navigation continues only after a click.
 func (p *Portal) Afresh(w http.ResponseWriter, v Visitor, foreign, clearStorage bool) {
 	h := w.Header()
 	setCommonHeaders(h)

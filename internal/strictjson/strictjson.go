@@ -1,9 +1,10 @@
-// Package strictjson decodes JSON that somebody else wrote, such as request bodies and the answers of
-// identity providers.
+// Package strictjson decodes JSON that somebody else wrote, such as request bodies and the answers
+// of identity providers.
 //
 // encoding/json alone is too lax for that. It replaces bytes that are not UTF-8, which makes two
-// different passwords equal. It keeps the last of two members with one name, where another reader of
-// the same body keeps the first. It matches names whatever their case, and takes null for anything.
+// different passwords equal. It keeps the last of two members with one name, where another reader
+// of the same body keeps the first. It matches names whatever their case, and takes null for
+// anything.
 //
 // Errors never quote a value, because values can be secrets.
 package strictjson
@@ -36,8 +37,8 @@ func (o Object) Get(name string) (value json.RawMessage, ok bool) {
 	return nil, false
 }
 
-// The errors of ParseObject and Decode besides KindError and DuplicateError. ErrNotJSON is wrapped, with
-// the place of the mistake.
+// The errors of ParseObject and Decode besides KindError and DuplicateError. ErrNotJSON is wrapped,
+// with the place of the mistake.
 var (
 	ErrNotUTF8 = errors.New("not UTF-8")
 	ErrNotJSON = errors.New("not JSON")
@@ -54,9 +55,9 @@ type DuplicateError struct{ Name string }
 
 func (e *DuplicateError) Error() string { return fmt.Sprintf("member %q is there twice", e.Name) }
 
-// ParseObject parses text that is one JSON object, with nothing but white space around it. The error
-// is ErrNotUTF8, ErrNotJSON, ErrMore, a *KindError or a *DuplicateError. ParseObject does not look for
-// duplicates in the objects inside of values.
+// ParseObject parses text that is one JSON object, with nothing but white space around it. The
+// error is ErrNotUTF8, ErrNotJSON, ErrMore, a *KindError or a *DuplicateError. ParseObject does not
+// look for duplicates in the objects inside of values.
 func ParseObject(text []byte) (Object, error) {
 	if !utf8.Valid(text) {
 		return nil, ErrNotUTF8
@@ -92,8 +93,8 @@ func ParseObject(text []byte) (Object, error) {
 	return object, nil
 }
 
-// KindOf returns the kind of a valid JSON value: "object", "array", "string", "number", "boolean" or
-// "null".
+// KindOf returns the kind of a valid JSON value: "object", "array", "string", "number", "boolean"
+// or "null".
 func KindOf(value []byte) string {
 	switch bytes.TrimLeft(value, " \t\r\n")[0] {
 	case '{':
@@ -111,8 +112,8 @@ func KindOf(value []byte) string {
 	}
 }
 
-// Decode decodes text that is one JSON value into a Go value, with nothing but white space around it.
-// Numbers in an any become json.Number, so that no digit is lost. null is a *KindError.
+// Decode decodes text that is one JSON value into a Go value, with nothing but white space around
+// it. Numbers in an any become json.Number, so that no digit is lost. null is a *KindError.
 //
 // Decode is for formats in which the last of two members with one name counts, as in JWT claims
 // (RFC 7519, section 4), and in which unknown members are no error.

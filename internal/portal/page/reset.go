@@ -6,26 +6,26 @@ import (
 	"net/http"
 )
 
-// Reset is the reset page that waits for a click. It is shown where another site's link leads to the
-// first page after a switch.
+// Reset is the reset page that waits for a click. It is shown where another site's link leads to
+// the first page after a switch.
 type Reset struct {
 	Frame
 	Name string // display name of the active account; empty where nobody is signed in
 }
 
-// WriteReset answers with the reset page that waits for a click. Its one link leads to the page's own
-// address.
+// WriteReset answers with the reset page that waits for a click. Its one link leads to the page's
+// own address.
 func WriteReset(w http.ResponseWriter, status int, v Reset) {
 	write(w, status, resetPage, v.Frame, v)
 }
 
-// reload is the script of the automatic reset page. It calls location.reload because a refresh, by a
-// header or a meta element, does not reload an address with a fragment: browsers take it for a jump
-// within the page.
+// reload is the script of the automatic reset page. It calls location.reload because a refresh, by
+// a header or a meta element, does not reload an address with a fragment: browsers take it for a
+// jump within the page.
 const reload = `location.reload()`
 
-// automaticReset is the whole page. It is visible for a moment at most, so it loads nothing. Without
-// scripts it refreshes, and where refreshes are off too it has a link.
+// automaticReset is the whole page. It is visible for a moment at most, so it loads nothing.
+// Without scripts it refreshes, and where refreshes are off too it has a link.
 const automaticReset = `<!doctype html>
 <html lang="en">
 <head>

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestAutomaticResetRunsItsOneScript: the policy allows exactly the script of the page, byte for byte.
+// TestAutomaticResetRunsItsOneScript: the policy allows exactly the script of the page, byte for
+// byte.
 func TestAutomaticResetRunsItsOneScript(t *testing.T) {
 	w := httptest.NewRecorder()
 	WriteAutomaticReset(w, http.StatusOK)
