@@ -17,8 +17,9 @@ const module = "github.com/caddy-multi-session/gateway"
 var mayImport = map[string][]string{
 	"":                           {"caddymodule"},
 	"cmd/caddy":                  {"caddymodule", "github.com/caddyserver/caddy/v2/"},
-	"caddymodule":                {"internal/", "storage/", "github.com/caddyserver/caddy/v2/", "github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap/", "golang.org/x/net/publicsuffix", "golang.org/x/term"},
+	"caddymodule":                {"internal/", "storage/", "github.com/caddyserver/caddy/v2/", "go.uber.org/zap/", "golang.org/x/net/publicsuffix"},
 	"internal/admin":             {"internal/login", "internal/login/password", "internal/session", "internal/user", "storage", "go.uber.org/zap/"},
+	"internal/cli":               {"internal/admin", "internal/session", "internal/user", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	"internal/session":           {"storage"},
 	"internal/gate/cache":        {},
 	"internal/cookie":            {"internal/session"},
