@@ -32,7 +32,8 @@ type StoreOpener interface {
 	// resource share one open store.
 	Resource() string
 
-	// OpenStore opens the store. Closing it waits for the calls under way.
+	// OpenStore opens the store. Until it is closed, no other process may write to the same records:
+	// the gateway keeps what it read in memory. Closing it waits for the calls under way.
 	OpenStore(*zap.Logger) (Store, error)
 }
 
@@ -40,10 +41,6 @@ type StoreOpener interface {
 type Store interface {
 	storage.Store
 	io.Closer
-
-	// Exclusive reports whether no other process can write to the same records while this store is
-	// open, so that what was read once can be kept.
-	Exclusive() bool
 }
 
 // BBoltStore keeps sessions in one file of this machine, which one process can have open.
@@ -109,15 +106,10 @@ func (s *BBoltStore) Resource() string { return "bbolt:" + s.path }
 func (s *BBoltStore) OpenStore(log *zap.Logger) (Store, error) {
 	store, err := boltstore.Open(s.path, boltstore.Options{Logger: log, ReadOnly: s.readOnly})
 	if err != nil {
-		return nil, err
+		return nil, err // without a store in the interface
 	}
-	return exclusiveStore{store}, nil
+	return store, nil // the lock on its file keeps other processes out
 }
-
-// exclusiveStore is a bbolt store: the lock on its file keeps other processes out.
-type exclusiveStore struct{ *boltstore.Store }
-
-func (exclusiveStore) Exclusive() bool { return true }
 
 // resources are the stores in use, by resource. A configuration takes its lease before the one it
 // replaces gives its own back, so a reload keeps the store open.
@@ -175,10 +167,6 @@ func openDatabase(opener StoreOpener) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Users are in memory, which holds only while nobody else writes them.
-	if !store.Exclusive() {
-		return nil, errors.Join(fmt.Errorf("store %s: other processes can write to it, which this release cannot do with", opener.Resource()), store.Close())
-	}
 	users, err := user.Load(context.Background(), store, time.Now)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store %s: %w", opener.Resource(), err), store.Close())
@@ -186,7 +174,7 @@ func openDatabase(opener StoreOpener) (*database, error) {
 	notes := session.NewNotes(store, time.Now)
 	return &database{
 		store:    store,
-		jars:     session.NewJars(store, store.Exclusive()),
+		jars:     session.NewJars(store),
 		users:    users,
 		notes:    notes,
 		names:    login.NewNames(notes),

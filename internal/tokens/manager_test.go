@@ -637,7 +637,7 @@ func TestRenewedElsewhere(t *testing.T) {
 	}
 }
 
-// A request comes late with what it saw before another process renewed. The old refresh token must not
+// A request comes late with what it saw before another Manager renewed. The old refresh token must not
 // be used again: the provider would take it for stolen.
 func TestStaleEntryAsksNobody(t *testing.T) {
 	bubble(t, func(w *world) {

@@ -118,8 +118,8 @@ func (k *Manager) renew(id string, provider login.Renewer) (outcome, storing) {
 		k.failed(id, err)
 		return outcome{}, nil
 	}
-	// The request may have seen what another one, or another process, has replaced since. The tokens of
-	// then must not be used again.
+	// Another request may have replaced the tokens since this one saw them. A refresh token must not be
+	// used twice.
 	if found.over || !k.due(found.session) {
 		k.settled(id)
 		return found, nil

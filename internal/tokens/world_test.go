@@ -205,6 +205,7 @@ type world struct {
 	mu    sync.Mutex
 	ended []error // causes
 
+	jars  *session.Jars
 	token session.Token
 	id    string // of the session
 }
@@ -218,6 +219,7 @@ func newWorld(t *testing.T) *world {
 		store:    &memStore{records: make(map[string]storage.Record), revision: make(map[string]storage.Revision)},
 		provider: &provider{id: "oidc", life: 10 * time.Minute, exposes: login.Exposed{Access: true, ID: true}},
 	}
+	w.jars = session.NewJars(w.store)
 	w.names = login.NewNames(session.NewNotes(w.store, time.Now))
 	w.start()
 	w.provider.mu.Lock()
@@ -227,7 +229,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start makes a manager and a keeper of what is there, as another process does.
+// start makes another session manager and another Manager on the same jars.
 func (w *world) start() {
 	w.Helper()
 	logins, err := login.NewMethods(renewer{w.provider}, &provider{id: "once"})
@@ -236,7 +238,7 @@ func (w *world) start() {
 	}
 	w.logins = logins
 	options := session.Options{MaxSessions: 5, Lifetime: 30 * 24 * time.Hour}
-	w.manager = session.NewManager(session.NewJars(w.store, false), logins, options, time.Now)
+	w.manager = session.NewManager(w.jars, logins, options, time.Now)
 	w.Cleanup(w.manager.Close)
 	w.underway = NewUnderway()
 	w.Manager = w.keeper(strings.Repeat("k", 32))
