@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"internal/newfile":           {},
 	"internal/seal":              {"golang.org/x/crypto/chacha20poly1305"},
 	"internal/login":             {"internal/session", "github.com/hashicorp/golang-lru/v2/simplelru", "golang.org/x/text/unicode/norm"},
-	"internal/login/claims":      {"internal/session", "internal/user"},
+	"internal/login/claims":      {"internal/login", "internal/session", "internal/user"},
 	"internal/login/oauth2":      {"internal/login", "internal/login/claims", "internal/login/oauthclient", "internal/session", "go.uber.org/zap/", "golang.org/x/oauth2"},
 	"internal/login/oauthclient": {"internal/login", "golang.org/x/oauth2"},
 	"internal/login/oidc":        {"internal/login", "internal/login/claims", "internal/login/oauthclient", "internal/session", "github.com/coreos/go-oidc/v3/oidc", "github.com/go-jose/go-jose/v4/", "github.com/hashicorp/golang-lru/v2/simplelru", "go.uber.org/zap/", "golang.org/x/oauth2", "golang.org/x/sync/singleflight", "golang.org/x/time/rate"},

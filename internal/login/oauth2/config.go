@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -134,21 +133,11 @@ func (c Config) validate() error {
 			return fmt.Errorf("%s: %w", address.name, err)
 		}
 	}
-	if c.RedirectURI != "" {
-		// Whether it may be plain HTTP is a question of the gateway's own sites, not of the provider.
-		if err := oauthclient.ValidateURL(c.RedirectURI, true); err != nil {
-			return fmt.Errorf("redirect_uri: %w", err)
-		}
-	}
-	if slices.ContainsFunc(c.Scopes, func(scope string) bool { return scope == "" || strings.ContainsAny(scope, " \t\r\n") }) {
-		return errors.New("scopes: one is empty or has white space")
-	}
 	if err := session.ValidText(c.AuthorizationEndpoint); err != nil { // the issuer of identities
 		return fmt.Errorf("authorization_endpoint: %w", err)
 	}
 	return cmp.Or(
-		oauthclient.CheckPrompt(c.Prompt),
-		oauthclient.CheckParameters(c.Parameters),
+		oauthclient.CheckOptions(c.RedirectURI, c.Scopes, c.Prompt, c.Parameters),
 		c.Claims.Validate(),
 		c.Allow.Validate(),
 	)

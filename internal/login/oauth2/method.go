@@ -88,24 +88,15 @@ func (m *Method) Authorize(_ context.Context, r login.AuthorizationRequest) (str
 	oauth := m.oauth
 	oauth.RedirectURL = r.RedirectURI
 	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier()}
-	own := make(map[string]string)
-	if prompt := oauthclient.Prompt(m.config.Prompt, m.config.Parameters, r); prompt != "" {
-		own["prompt"] = prompt
-	}
-	if r.LoginHint != "" {
-		own[m.hintParameter()] = r.LoginHint
-	}
-	return oauthclient.AuthCodeURL(oauth, r.State, pending.Verifier, m.config.Parameters, own, r.Parameters), pending, nil
+	parameters := oauthclient.RequestParameters(m.config.Prompt, m.config.Parameters, m.hintParameter(), r)
+	return oauthclient.AuthCodeURL(oauth, r.State, pending.Verifier, parameters), pending, nil
 }
 
 // Redeem implements login.Provider.
 func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.Values) (*login.Granted, error) {
-	code, err := oauthclient.Code(answer)
+	code, err := oauthclient.Code(answer, m.config.Issuer, true)
 	if err != nil {
 		return nil, err
-	}
-	if m.config.Issuer != "" && answer.Get("iss") != m.config.Issuer {
-		return nil, &login.RejectedError{Reason: "iss", Err: errors.New("the answer is of another issuer, or says none")}
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -113,14 +104,14 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 	oauth.RedirectURL = pending.RedirectURI
 	token, err := oauthclient.Exchange(ctx, m.http, oauth, code, pending.Verifier)
 	if err != nil {
-		return nil, m.noted("exchange of a code", err)
+		return nil, m.logMisconfiguration("exchange of a code", err)
 	}
 	identity, err := m.identity(ctx, token.AccessToken)
 	if err != nil {
-		return nil, m.noted("user info", rejected(err))
+		return nil, m.logMisconfiguration("user info", rejected(err))
 	}
-	if !m.config.Allow.Allow(identity) {
-		return nil, &login.NotAllowedError{Account: identity.Account}
+	if err := m.config.Allow.Check(identity); err != nil {
+		return nil, err
 	}
 	return &login.Granted{Identity: identity, Tokens: m.tokens(token)}, nil
 }
@@ -140,22 +131,22 @@ func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens l
 	defer cancel()
 	token, err := oauthclient.Refresh(ctx, m.http, m.oauth, tokens.Refresh)
 	if err != nil {
-		return nil, m.noted("renewal", err)
+		return nil, m.logMisconfiguration("renewal", err)
 	}
 	identity, err := m.identity(ctx, token.AccessToken)
 	switch {
 	case err == nil && identity.Account != recorded.Account:
 		return nil, &login.RejectedError{Reason: "sub", Err: errors.New("the renewed token is of another account")}
-	case err != nil && denied(err):
-		return nil, m.noted("user info at a renewal", rejected(err))
+	case oauthclient.Denied(err):
+		return nil, m.logMisconfiguration("user info at a renewal", rejected(err))
 	case err != nil:
 		m.config.Log.Warn("user info is not renewed", zap.String("login", m.config.ID), zap.Error(err))
 		identity = recorded
 	default:
-		identity = m.succeeding(recorded, identity)
+		identity = m.replace(recorded, identity)
 	}
-	if !m.config.Allow.Allow(identity) {
-		return nil, &login.NotAllowedError{Account: identity.Account}
+	if err := m.config.Allow.Check(identity); err != nil {
+		return nil, err
 	}
 	return &login.Granted{Identity: identity, Tokens: m.tokens(token)}, nil
 }
@@ -179,7 +170,7 @@ func (m *Method) identity(ctx context.Context, accessToken string) (*session.Ide
 
 // succeeding returns who an account is now that was the recorded one: that itself where nothing has
 // changed.
-func (m *Method) succeeding(recorded, now *session.Identity) *session.Identity {
+func (m *Method) replace(recorded, now *session.Identity) *session.Identity {
 	now.CreatedAt, now.UpdatedAt = recorded.CreatedAt, recorded.UpdatedAt
 	if reflect.DeepEqual(recorded, now) {
 		return recorded
@@ -205,14 +196,6 @@ func rejected(err error) error {
 	return &login.RejectedError{Reason: "userinfo", Err: err}
 }
 
-// denied reports whether a service has said that a token which it has just given is no good: the
-// account was suspended, or has taken its consent back.
-func denied(err error) bool {
-	var status *oauthclient.StatusError
-	return errors.As(err, &status) && !errors.Is(err, login.ErrProviderUnavailable) &&
-		(status.Status == http.StatusUnauthorized || status.Status == http.StatusForbidden)
-}
-
 // tokens are those that are kept: what is not kept cannot be stolen.
 func (m *Method) tokens(token *oauth2.Token) login.Tokens {
 	var kept login.Tokens
@@ -227,7 +210,7 @@ func (m *Method) tokens(token *oauth2.Token) login.Tokens {
 
 // noted tells the log of what only an administrator can help, and returns the error: people are told
 // no more than that the service is not available.
-func (m *Method) noted(doing string, err error) error {
+func (m *Method) logMisconfiguration(doing string, err error) error {
 	var misconfigured *oauthclient.ConfigError
 	if errors.As(err, &misconfigured) {
 		m.config.Log.Error("the provider refuses this client", zap.String("login", m.config.ID), zap.String("doing", doing), zap.Error(misconfigured))

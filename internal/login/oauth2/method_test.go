@@ -120,7 +120,7 @@ func TestAnswers(t *testing.T) {
 		"the issuer":                    {func(c *Config) { c.Issuer = "https://x.example" }, "code=good&iss=https://x.example", "ok"},
 		"another issuer":                {func(c *Config) { c.Issuer = "https://x.example" }, "code=good&iss=https://evil.example", "iss"},
 		"no issuer where there must be": {func(c *Config) { c.Issuer = "https://x.example" }, "code=good", "iss"},
-		"two issuers":                   {func(c *Config) { c.Issuer = "https://x.example" }, "code=good&iss=https://x.example&iss=https://evil.example", "no_code"},
+		"two issuers":                   {func(c *Config) { c.Issuer = "https://x.example" }, "code=good&iss=https://x.example&iss=https://evil.example", "iss"},
 		"not let in":                    {func(c *Config) { c.Allow = claims.Rules{{Kind: claims.RuleEmailDomain, Values: []string{"y.example"}}} }, "code=good", "not allowed"},
 		"let in": {func(c *Config) {
 			c.Allow = claims.Rules{{Kind: claims.RuleClaim, Claim: "user.handle", Values: []string{"alice"}}}

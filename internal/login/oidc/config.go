@@ -136,27 +136,11 @@ func (c Config) validate(mapping claims.Mapping) error {
 	if err := validateIssuer(c.Issuer, c.InsecureHTTP); err != nil {
 		return fmt.Errorf("issuer: %w", err)
 	}
-	if c.RedirectURI != "" {
-		// Whether it may be plain HTTP is a question of the gateway's own sites, not of the provider.
-		if err := oauthclient.ValidateURL(c.RedirectURI, true); err != nil {
-			return fmt.Errorf("redirect_uri: %w", err)
-		}
-	}
-	for _, scope := range c.Scopes {
-		if !isScope(scope) {
-			return fmt.Errorf("scope %q: is not one", scope)
-		}
-	}
-	if err := oauthclient.CheckPrompt(c.Prompt); err != nil {
-		return err
-	}
-	if err := oauthclient.CheckParameters(c.Parameters); err != nil {
-		return err
-	}
-	if err := mapping.Validate(); err != nil {
-		return err
-	}
-	return c.Allow.Validate()
+	return cmp.Or(
+		oauthclient.CheckOptions(c.RedirectURI, c.Scopes, c.Prompt, c.Parameters),
+		mapping.Validate(),
+		c.Allow.Validate(),
+	)
 }
 
 // validateIssuer refuses what can be no issuer (OpenID Connect Discovery 1.0, section 2), or none that
@@ -183,11 +167,4 @@ func scopes(configured []string) []string {
 		return slices.Clone(configured)
 	}
 	return append([]string{oidc.ScopeOpenID}, configured...)
-}
-
-// isScope reports whether a text can be a scope (RFC 6749, section 3.3).
-func isScope(text string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(c rune) bool {
-		return c <= ' ' || c > '~' || c == '"' || c == '\\'
-	})
 }

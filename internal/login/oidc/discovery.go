@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -318,26 +317,6 @@ func (m *Method) Run(ctx context.Context) {
 func backoff(failures int) time.Duration {
 	longest := min(minBackoff<<min(failures-1, 10), maxBackoff)
 	return longest - rand.N(longest/2)
-}
-
-// get fetches a document.
-func get(ctx context.Context, client *http.Client, location, accept string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Accept", accept)
-	answer, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("answered %s", answer.Status)
-	}
-	return io.ReadAll(answer.Body) // the client bounds it
 }
 
 // clipped is an error with a text of limited length: libraries put whole answers and headers into it.

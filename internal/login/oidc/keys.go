@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 )
 
 // purpose is what a signature is checked for. Tokens of sign-ins come from the provider itself, while
@@ -219,7 +220,9 @@ func (q *question) wait(ctx context.Context) (*keySet, error) {
 }
 
 func (k *keys) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
-	body, err := get(ctx, k.client, k.url, "application/jwk-set+json, application/json")
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	_, body, err := oauthclient.Get(ctx, k.client, k.url, "", map[string]string{"Accept": "application/jwk-set+json, application/json"})
 	if err != nil {
 		return nil, err
 	}

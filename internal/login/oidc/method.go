@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"maps"
 	"net/url"
 	"time"
 
@@ -64,28 +63,9 @@ func (m *Method) Authorize(ctx context.Context, r login.AuthorizationRequest) (s
 		return "", login.Pending{}, err
 	}
 	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier(), Nonce: rand.Text()}
-	parameters := m.requestParameters(r)
+	parameters := oauthclient.RequestParameters(m.prompt, m.parameters, "login_hint", r)
 	parameters["nonce"] = pending.Nonce
 	return oauthclient.AuthCodeURL(client, r.State, pending.Verifier, parameters), pending, nil
-}
-
-// requestParameters are those beyond the protocol's. What is configured wins over what the client asks
-// for, and that over what is asked for anyway.
-func (m *Method) requestParameters(r login.AuthorizationRequest) map[string]string {
-	parameters := make(map[string]string)
-	prompt := oauthclient.Prompt(m.prompt, m.parameters, r)
-	if prompt != "" {
-		parameters["prompt"] = prompt
-	}
-	maps.Copy(parameters, r.Parameters)
-	maps.Copy(parameters, m.parameters)
-	if m.parameters["prompt"] != "" {
-		parameters["prompt"] = prompt // has the configured one in it
-	}
-	if r.LoginHint != "" {
-		parameters["login_hint"] = r.LoginHint
-	}
-	return parameters
 }
 
 // Redeem is login.Provider's.
@@ -94,7 +74,7 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 	if err != nil {
 		return nil, err
 	}
-	code, err := m.readAnswer(known, answer)
+	code, err := oauthclient.Code(answer, m.issuer, known.answersIss)
 	if err != nil {
 		return nil, err
 	}
@@ -153,8 +133,8 @@ func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens l
 	if err != nil {
 		return nil, err
 	}
-	if !m.allow.Allow(renewed.Identity) {
-		return nil, &login.NotAllowedError{Account: renewed.Identity.Account}
+	if err := m.allow.Check(renewed.Identity); err != nil {
+		return nil, err
 	}
 	return renewed, nil
 }
@@ -220,8 +200,8 @@ func (m *Method) identity(all payload) (*session.Identity, error) {
 	if unusable := m.mapping.Unusable(all); len(unusable) > 0 {
 		m.log.Warn("groups are left out", zap.String("account", identity.Account.ID()), zap.Strings("groups", unusable))
 	}
-	if !m.allow.Allow(identity) {
-		return nil, &login.NotAllowedError{Account: identity.Account}
+	if err := m.allow.Check(identity); err != nil {
+		return nil, err
 	}
 	return identity, nil
 }
@@ -243,17 +223,6 @@ func (m *Method) kept(token *oauth2.Token, id string) login.Tokens {
 		kept.ID = id
 	}
 	return kept
-}
-
-// readAnswer returns the code of an authorization response. Who answers is looked at first (RFC 9207,
-// section 2.4): nothing that somebody else says counts, not even an error.
-func (m *Method) readAnswer(known *metadata, answer url.Values) (string, error) {
-	switch issuers := answer["iss"]; {
-	case len(issuers) == 0 && !known.answersIss:
-	case len(issuers) != 1 || issuers[0] != m.issuer:
-		return "", rejected("iss", errors.New("of the answer is not the provider"))
-	}
-	return oauthclient.Code(answer)
 }
 
 // client is what the provider knows of the gateway. The error is login.ErrProviderUnavailable.

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
-	"net/http"
 	"strings"
 
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -35,33 +34,19 @@ func (m *Method) userInfo(ctx context.Context, known *metadata, access, subject 
 func (m *Method) fetchUserInfo(ctx context.Context, known *metadata, access string) (payload, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, known.userInfo, nil)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	request.Header.Set("Accept", "application/json, application/jwt")
-	request.Header.Set("Authorization", "Bearer "+access)
-	answer, err := m.provider.client.Do(request)
-	if err != nil {
+	header, body, err := oauthclient.Get(ctx, m.provider.client, known.userInfo, access,
+		map[string]string{"Accept": "application/json, application/jwt"})
+	switch {
+	case oauthclient.Denied(err):
+		return nil, rejected("userinfo", err)
+	case err != nil:
 		return nil, unavailable(fmt.Errorf("userinfo: %w", err))
 	}
-	defer answer.Body.Close()
-	switch answer.StatusCode {
-	case http.StatusOK:
-	case http.StatusUnauthorized, http.StatusForbidden: // RFC 6750, section 3.1
-		return nil, rejected("userinfo", fmt.Errorf("answered %s", answer.Status))
-	default:
-		return nil, unavailable(fmt.Errorf("userinfo: answered %s", answer.Status))
-	}
-	body, err := io.ReadAll(answer.Body) // the client bounds it
-	if err != nil {
-		return nil, unavailable(fmt.Errorf("userinfo: %w", err))
-	}
-	if kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type")); kind == "application/jwt" {
+	if kind, _, _ := mime.ParseMediaType(header.Get("Content-Type")); kind == "application/jwt" {
 		return m.verifier(known).userInfo(ctx, string(body))
 	}
-	claims, err := decodeObject(body)
-	if err != nil {
+	var claims payload
+	if err := oauthclient.DecodeJSON(body, &claims); err != nil {
 		return nil, unavailable(fmt.Errorf("userinfo: %w", err))
 	}
 	return claims, nil
