@@ -157,8 +157,8 @@ func administer(db *database, app *App) (http.Handler, func() error, error) {
 	}, nil
 }
 
-// loginsOf returns the configured logins with the users of a database or, without a configuration, a
-// password login, which most configurations have.
+// loginsOf returns the configured logins with the users of a database or, without a configuration,
+// a password login, which most configurations have.
 func (a *App) loginsOf(db *database) (*login.Methods, error) {
 	if a.logins != nil {
 		return a.loginsWith(db)

@@ -11,8 +11,8 @@ import (
 // configuration may allow any lifetime, so a session ends no earlier than its sign-in recorded.
 var AssumedOptions = session.Options{MaxSessions: session.MaxSessionsLimit, Lifetime: math.MaxInt64}
 
-// AssumeAccounts returns the directory of accounts of a database whose configuration is not known. It
-// looks up accounts of the database's users, and takes all others to be as recorded at sign-in.
+// AssumeAccounts returns the directory of accounts of a database whose configuration is not known.
+// It looks up accounts of the database's users, and takes all others to be as recorded at sign-in.
 func AssumeAccounts(users *user.Users) session.Directory { return assumedAccounts{users} }
 
 type assumedAccounts struct{ users *user.Users }

@@ -52,8 +52,8 @@ func (t *task) backupToOutput() error {
 	return err
 }
 
-// backupToFile writes the backup to a temporary file in the same directory and renames it once it is
-// complete and on disk. So the file is never half a backup.
+// backupToFile writes the backup to a temporary file in the same directory and renames it once it
+// is complete and on disk. So the file is never half a backup.
 func (t *task) backupToFile(path string, force bool) error {
 	if _, err := os.Lstat(path); !force && !errors.Is(err, fs.ErrNotExist) {
 		if err != nil {

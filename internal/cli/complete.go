@@ -84,8 +84,8 @@ func keepMatching(all []cobra.Completion, typed string) []cobra.Completion {
 	})
 }
 
-// ask sends a request to the running server and decodes its answer. On failure it leaves answer as it
-// is: completion cannot report an error.
+// ask sends a request to the running server and decodes its answer. On failure it leaves answer as
+// it is: completion cannot report an error.
 func (c *commands) ask(path string, query url.Values, answer any) {
 	c.caddy.SilenceLog()
 	if c.db != "" {

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// offline is a database that this process has open. Requests reach the handler of its administration
-// API through a pipe, so that they are the same requests as to a server.
+// offline is a database that this process has open. Requests reach the handler of its
+// administration API through a pipe, so that they are the same requests as to a server.
 type offline struct {
 	http.Transport
 	server http.Server

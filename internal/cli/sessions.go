@@ -63,8 +63,8 @@ func (c *commands) sessionsList() *cobra.Command {
 	return setCompletion(cmd, "limit", cobra.NoFileCompletions)
 }
 
-// active returns whether a session is active or, if each host has an active session, the hosts where
-// this one is.
+// active returns whether a session is active or, if each host has an active session, the hosts
+// where this one is.
 func active(s admin.Session) string {
 	if len(s.ActiveHosts) > 0 {
 		return strings.Join(s.ActiveHosts, ",")

@@ -22,8 +22,8 @@ type terminal struct {
 // interactive reports whether the input is a terminal.
 func (t terminal) interactive() bool { return term.IsTerminal(int(t.in.Fd())) }
 
-// confirm asks whether to continue. It returns an error unless the answer is yes, and always if there
-// is no terminal.
+// confirm asks whether to continue. It returns an error unless the answer is yes, and always if
+// there is no terminal.
 func (t terminal) confirm(question string) error {
 	if !t.interactive() {
 		return errors.New("there is no terminal to ask at: say --yes if it is meant")
@@ -59,9 +59,9 @@ func readLine(r io.Reader) (string, error) {
 // maxTypedPassword is more bytes than any password has. A longer input is a file piped by mistake.
 const maxTypedPassword = 64 << 10
 
-// password asks for a new password, twice and without showing it. If the input is not a terminal, its
-// only line is the password. Passwords are never arguments, which other users of the machine could
-// see.
+// password asks for a new password, twice and without showing it. If the input is not a terminal,
+// its only line is the password. Passwords are never arguments, which other users of the machine
+// could see.
 func (t terminal) password(of string) (string, error) {
 	if !t.interactive() {
 		return t.pipedPassword()

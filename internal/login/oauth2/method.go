@@ -17,8 +17,8 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// patience is for all requests that one sign-in or one renewal takes.
-const patience = 20 * time.Second
+// timeout bounds all requests of one sign-in or renewal together.
+const timeout = 20 * time.Second
 
 // Method signs in at one service. Its methods may be called concurrently.
 type Method struct {
@@ -29,9 +29,9 @@ type Method struct {
 	about  func(ctx context.Context, accessToken string) (map[string]any, error)
 }
 
-// New returns the method, and asks nobody.
+// New returns the method. It sends no request.
 func New(config Config) (*Method, error) {
-	filled, err := config.filled()
+	filled, err := config.withDefaults()
 	if err == nil {
 		err = filled.validate()
 	}
@@ -64,15 +64,15 @@ func (m *Method) RedirectURI() string { return m.config.RedirectURI }
 // Exposes implements login.Provider.
 func (m *Method) Exposes() login.Exposed { return m.config.Expose }
 
-// Available implements login.Provider. There is nothing to be read from the service before a sign-in,
-// so it is only then that it can turn out not to be there.
+// Available implements login.Provider. It is always true: nothing is read from the service before a
+// sign-in.
 func (m *Method) Available() bool { return true }
 
 // SharesUserNames implements login.NameSharer.
 func (m *Method) SharesUserNames() bool { return m.config.SharedUserNames }
 
-// Current implements login.Method. The service is asked at renewals only; until then accounts are who
-// they were, and are let in if the rules of now let them in.
+// Current implements login.Method. The service is asked at renewals only. Until then an account is
+// as recorded, and the current rules decide whether it is let in.
 func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
 	if recorded.Account.Method != m.config.ID || recorded.Issuer != m.issuer || !m.config.Allow.Allow(recorded) {
 		return nil, false
@@ -98,7 +98,7 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	oauth := m.oauth
 	oauth.RedirectURL = pending.RedirectURI
@@ -116,18 +116,18 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 	return &login.Granted{Identity: identity, Tokens: m.tokens(token)}, nil
 }
 
-// Renew implements login.Renewer. The service is asked again who the account is. Where it cannot tell
-// at the moment, the account is who it was: the refresh token may have been good for this once, and the
-// new one must not be lost.
+// Renew implements login.Renewer. It asks the service again who the account is. If the service
+// cannot say, the account stays as recorded: the old refresh token may be used up, and the new one
+// must not be lost.
 func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens login.Tokens) (*login.Granted, error) {
 	switch {
 	case recorded.Account.Method != m.config.ID || recorded.Issuer != m.issuer:
-		// The token is another service's secret, of before the configuration was changed.
-		return nil, fmt.Errorf("%w: the account is not of this service", login.ErrRefused)
+		// The configuration has changed. The token is another service's secret.
+		return nil, fmt.Errorf("%w: the account belongs to another service", login.ErrRefused)
 	case tokens.Refresh == "":
 		return nil, fmt.Errorf("%w: there is no refresh token", login.ErrRefused)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	token, err := oauthclient.Refresh(ctx, m.http, m.oauth, tokens.Refresh)
 	if err != nil {
@@ -136,7 +136,7 @@ func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens l
 	identity, err := m.identity(ctx, token.AccessToken)
 	switch {
 	case err == nil && identity.Account != recorded.Account:
-		return nil, &login.RejectedError{Reason: "sub", Err: errors.New("the renewed token is of another account")}
+		return nil, &login.RejectedError{Reason: "sub", Err: errors.New("the renewed token belongs to another account")}
 	case oauthclient.Denied(err):
 		return nil, m.logMisconfiguration("user info at a renewal", rejected(err))
 	case err != nil:
@@ -162,14 +162,14 @@ func (m *Method) identity(ctx context.Context, accessToken string) (*session.Ide
 		return nil, err
 	}
 	if unusable := m.config.Claims.Unusable(about); len(unusable) > 0 {
-		m.config.Log.Debug("groups that cannot be told to an upstream are left out",
+		m.config.Log.Debug("groups that no header can carry are left out",
 			zap.String("login", m.config.ID), zap.String("account", identity.Account.ID()), zap.Strings("groups", unusable))
 	}
 	return identity, nil
 }
 
-// succeeding returns who an account is now that was the recorded one: that itself where nothing has
-// changed.
+// replace returns the new identity of an account, with the times of the recorded one. If nothing
+// has changed, it returns the recorded identity.
 func (m *Method) replace(recorded, now *session.Identity) *session.Identity {
 	now.CreatedAt, now.UpdatedAt = recorded.CreatedAt, recorded.UpdatedAt
 	if reflect.DeepEqual(recorded, now) {
@@ -188,7 +188,7 @@ func (m *Method) userInfo(ctx context.Context, accessToken string) (map[string]a
 	return about, nil
 }
 
-// rejected makes an error of Redeem or Renew out of one of identity.
+// rejected turns an error of identity into an error of Redeem or Renew.
 func rejected(err error) error {
 	if errors.Is(err, login.ErrProviderUnavailable) {
 		return err
@@ -196,7 +196,7 @@ func rejected(err error) error {
 	return &login.RejectedError{Reason: "userinfo", Err: err}
 }
 
-// tokens are those that are kept: what is not kept cannot be stolen.
+// tokens returns the tokens that are kept. What is not kept cannot be stolen.
 func (m *Method) tokens(token *oauth2.Token) login.Tokens {
 	var kept login.Tokens
 	if m.config.Refresh && token.RefreshToken != "" {
@@ -208,8 +208,8 @@ func (m *Method) tokens(token *oauth2.Token) login.Tokens {
 	return kept
 }
 
-// noted tells the log of what only an administrator can help, and returns the error: people are told
-// no more than that the service is not available.
+// logMisconfiguration logs an error that only an administrator can fix, and returns every error as
+// it is: people only learn that the service is not available.
 func (m *Method) logMisconfiguration(doing string, err error) error {
 	var misconfigured *oauthclient.ConfigError
 	if errors.As(err, &misconfigured) {

@@ -17,8 +17,8 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// service is one that is like no other: its token endpoint knows one code, and its user info is about
-// one account.
+// service is one that is like no other: its token endpoint knows one code, and its user info is
+// about one account.
 func service(t *testing.T, about string) (config Config) {
 	t.Helper()
 	mux := http.NewServeMux()

@@ -144,11 +144,12 @@ func isScope(text string) bool {
 }
 
 // Code returns the authorization code of an answer (RFC 6749, section 4.1.2). Errors are
-// *login.DeniedError if the provider answered with an error, and *login.RejectedError: with the reason
-// "iss" if the answer names another issuer, or none although requireIssuer is set, and with "no_code"
-// if it lacks the code or repeats a parameter. An empty issuer is not compared.
+// *login.DeniedError if the provider answered with an error, and *login.RejectedError: with the
+// reason "iss" if the answer names another issuer, or none although requireIssuer is set, and with
+// "no_code" if it lacks the code or repeats a parameter. An empty issuer is not compared.
 func Code(answer url.Values, issuer string, requireIssuer bool) (string, error) {
-	// The issuer comes first: an error of another issuer must not count either (RFC 9207, section 2.4).
+	// The issuer comes first: an error of another issuer must not count either (RFC 9207, section
+	// 2.4).
 	switch issuers := answer["iss"]; {
 	case issuer == "", len(issuers) == 0 && !requireIssuer:
 	case len(issuers) != 1 || issuers[0] != issuer:

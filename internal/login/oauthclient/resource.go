@@ -26,8 +26,8 @@ func (e *StatusError) Denied() bool {
 	return (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden) && !e.temporary()
 }
 
-// temporary reports whether the same request may succeed later: 429, 5xx, and 403 with a time to wait
-// or without requests left.
+// temporary reports whether the same request may succeed later: 429, 5xx, and 403 with a time to
+// wait or without requests left.
 func (e *StatusError) temporary() bool {
 	return e.Status >= 500 || e.Status == http.StatusTooManyRequests ||
 		e.Status == http.StatusForbidden && (e.Header.Get("Retry-After") != "" || e.Header.Get("X-RateLimit-Remaining") == "0")
@@ -39,8 +39,8 @@ func Denied(err error) bool {
 	return errors.As(err, &status) && status.Denied()
 }
 
-// Get reads a resource with a bearer token (RFC 6750, section 2.1), or without one if accessToken is
-// empty. A status other than 200 is a *StatusError; all other errors are of the network.
+// Get reads a resource with a bearer token (RFC 6750, section 2.1), or without one if accessToken
+// is empty. A status other than 200 is a *StatusError; all other errors are of the network.
 func Get(ctx context.Context, client *http.Client, address, accessToken string, header map[string]string) (http.Header, []byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -71,8 +71,9 @@ func Get(ctx context.Context, client *http.Client, address, accessToken string, 
 	return answer.Header, body, nil
 }
 
-// GetJSON reads a resource like Get and decodes it like DecodeJSON. Errors of the network and temporary
-// ones of the resource are login.ErrProviderUnavailable. Others are *StatusError, or of the JSON.
+// GetJSON reads a resource like Get and decodes it like DecodeJSON. Errors of the network and
+// temporary ones of the resource are login.ErrProviderUnavailable. Others are *StatusError, or of
+// the JSON.
 func GetJSON(ctx context.Context, client *http.Client, address, accessToken string, header map[string]string, into any) (http.Header, error) {
 	answer, body, err := Get(ctx, client, address, accessToken, header)
 	var status *StatusError
@@ -85,8 +86,8 @@ func GetJSON(ctx context.Context, client *http.Client, address, accessToken stri
 	return answer, DecodeJSON(body, into)
 }
 
-// DecodeJSON decodes one JSON value, numbers as json.Number. It refuses null, which would decode into
-// anything, and whatever follows the value. Its errors quote nothing of the value.
+// DecodeJSON decodes one JSON value, numbers as json.Number. It refuses null, which would decode
+// into anything, and whatever follows the value. Its errors quote nothing of the value.
 func DecodeJSON(body []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()

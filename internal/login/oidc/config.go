@@ -42,7 +42,8 @@ type Config struct {
 	Logout   bool // sign out at the provider too; its own word is heard in any case
 	Expose   login.Exposed
 
-	// SharedUserNames says that accounts are the same people as those of their user names elsewhere.
+	// SharedUserNames says that accounts are the same people as those of their user names
+	// elsewhere.
 	SharedUserNames bool
 
 	InsecureHTTP bool // take a provider at plain HTTP that is not on loopback
@@ -75,8 +76,8 @@ type Method struct {
 	now           func() time.Time
 }
 
-// New returns the method for a configuration, or an error that names the login and what is wrong, but
-// no secret. It asks nobody: a provider that is away is no reason not to start.
+// New returns the method for a configuration, or an error that names the login and what is wrong,
+// but no secret. It asks nobody: a provider that is away is no reason not to start.
 func New(c Config) (*Method, error) {
 	m, err := newMethod(c)
 	if err != nil {
@@ -143,8 +144,8 @@ func (c Config) validate(mapping claims.Mapping) error {
 	)
 }
 
-// validateIssuer refuses what can be no issuer (OpenID Connect Discovery 1.0, section 2), or none that
-// an account could be of.
+// validateIssuer refuses what can be no issuer (OpenID Connect Discovery 1.0, section 2), or none
+// that an account could be of.
 func validateIssuer(issuer string, insecureHTTP bool) error {
 	if issuer == "" {
 		return errors.New("is missing")

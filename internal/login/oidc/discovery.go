@@ -99,7 +99,8 @@ func newProvider(key providerKey, now func() time.Time) *provider {
 	return &provider{providerKey: key, client: oauthclient.NewHTTPClient(oauthclient.Options{}), now: now}
 }
 
-// metadata returns what is known, and asks where nothing is. A failure of a moment ago is the answer.
+// metadata returns what is known, and asks where nothing is. A failure of a moment ago is the
+// answer.
 func (p *provider) metadata(ctx context.Context) (*metadata, error) {
 	if known := p.peek(); known != nil {
 		return known, nil
@@ -151,7 +152,8 @@ func (p *provider) discover(ctx context.Context, insist bool) (*metadata, error)
 	}
 }
 
-// lately returns what others have found meanwhile, or the failure of a moment ago, if there was one.
+// lately returns what others have found meanwhile, or the failure of a moment ago, if there was
+// one.
 func (p *provider) lately() (*metadata, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -230,8 +232,8 @@ func (p *provider) ask(ctx context.Context) (*metadata, error) {
 	return found, nil
 }
 
-// trusts refuses an endpoint that is less protected than the issuer is: a provider at HTTPS must not
-// lead to plain HTTP, not even on loopback, where the gateway has other services next to it.
+// trusts refuses an endpoint that is less protected than the issuer is: a provider at HTTPS must
+// not lead to plain HTTP, not even on loopback, where the gateway has other services next to it.
 func (p *provider) trusts(endpoint string) error {
 	if err := oauthclient.ValidateURL(endpoint, p.insecureHTTP); err != nil {
 		return err
@@ -249,9 +251,9 @@ func (p *provider) trusts(endpoint string) error {
 	return nil
 }
 
-// asymmetric are the algorithms whose signatures only the provider can make (RFC 7518, section 3.1).
-// Those with a shared secret are left out, for the gateway has no secret that nobody else knows, and
-// none is no signature.
+// asymmetric are the algorithms whose signatures only the provider can make (RFC 7518, section
+// 3.1). Those with a shared secret are left out, for the gateway has no secret that nobody else
+// knows, and none is no signature.
 var asymmetric = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512,
 	jose.ES256, jose.ES384, jose.ES512,
@@ -259,8 +261,8 @@ var asymmetric = []jose.SignatureAlgorithm{
 	jose.EdDSA,
 }
 
-// algorithms are those that ID tokens may be signed with: of the provider's the asymmetric ones, and
-// RS256 where it names none.
+// algorithms are those that ID tokens may be signed with: of the provider's the asymmetric ones,
+// and RS256 where it names none.
 func algorithms(named []string) ([]jose.SignatureAlgorithm, error) {
 	if len(named) == 0 {
 		return []jose.SignatureAlgorithm{jose.RS256}, nil
@@ -312,14 +314,16 @@ func (m *Method) Run(ctx context.Context) {
 	}
 }
 
-// backoff is how long to wait after a number of failures in a row: a second, doubled each time up to a
-// minute, of which up to a half is taken off by chance, so that many gateways do not ask at once.
+// backoff is how long to wait after a number of failures in a row: a second, doubled each time up
+// to a minute, of which up to a half is taken off by chance, so that many gateways do not ask at
+// once.
 func backoff(failures int) time.Duration {
 	longest := min(minBackoff<<min(failures-1, 10), maxBackoff)
 	return longest - rand.N(longest/2)
 }
 
-// clipped is an error with a text of limited length: libraries put whole answers and headers into it.
+// clipped is an error with a text of limited length: libraries put whole answers and headers into
+// it.
 func clipped(err error) error {
 	text := err.Error()
 	if len(text) <= maxErrorText {

@@ -21,8 +21,9 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 )
 
-// purpose is what a signature is checked for. Tokens of sign-ins come from the provider itself, while
-// logout tokens come from anybody, so each has means of its own for asking the provider about keys.
+// purpose is what a signature is checked for. Tokens of sign-ins come from the provider itself,
+// while logout tokens come from anybody, so each has means of its own for asking the provider about
+// keys.
 type purpose int
 
 const (
@@ -32,22 +33,22 @@ const (
 )
 
 const (
-	// keysFresh is how long keys are used without asking for them again. A key that the provider has
-	// withdrawn is good for so long at most, while the provider answers.
+	// keysFresh is how long keys are used without asking for them again. A key that the provider
+	// has withdrawn is good for so long at most, while the provider answers.
 	keysFresh = time.Hour
 
 	// keysStale is how long they are used where the provider does not answer.
 	keysStale = 24 * time.Hour
 
-	// retryAfter is how long a failure to ask the provider is remembered, and what has to wait for the
-	// answer gets the failure.
+	// retryAfter is how long a failure to ask the provider is remembered, and what has to wait for
+	// the answer gets the failure.
 	retryAfter = 5 * time.Second
 
 	// askAgain is how long it is remembered that the provider has no key of a name.
 	askAgain = time.Minute
 
-	// Names that the provider has no key of, for each purpose. Where more are asked for within askAgain,
-	// only the budget limits the asking.
+	// Names that the provider has no key of, for each purpose. Where more are asked for within
+	// askAgain, only the budget limits the asking.
 	maxMissing = 64
 
 	maxKeyID = 256 // bytes
@@ -174,7 +175,8 @@ func (k *keys) miss(name string, p purpose) {
 }
 
 // ask asks the provider, or joins those who wait for its answer already. A failure of a moment ago
-// is the answer. The question goes on when the one who asks it does not wait any more. k.mu is held.
+// is the answer. The question goes on when the one who asks it does not wait any more. k.mu is
+// held.
 func (k *keys) ask(ctx context.Context) *question {
 	if k.asking != nil {
 		return k.asking
@@ -269,8 +271,8 @@ func signs(key *jose.JSONWebKey) bool {
 	return false
 }
 
-// verify returns the payload of a token. Again says that newer keys could tell more: the token's key
-// is not there. Where it is there and does not fit, nothing newer would.
+// verify returns the payload of a token. Again says that newer keys could tell more: the token's
+// key is not there. Where it is there and does not fit, nothing newer would.
 func (s *keySet) verify(token *jose.JSONWebSignature) (payload []byte, again bool, err error) {
 	header := token.Signatures[0].Protected
 	if header.KeyID == "" {
@@ -297,8 +299,8 @@ func (s *keySet) verify(token *jose.JSONWebSignature) (payload []byte, again boo
 }
 
 // verifyUnnamed checks a token that does not name its key, which is allowed where there is but one
-// (OpenID Connect Core 1.0, section 10.1). A provider that names no keys cannot announce that it has
-// another one, so newer keys could tell more even where the signature is wrong.
+// (OpenID Connect Core 1.0, section 10.1). A provider that names no keys cannot announce that it
+// has another one, so newer keys could tell more even where the signature is wrong.
 func (s *keySet) verifyUnnamed(token *jose.JSONWebSignature) (payload []byte, again bool, err error) {
 	if len(s.keys) != 1 {
 		return nil, true, rejected("kid", errors.New("names none of several keys"))
@@ -313,8 +315,8 @@ func (s *keySet) verifyUnnamed(token *jose.JSONWebSignature) (payload []byte, ag
 	return payload, false, nil
 }
 
-// suits reports whether a key is one for an algorithm: of the kind it takes, and where the key is for
-// one algorithm only (RFC 7517, section 4.4) for that one.
+// suits reports whether a key is one for an algorithm: of the kind it takes, and where the key is
+// for one algorithm only (RFC 7517, section 4.4) for that one.
 func suits(key *jose.JSONWebKey, algorithm string) bool {
 	if key.Algorithm != "" && key.Algorithm != algorithm {
 		return false

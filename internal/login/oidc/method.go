@@ -27,8 +27,8 @@ func (m *Method) ID() string { return m.id }
 // Label is login.Provider's.
 func (m *Method) Label() string { return m.label }
 
-// Available is login.Provider's: whether the provider answered when it was last asked what it says of
-// itself. One that was not asked yet is taken for available, for it is asked where it is needed.
+// Available is login.Provider's: whether the provider answered when it was last asked what it says
+// of itself. One that was not asked yet is taken for available, for it is asked where it is needed.
 func (m *Method) Available() bool { return m.provider.available() }
 
 // RedirectURI is login.Provider's.
@@ -105,8 +105,8 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 }
 
 // Renew is login.Renewer's. Once the provider has answered with new tokens, they are returned even
-// where it does not answer any more when it is asked what to think of them: the old refresh token may
-// be used up. The account is then as it was recorded.
+// where it does not answer any more when it is asked what to think of them: the old refresh token
+// may be used up. The account is then as it was recorded.
 //
 // A grant without a SID is of the same session as before.
 func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens login.Tokens) (*login.Granted, error) {
@@ -139,8 +139,8 @@ func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens l
 	return renewed, nil
 }
 
-// renewed returns what the provider says now, by the tokens that it issued instead of those with the
-// ID token before.
+// renewed returns what the provider says now, by the tokens that it issued instead of those with
+// the ID token before.
 func (m *Method) renewed(ctx context.Context, known *metadata, recorded *session.Identity, before string, token *oauth2.Token) (*login.Granted, error) {
 	subject := recorded.Account.Subject
 	previous := unverified(before)
@@ -177,8 +177,8 @@ func (m *Method) renewed(ctx context.Context, known *metadata, recorded *session
 	return granted, err
 }
 
-// unverified is what an ID token says that was verified when it came, and kept by the gateway since.
-// It is empty, and not nil, where there is none.
+// unverified is what an ID token says that was verified when it came, and kept by the gateway
+// since. It is empty, and not nil, where there is none.
 func unverified(raw string) payload {
 	token, err := parseToken(raw, asymmetric)
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// userInfo asks the provider for more claims of a subject (OpenID Connect Core 1.0, section 5.3), and
-// returns none where that is not wanted or not possible. Errors are *login.RejectedError, also where
-// the provider does not take the access token that it has just issued, and
+// userInfo asks the provider for more claims of a subject (OpenID Connect Core 1.0, section 5.3),
+// and returns none where that is not wanted or not possible. Errors are *login.RejectedError, also
+// where the provider does not take the access token that it has just issued, and
 // login.ErrProviderUnavailable.
 func (m *Method) userInfo(ctx context.Context, known *metadata, access, subject string) (payload, error) {
 	if !m.wantsUserInfo || known.userInfo == "" {
@@ -52,8 +52,8 @@ func (m *Method) fetchUserInfo(ctx context.Context, known *metadata, access stri
 	return claims, nil
 }
 
-// userInfo returns what a signed answer of the UserInfo endpoint says. It need not say who issued it
-// to whom, but must not say that somebody else did.
+// userInfo returns what a signed answer of the UserInfo endpoint says. It need not say who issued
+// it to whom, but must not say that somebody else did.
 func (v verifier) userInfo(ctx context.Context, raw string) (payload, error) {
 	token, err := parseToken(raw, asymmetric)
 	if err != nil {
@@ -83,9 +83,9 @@ func (v verifier) userInfo(ctx context.Context, raw string) (payload, error) {
 	return claims, nil
 }
 
-// merge returns the claims of both, of which the stronger win. Whether an e-mail address is verified
-// is only ever said by the source that names the address: else one source's word for one address
-// would stand for another.
+// merge returns the claims of both, of which the stronger win. Whether an e-mail address is
+// verified is only ever said by the source that names the address: else one source's word for one
+// address would stand for another.
 func (m *Method) merge(stronger, weaker payload) payload {
 	address, ok := stronger.at(m.mapping.Email)
 	other, otherOK := weaker.at(m.mapping.Email)

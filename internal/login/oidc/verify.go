@@ -20,8 +20,8 @@ const (
 	// leeway is how far the provider's clock and the gateway's may be apart.
 	leeway = time.Minute
 
-	// maxIDTokenAge is how long ago an ID token may have been issued. It is fetched from the provider,
-	// which issues it for the occasion.
+	// maxIDTokenAge is how long ago an ID token may have been issued. It is fetched from the
+	// provider, which issues it for the occasion.
 	maxIDTokenAge = 10 * time.Minute
 
 	maxTokenBytes = 64 << 10
@@ -55,8 +55,8 @@ type expected struct {
 
 // idToken returns what an ID token says (OpenID Connect Core 1.0, section 3.1.3.7).
 //
-// go-oidc checks it, and so does this code: go-oidc looks at fewer claims, tells most failures apart
-// by their text only, and matches the names of claims without regard to case.
+// go-oidc checks it, and so does this code: go-oidc looks at fewer claims, tells most failures
+// apart by their text only, and matches the names of claims without regard to case.
 func (v verifier) idToken(ctx context.Context, raw string, want expected) (payload, error) {
 	if raw == "" {
 		return nil, rejected("no_id_token", nil)
@@ -181,8 +181,8 @@ func (v verifier) checkTimes(claims payload, maxAge *time.Duration) error {
 }
 
 // checkSuccession checks an ID token that comes with a refresh against the one before it (OpenID
-// Connect Core 1.0, section 12.2). The subject has been checked by then. An empty previous one, which
-// nobody kept, has nothing to compare with.
+// Connect Core 1.0, section 12.2). The subject has been checked by then. An empty previous one,
+// which nobody kept, has nothing to compare with.
 func checkSuccession(claims, previous payload) error {
 	before, _ := previous.texts("aud")
 	now, _ := claims.texts("aud")
@@ -204,9 +204,9 @@ type signedToken struct {
 	kind   string // typ, lower case and without application/; empty where there is none
 }
 
-// parseToken reads a JWT in the compact serialization (RFC 7515, section 7.1), which is the only one
-// that JWTs have (RFC 7519, section 1). Libraries are more generous: they take JSON, and skip white
-// space. Extensions that must be understood are not (RFC 7515, section 4.1.11).
+// parseToken reads a JWT in the compact serialization (RFC 7515, section 7.1), which is the only
+// one that JWTs have (RFC 7519, section 1). Libraries are more generous: they take JSON, and skip
+// white space. Extensions that must be understood are not (RFC 7515, section 4.1.11).
 func parseToken(raw string, allowed []jose.SignatureAlgorithm) (*signedToken, error) {
 	if len(raw) > maxTokenBytes {
 		return nil, rejected("malformed", fmt.Errorf("takes more than %d bytes", maxTokenBytes))
