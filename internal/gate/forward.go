@@ -58,7 +58,7 @@ func (q *Request) runLive(w http.ResponseWriter, r *http.Request, next Handler) 
 	}
 	// In place: the server's placeholders read this very http.Request.
 	*r = *r.WithContext(ctx)
-	q.gate.Streams.Open(&q.live.Pass, q.Visit, q.live.owner.ID, &q.live)
+	q.gate.Streams.Open(&q.live.Request, q.Visit, q.live.owner.ID, &q.live)
 	defer q.live.close()
 	return next.ServeHTTP(w, r)
 }
@@ -97,19 +97,19 @@ func (q *Request) answerEnded(w http.ResponseWriter, r *http.Request) {
 // or whose cookies the upstream was given. A request for which it was given neither is nobody's, and
 // ends by itself.
 type live struct {
-	stream.Pass
+	stream.Request
 	owner session.Entry // the zero Entry if the request is nobody's
 
-	// Interrupt and Sever use these, on other goroutines, while the pass is open.
+	// Interrupt and Sever use these, on other goroutines, while the request is open.
 	cancel context.CancelFunc
-	writer http.ResponseWriter // nil while the pass is not open
+	writer http.ResponseWriter // nil while the request is not open
 	conn   net.Conn            // nil if it is shared by several requests, or not known
 	log    *zap.Logger
 }
 
 func (l *live) isOpen() bool { return l.writer != nil }
 
-// close closes the pass. Interrupt and Sever do not run after it.
+// close closes the request. Interrupt and Sever do not run after it.
 func (l *live) close() {
 	l.Close()
 	l.writer = nil

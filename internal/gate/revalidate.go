@@ -40,7 +40,12 @@ func (q *Request) readView(r *http.Request, o *Options) {
 	c.browserView, c.view = q.Cookie.ReadView(r.Header), cookie.View(q.Visit.Slot())
 	c.unowned = !q.known(o)
 	c.public = !c.unowned && o.Cache.Public != nil && o.Cache.Public(q.asMade(r))
-	c.Exchange = cache.Of(q.method, r.Header, c.view, c.public)
+	// Who is known to be nobody has no view: the upstream's own validators pass.
+	var view cache.View
+	if c.unowned || c.view != cookie.Anonymous {
+		view = cache.NewView(c.view)
+	}
+	c.Exchange = cache.NewExchange(q.method, r.Header, view, c.public)
 	if c.page = isTopNavigation(r); c.page {
 		c.shown = q.Cookie.ReadShown(r.Header)
 	}
@@ -50,7 +55,7 @@ func (q *Request) readView(r *http.Request, o *Options) {
 // request's view. It does so once, however often the request is forwarded.
 func (q *Request) revalidateCache(r *http.Request) {
 	if q.phase == received && q.cache.isolated {
-		q.cache.Request(r.Header)
+		q.cache.OpenRequest(r.Header)
 	}
 }
 
@@ -65,7 +70,7 @@ func (q *Request) markAnswer(r *http.Request, h http.Header, status int) {
 	stale := c.browserView != c.view && hasCookie && !c.public
 	shows := c.changesShown() && hasCookie
 	late := c.unowned
-	if !late && (stale || shows || c.Stored(h, status)) {
+	if !late && (stale || shows || c.Storable(h, status)) {
 		late = !q.stillActive(r)
 	}
 	if stale && !late {
@@ -75,5 +80,5 @@ func (q *Request) markAnswer(r *http.Request, h http.Header, status int) {
 		q.Cookie.SetShown(h, c.view)
 	}
 	// A browser stores an answer under the view that it had when it asked.
-	c.Answer(h, status, late || stale)
+	c.SealAnswer(h, status, late || stale)
 }
