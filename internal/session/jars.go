@@ -12,15 +12,12 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// Jars is the jars of one store, with the ones in use kept decoded in memory. It is shared by all
-// that uses the store, across reloads of the configuration. Its methods may be called concurrently.
-//
-// The memory is sound only while every write to the store goes through this one Jars: that is what
-// NewJars's exclusive says. Without it every load asks the store.
+// Jars is the jars of one store. It keeps the jars in use decoded in memory, which is sound only while
+// every write to the store goes through this one Jars: all users of the store share it, across
+// reloads of the configuration. Its methods may be called concurrently.
 type Jars struct {
-	store     storage.Store
-	exclusive bool
-	shards    [jarShards]jarShard
+	store  storage.Store
+	shards [jarShards]jarShard
 }
 
 // The jars kept in memory, a few KiB each: some 16,000 browsers active at a time. Where providers give
@@ -53,10 +50,10 @@ type storedJar struct {
 // errNoJar reports that no jar has the key.
 var errNoJar = errors.New("no such jar")
 
-// NewJars returns the jars of a store. Exclusive says that nothing else writes to it, neither in
+// NewJars returns the jars of a store, to which nothing else may write jars from then on, neither in
 // this process nor in another.
-func NewJars(store storage.Store, exclusive bool) *Jars {
-	j := &Jars{store: store, exclusive: exclusive}
+func NewJars(store storage.Store) *Jars {
+	j := &Jars{store: store}
 	for i := range j.shards {
 		j.shards[i].kept = make(map[Key]storedJar)
 	}
@@ -89,13 +86,11 @@ func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 	}
 	decoded.nameSlots(key)
 	jar = storedJar{decoded, revision, len(record.Value)}
-	if j.exclusive {
-		shard.mu.Lock()
-		// A write that ended since may have changed or removed what was read.
-		if shard.epoch == epoch {
-			shard.keep(key, jar)
-		}
-		shard.mu.Unlock()
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	// A write that ended since may have changed or removed what was read.
+	if shard.epoch == epoch {
+		shard.keep(key, jar)
 	}
 	return jar, nil
 }
@@ -151,7 +146,7 @@ func (j *Jars) swap(ctx context.Context, key Key, old storedJar, nextKey Key, ne
 
 	// Also where the store failed, so that it is not known what came of it, memory is in doubt.
 	var kept *storedJar
-	if err == nil && j.exclusive {
+	if err == nil {
 		kept = &storedJar{next, revision, len(value)}
 	}
 	shard.written(nextKey, kept, epoch)

@@ -168,9 +168,9 @@ func missing(in, from []string) []string {
 // sameSubjects tells nil, which is all that a method does not know, from none.
 func sameSubjects(a, b []string) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }
 
-// changeRoster stores what edit makes of the roster's record, unless edit says that it changed
-// nothing. Known is false where there was no record yet. After another process stored its own in the
-// meantime it begins again.
+// changeRoster applies edit to the roster's record and stores it, unless edit says that it changed
+// nothing. Known is false if there is no record yet. If another manager stored the record meanwhile,
+// it starts again.
 func (m *Manager) changeRoster(ctx context.Context, edit func(record *rosterRecord, known bool) (changed bool)) error {
 	for {
 		record, revision, err := m.loadRoster(ctx)
