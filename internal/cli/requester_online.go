@@ -21,7 +21,7 @@ type online struct {
 func newOnline(address Address) *online {
 	o := &online{address: address.Text, base: "http://" + address.Target, from: "http://" + address.Target}
 	if strings.HasPrefix(address.Network, "unix") {
-		// A socket has no host name. Caddy checks neither Host nor Origin there.
+		// A socket has no host name to send. Caddy accepts this one there, without an Origin.
 		o.base, o.from = "http://127.0.0.1", ""
 	}
 	o.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
