@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxBody bounds a JSON object: more than the largest user takes.
+// maxBody bounds a JSON object. It is more than the largest user takes.
 const maxBody = 64 << 10
 
-// readObject reads a JSON object whose members are the ones given, each into the pointer beside its
-// name, and returns the names of those that are there.
+// readObject reads a JSON object with the given members, each into the pointer beside its name, and
+// returns the names of those that the object has.
 func readObject(w http.ResponseWriter, r *http.Request, members map[string]any) ([]string, error) {
 	if err := wantType(r, "application/json"); err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func wantType(r *http.Request, want string) error {
 	return nil
 }
 
-// unread is the problem with a body that could not be read to its end.
+// unread returns the problem with a body that could not be read to its end.
 func unread(err error) *problem {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
@@ -42,11 +42,11 @@ func unread(err error) *problem {
 	return invalid("body cannot be read: %v", err)
 }
 
-// parseObject is stricter than encoding/json: names match exactly, none is there twice, nothing is
-// null, and nothing follows.
+// parseObject is stricter than encoding/json: names match exactly, no name occurs twice, no value
+// is null, and nothing follows the object.
 func parseObject(body []byte, members map[string]any) (given []string, err error) {
 	if !utf8.Valid(body) {
-		return nil, invalid("body is not UTF-8") // it would be made to be, and two passwords be the same
+		return nil, invalid("body is not UTF-8") // decoding would replace bytes, and two passwords could become equal
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if token, err := dec.Token(); err != nil || token != json.Delim('{') {
@@ -58,7 +58,7 @@ func parseObject(body []byte, members map[string]any) (given []string, err error
 		if err != nil {
 			return nil, notJSON(err)
 		}
-		name := token.(string) // what begins a member is nothing else
+		name := token.(string) // a member begins with a string
 		into, known := members[name]
 		switch {
 		case !known:
@@ -87,7 +87,7 @@ func parseObject(body []byte, members map[string]any) (given []string, err error
 
 func notJSON(err error) *problem { return invalid("body is not JSON: %v", err) }
 
-// kindOf is what a member must be, in words.
+// kindOf describes the type that a member must have.
 func kindOf(into any) string {
 	switch into.(type) {
 	case **bool, *bool:

@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// Site is a host that has an active session of its own: its name, in lower case and without a port. The
-// zero Site stands for all hosts of a jar together, which have one active session.
+// Site is a host with its own active session: its name, in lower case and without a port. The zero
+// Site stands for all hosts of a jar together, which then share one active session.
 type Site string
 
-// maxSiteBytes is what the DNS has room for (RFC 1035, section 2.3.4).
+// maxSiteBytes is the maximum length of a domain name (RFC 1035, section 2.3.4).
 const maxSiteBytes = 253
 
-// ParseSite returns the site of a host that is given without a port. It refuses what no browser could
-// reach: such a name would only take up room in the jar.
+// ParseSite returns the site of a host without a port. It refuses names that no browser can reach,
+// which would only take up room in the jar.
 func ParseSite(host string) (Site, error) {
 	if len(host) > maxSiteBytes {
 		return "", errors.New("the host's name is too long")
@@ -32,19 +32,19 @@ func notInLabel(c rune) bool {
 	return !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_')
 }
 
-// MaxPins bounds the sites of a jar that have a pin of their own, so that the largest jar, pins and all, is
-// within storage.MaxValueBytes.
+// MaxPins bounds the pins of a jar, so that the largest jar stays within storage.MaxValueBytes.
 const MaxPins = 50
 
-// Pin says which account the requests to a site are made as. It outlives the account's session, so that
-// the site is then nobody's and never somebody else's, and is the account's again with its next sign-in.
+// Pin says as which account requests to a site are made. It outlives the account's session: the
+// site then belongs to nobody, never to somebody else, and to the account again after its next
+// sign-in.
 type Pin struct {
-	Site    Site    // zero: every site without a pin of its own
+	Site    Site    // zero: every site without its own pin
 	Account Account // zero: nobody
 }
 
-// activeAt returns the session that requests to the site are made as, dead or alive, or nil. It is the
-// jar's own.
+// activeAt returns the session that requests to the site are made as, dead or alive, or nil. The
+// session is part of the jar.
 func (j *Jar) activeAt(site Site) *Session {
 	if len(j.Pins) == 0 {
 		if j.Active == "" {
@@ -59,7 +59,7 @@ func (j *Jar) activeAt(site Site) *Session {
 	return j.at(slices.IndexFunc(j.Sessions, func(s Session) bool { return s.Recorded.Account == account }))
 }
 
-// at returns the session of an index, or nil where that is -1.
+// at returns the session at an index, or nil if it is -1.
 func (j *Jar) at(i int) *Session {
 	if i < 0 {
 		return nil
@@ -67,7 +67,7 @@ func (j *Jar) at(i int) *Session {
 	return &j.Sessions[i]
 }
 
-// pinned returns the account that a site has, in a jar with pins.
+// pinned returns the account of a site, in a jar with pins.
 func (j *Jar) pinned(site Site) Account {
 	for i := range j.Pins {
 		if j.Pins[i].Site == site {
@@ -77,14 +77,14 @@ func (j *Jar) pinned(site Site) Account {
 	return j.Pins[0].Account
 }
 
-// pinnedApart reports whether not all sites have the same account. Where they are to have one active
-// session from now on, somebody has to choose it.
+// pinnedApart reports whether sites have different accounts. If they are to share one active
+// session from now on, the browser must choose it.
 func (j *Jar) pinnedApart() bool {
 	return slices.ContainsFunc(j.Pins, func(p Pin) bool { return p.Account != j.Pins[0].Account })
 }
 
-// pinAll gives a jar whose sites had one active session so far a pin for all of them, so that a choice
-// at one site is none at the others.
+// pinAll pins the shared active session at all sites, so that a choice at one site does not affect
+// the others.
 func (j *Jar) pinAll() {
 	if len(j.Pins) > 0 {
 		return
@@ -96,8 +96,8 @@ func (j *Jar) pinAll() {
 	j.Active, j.Pins = "", []Pin{all}
 }
 
-// choose makes the session, which is one of the jar's, the active one of a site, and of no other unless
-// this is the jar's first. It reports whether anything changed.
+// choose makes a session of the jar the active one of a site, and of all sites if it is the jar's
+// first. It reports whether anything changed.
 func (j *Jar) choose(site Site, s *Session) (changed bool) {
 	account := s.Recorded.Account
 	switch {
@@ -119,36 +119,38 @@ func (j *Jar) choose(site Site, s *Session) (changed bool) {
 	}
 	j.Pins = append(j.Pins, Pin{site, account})
 	if len(j.Pins) > 1+MaxPins {
-		// Which site the one chosen first was at is forgotten. It must not go on as the account that all
-		// others have, and nobody knows any more which it is: so all others are asked.
+		// The jar no longer knows at which site the oldest pin was chosen. That account must not
+		// become the account of all other sites, and it is unknown which one is, so they all must
+		// choose again.
 		j.Pins = slices.Delete(j.Pins, 1, 2)
 		j.Pins[0].Account = Account{}
 	}
 	return true
 }
 
-// At returns the manager as it acts on requests to a site: they are made as the site's active session, and
-// what they choose holds there. With the zero Site all hosts that share a jar have one active session.
+// At returns the manager for requests to a site: they are made as the site's active session, and
+// what they choose applies there. With the zero Site, all hosts of a jar share one active session.
 //
-// The first account of a jar is that of every site, until another one is chosen there. What is chosen at
-// one site changes nothing at another.
+// A jar's first account is that of every site until another one is chosen there. A choice at one
+// site does not affect the others.
 func (m *Manager) At(site Site) *Manager {
 	there := *m
 	there.site = site
 	return &there
 }
 
-// At returns the visit as a request to the site sees it. It is as if Manager.At had made it.
+// At returns the visit as a request to the site sees it, as if Manager.At had created it.
 func (v Visit) At(site Site) Visit {
 	v.site = site
 	return v
 }
 
-// Site is the site whose active session the visit is about. It is zero where all hosts have one.
+// Site returns the site whose active session the visit is about. It is zero if all hosts share one.
 func (v Visit) Site() Site { return v.site }
 
-// Places returns the other sites at which an entry's account was chosen, in alphabetical order, and
-// whether it is that of every site where none was. Where all hosts have one active session there are none.
+// Places returns the other sites where an entry's account was chosen, in alphabetical order, and
+// whether it is the account of all sites where none was chosen. If all hosts share one active
+// session, there are none.
 func (v Visit) Places(e Entry) (sites []Site, elsewhere bool) {
 	if v.jar == nil {
 		return nil, false

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// bySlot returns the session whose slot has the tag, or nil. It is the jar's own.
+// bySlot returns the session whose slot has the tag, or nil. The session is part of the jar.
 func (j *Jar) bySlot(tag string) *Session {
 	i := slices.IndexFunc(j.Sessions, func(s Session) bool { return s.Slot == tag })
 	if i < 0 {
@@ -16,10 +16,10 @@ func (j *Jar) bySlot(tag string) *Session {
 	return &j.Sessions[i]
 }
 
-// nameSlots gives the sessions of a jar that was just read slots where they have none, as those that a
-// release without slots has stored. Until the jar is written again everybody who reads it comes to the
-// same tags. They follow from what the jar is stored under, which nobody outside of the gateway has: it
-// is the hash of the token, and scripts do not have the token.
+// nameSlots gives slots to sessions of a loaded jar that have none, which a release without slots
+// stored. The tags are derived from the jar's key, so that every reader gets the same ones until
+// the jar is written again. The key is the hash of the token. Only the gateway knows it, because
+// scripts do not have the token.
 func (j *Jar) nameSlots(key Key) {
 	for i := range j.Sessions {
 		if s := &j.Sessions[i]; s.Slot == "" {
@@ -30,7 +30,7 @@ func (j *Jar) nameSlots(key Key) {
 	}
 }
 
-// Slot returns the tag of the active session's slot, empty where nobody is active.
+// Slot returns the tag of the active session's slot, empty if none is active.
 func (v Visit) Slot() string {
 	entry, ok := v.Active()
 	if !ok {
