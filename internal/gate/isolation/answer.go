@@ -80,7 +80,7 @@ func (a *answer) tell() {
 func (x *Exchange) settled(marking bool) bool {
 	used := &x.request.Cookies.Used
 	switch {
-	case marking, x.alone, used.Several():
+	case marking, x.alone, used.Several(), used.Tag == "":
 		return true
 	case used.Tag == cookie.Anonymous:
 		return false
