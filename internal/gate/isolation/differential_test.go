@@ -1088,6 +1088,9 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 		}
 		w.appNames[c.name], w.appKeys[c.key()] = true, true
 		w.raw.set(f.browserRequest, line)
+		if slices.ContainsFunc(w.raw.cookies, func(o browserCookie) bool { return o.name == c.name && o.httpOnly != c.httpOnly }) {
+			w.contested[c.name] = true // what scripts write counts as nothing where the app has set the name with HttpOnly
+		}
 		if a.slot == "" || f.passes() {
 			continue
 		}
