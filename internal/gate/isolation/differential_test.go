@@ -1092,6 +1092,7 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 			w.contested[c.name] = true // what scripts write counts as nothing where the app has set the name with HttpOnly
 		}
 		if a.slot == "" || f.passes() {
+			w.contested[c.name] = true
 			continue
 		}
 		w.slot(a.slot).set(f.browserRequest, line)
