@@ -1077,6 +1077,10 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 	for _, line := range a.lines {
 		c, ok := w.browser.parse(f.browserRequest, line, false)
 		if !ok {
+			if !c.expires.IsZero() && !c.expires.After(w.now) {
+				// The gateway deletes what the app wants gone although a browser would miss an attribute.
+				w.contested[c.name], w.doubtful[a.slot+" "+c.name] = true, true
+			}
 			continue
 		}
 		touched[c.key()] = true
