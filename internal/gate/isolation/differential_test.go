@@ -1360,6 +1360,7 @@ func (w *diffWorld) rewrite(c browserCookie, writer diffWriter) string {
 	case gone && w.chance(50):
 	case !gone && w.chance(10):
 		line += c.value // the same again
+		w.orphaned[c.name] = true // by now it is the script's
 	default:
 		line += w.value(writer)
 	}
