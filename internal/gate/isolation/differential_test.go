@@ -1519,6 +1519,9 @@ func (w *diffWorld) checkDocument(f *diffFlight) {
 	if f.x.blind || w.slots[f.x.slot] == nil {
 		return
 	}
+	if f.x.uncounted() && !f.x.alone && !w.scope(f.host).shared() {
+		return // an account has the browser alone: copies stay as they are
+	}
 	for _, c := range w.slot(f.x.slot).document(f.browserRequest) {
 		if c.name == "" || w.orphaned[c.name] || w.skips(f, c.name+"=") || w.inTheWay(f, c) {
 			continue
