@@ -1111,11 +1111,17 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 // not believed. Where the request did not show the cookie either, an earlier copy stays and is not known as one.
 func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 	for key := range touched {
-		i := w.raw.find(key)
-		if i < 0 || w.raw.cookies[i].httpOnly {
+		i, at := w.raw.find(key), w.browser.find(key)
+		if i < 0 {
 			continue
 		}
-		at := w.browser.find(key)
+		if w.raw.cookies[i].httpOnly {
+			if at >= 0 && !strings.Contains(f.slots[f.x.slot], key.name+"=") {
+				// Another answer has set the cookie since for scripts to read, and this request did not show it.
+				w.contested[key.name], w.orphaned[key.name] = true, true
+			}
+			continue
+		}
 		if at >= 0 && w.browser.cookies[at].value == w.raw.cookies[i].value {
 			continue
 		}
