@@ -1112,12 +1112,9 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 	for key := range touched {
 		i, at := w.raw.find(key), w.browser.find(key)
-		if i < 0 {
-			continue
-		}
-		if w.raw.cookies[i].httpOnly {
+		if i < 0 || w.raw.cookies[i].httpOnly {
 			if at >= 0 && !strings.Contains(f.slots[f.x.slot], key.name+"=") {
-				// Another answer has set the cookie since for scripts to read, and this request did not show it.
+				// The cookie was set for scripts to read, which the request did not show, and now it is gone or HttpOnly.
 				w.contested[key.name], w.orphaned[key.name] = true, true
 			}
 			continue
@@ -1365,7 +1362,7 @@ func (w *diffWorld) rewrite(c browserCookie, writer diffWriter) string {
 	switch {
 	case gone && w.chance(50):
 	case !gone && w.chance(10):
-		line += c.value // the same again
+		line += c.value           // the same again
 		w.orphaned[c.name] = true // by now it is the script's
 	default:
 		line += w.value(writer)
