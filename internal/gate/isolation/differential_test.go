@@ -904,6 +904,9 @@ func (w *diffWorld) appLine(f *diffFlight) string {
 	if !clear || w.chance(50) {
 		value = w.value(writer)
 	}
+	if name == "" && value != "" {
+		value = w.token(writer) // which has no equals sign that would make it a name
+	}
 	b := name + "=" + value
 	if name == "" && w.chance(50) {
 		b = value
@@ -1315,7 +1318,11 @@ func (w *diffWorld) runScript() {
 		if w.appNames[name] || w.foreignTouched(name) || name == "" || slices.Contains(diffAppNames, name) {
 			w.contested[name] = true
 		}
-		line = name + "=" + w.value(writer) + pick(w, cookiePaths)
+		value := w.value(writer)
+		if name == "" {
+			value = w.token(writer)
+		}
+		line = name + "=" + value + pick(w, cookiePaths)
 		if w.chance(15) {
 			line += "; Domain=" + siteOf(page.host)
 		}
@@ -1364,6 +1371,8 @@ func (w *diffWorld) rewrite(c browserCookie, writer diffWriter) string {
 	case !gone && w.chance(10):
 		line += c.value           // the same again
 		w.orphaned[c.name] = true // by now it is the script's
+	case c.name == "":
+		line += w.token(writer)
 	default:
 		line += w.value(writer)
 	}
