@@ -11,12 +11,9 @@ import (
 
 // This file is all that the gate knows of the cookies of apps: package isolation has the rules.
 
-// readCookies reads the cookies of a request, unless a gate has forwarded it already. LeftOut says that
-// the gate's matcher leaves the request out.
+// readCookies reads the cookies of a request that no gate has forwarded yet. LeftOut says that the
+// gate's matcher leaves the request out.
 func (q *Request) readCookies(o *Options, leftOut bool) {
-	if q.options != nil {
-		return
-	}
 	r := isolation.Request{Spec: q.Cookie, Cookies: &q.Cookies, Host: hostname(q.Host), Path: q.path(), LeftOut: leftOut, Now: time.Now()}
 	if q.known(o) {
 		r.Accounts = q
@@ -30,12 +27,14 @@ func (q *Request) readCookies(o *Options, leftOut bool) {
 // isolateCookies leaves those cookies in a request that the upstream may see. A request that came
 // back with an error has the same ones in the site's error routes.
 func (q *Request) isolateCookies(r *http.Request, o *Options, leftOut bool) {
-	if q.phase == forwarding {
+	switch q.phase {
+	case received:
+		q.readCookies(o, leftOut)
+		q.logHeld()
+	case forwarding:
 		return // a gate further out has done it
 	}
-	q.readCookies(o, leftOut)
 	q.cookies.SetRequest(r.Header)
-	q.logHeld()
 }
 
 // storeCookies has the cookies that an upstream's answer sets land in the slot that its request was
@@ -49,7 +48,9 @@ func (q *Request) storeCookies(h http.Header, informational bool) {
 
 // tidyCookies tells the browser, with one of the gateway's own answers, what its cookies have shown to be needed.
 func (q *Request) tidyCookies(w http.ResponseWriter, o *Options) {
-	q.readCookies(o, false)
+	if q.phase == received {
+		q.readCookies(o, false)
+	}
 	q.cookies.AnswerSelf(w.Header())
 }
 

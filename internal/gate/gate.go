@@ -19,17 +19,18 @@
 // One HTTP request can come to several gates, inside of one another and again in error routes. All
 // of them share one Request, which is in exactly one phase:
 //
-//	received    The gateway has the request. It came in, or an upstream's handler gave it back.
+//	received    The gateway has the request, and has not forwarded it.
 //	forwarding  Handlers behind a gate have it. Its answer passes the filters of response.go.
+//	returned    They gave it back, with an error perhaps. Error routes may be run with it next.
 //	answered    The gateway answers it itself. The answer passes as it is.
 //
-// Serve and ServeErrorRoute begin in received, or in forwarding if a gate further out has forwarded
-// the request already. Only forward changes received to forwarding and back, and only answer
-// changes to answered. Where another handler takes an answer of the gateway and lets a gate decide
-// once more, the request goes back to the phase that it was answered in.
+// Only forward changes to forwarding and then to returned, and only answer changes to answered. If
+// another handler drops an answer of the gateway and lets a gate decide once more, begin takes the
+// request back to the phase in which it was answered.
 //
-// The first gate that forwards a request decides what is kept apart for it, and no later one
-// changes that: see Request.options.
+// The steps between the decision and forward prepare a request once, in received. So the first gate
+// that forwards it decides what is kept apart, and no later one changes that. In forwarding these
+// steps have nothing to do. In returned isolateCookies gives error routes the same cookies again.
 package gate
 
 import (
@@ -270,7 +271,7 @@ func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Ha
 	q.claim(o, applies)
 	q.revalidateCache(r)
 	q.isolateCookies(r, o, !applies)
-	return q.forward(w, r, o, next)
+	return q.forward(w, r, next)
 }
 
 // ServeErrorRoute takes a request through the beginning of an error route. A request that failed
@@ -281,5 +282,5 @@ func (g *Gate) ServeErrorRoute(w http.ResponseWriter, r *http.Request, o *Option
 	q.readView(r, o)
 	q.revalidateCache(r)
 	q.isolateCookies(r, o, false)
-	return q.forward(w, r, o, next)
+	return q.forward(w, r, next)
 }

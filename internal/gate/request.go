@@ -20,6 +20,7 @@ type phase uint8
 const (
 	received phase = iota
 	forwarding
+	returned
 	answered
 )
 
@@ -45,7 +46,6 @@ type Request struct {
 	expected   []string      // values of ExpectHeader
 
 	policies session.Policy // the rules of all gates so far
-	options  *Options       // of the first gate that has forwarded the request; nil before
 	cache    cacheExchange
 	cookies  isolation.Exchange
 	response response
