@@ -1524,7 +1524,7 @@ func (w *diffWorld) checkDocument(f *diffFlight) {
 	read := w.browser.document(f.browserRequest)
 	for _, c := range read {
 		o := w.writerOf(c.value)
-		if o != nil && o.kind == byApp && !o.outside && !w.orphaned[c.name] && o.user != f.user && o.scope == w.scopeName(f.host) && !w.options.excepted(c.name) && !w.doubtful[f.x.slot+" "+c.name] {
+		if o != nil && o.kind == byApp && !o.outside && !w.orphaned[c.name] && !(f.x.alone && o.user == "") && o.user != f.user && o.scope == w.scopeName(f.host) && !w.options.excepted(c.name) && !w.doubtful[f.x.slot+" "+c.name] {
 			w.fail("request %d: scripts of %q read %s=%s of %q", f.n, f.x.slot, c.name, c.value, o.user)
 		}
 	}
