@@ -227,6 +227,8 @@ type diffWorld struct {
 	doubtful  map[string]bool     // a slot's tag and name of cookies that were refused
 	appNames  map[string]bool     // names that apps have set
 	appKeys   map[browserKey]bool // cookies that apps have set
+	wide      map[string]bool     // names that apps have set for domains wider than their jar's, where scripts do not count
+	byScripts map[string]bool     // names that scripts have written
 	orphaned  map[string]bool     // names of slots' cookies that the browser has evicted, so that copies may be left
 	evicted   map[browserKey]bool // since the last answer
 	crossed   bool                // an answer given before a switch has said after it whose scripted cookies are
@@ -290,7 +292,7 @@ func newDiffWorld(seed uint64, trace func(string)) *diffWorld {
 		slots: map[string]*browserStore{}, jars: map[string]*diffJar{}, owners: map[string]string{},
 		writers: map[string]*diffWriter{}, shownAt: map[string]int{}, scopes: map[string]*diffScope{},
 		adopted: map[string]bool{}, written: map[string]int{}, set: map[slotKey]int{}, contested: map[string]bool{},
-		doubtful: map[string]bool{}, appNames: map[string]bool{}, appKeys: map[browserKey]bool{}, orphaned: map[string]bool{}, evicted: map[browserKey]bool{},
+		doubtful: map[string]bool{}, appNames: map[string]bool{}, appKeys: map[browserKey]bool{}, orphaned: map[string]bool{}, wide: map[string]bool{}, byScripts: map[string]bool{}, evicted: map[browserKey]bool{},
 		optional: r.IntN(2) == 0, https: true,
 	}
 	switch r.IntN(5) {
@@ -856,7 +858,7 @@ func (w *diffWorld) compareAlone(f *diffFlight, seen []string) {
 	w.counts.Alone++
 	skip := func(pair string) bool {
 		name := cookieName(pair)
-		if w.options.excepted(name) || w.options.scripted(name) || w.contested[name] || w.doubtful[f.x.slot+" "+name] {
+		if w.options.excepted(name) || w.options.scripted(name) || w.contested[name] || w.wide[name] && w.byScripts[name] || w.doubtful[f.x.slot+" "+name] {
 			return true
 		}
 		o := w.writerOf(pair)
@@ -1094,6 +1096,9 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 			w.contested[c.name] = true
 		}
 		w.appNames[c.name], w.appKeys[c.key()] = true, true
+		if !c.hostOnly && !cookie.Within(c.domain, w.scopeName(f.host)) {
+			w.wide[c.name] = true
+		}
 		w.raw.set(f.browserRequest, line)
 		if slices.ContainsFunc(w.raw.cookies, func(o browserCookie) bool { return o.name == c.name && o.httpOnly != c.httpOnly }) {
 			w.contested[c.name] = true // what scripts write counts as nothing where the app has set the name with HttpOnly
@@ -1352,6 +1357,7 @@ func (w *diffWorld) scriptLine(page browserRequest, line string) {
 	name, _, _ := strings.Cut(line, "=")
 	w.touchUnlessShared(name)
 	clear(w.evicted)
+	w.byScripts[name] = true
 	if w.scope(page.host).marked == 0 {
 		w.contested[name] = true // what is there before the first answer is held back
 	}
