@@ -54,9 +54,7 @@ func (x *Exchange) scriptedItem(name, tag string) *item {
 // has kept is that account's: a page of it that is still open has written it again.
 func (x *Exchange) keepScripted(p *item) {
 	kept := x.scriptedItem(p.name, x.slot)
-	others := slices.ContainsFunc(x.items, func(o item) bool {
-		return o.has(guessed) && o.tag != x.slot && o.name == p.name && o.value == p.value
-	})
+	others := x.keptElsewhere(p, x.slot)
 	switch {
 	case kept != nil && kept.value == p.value:
 		p.send = true
@@ -68,6 +66,13 @@ func (x *Exchange) keepScripted(p *item) {
 		p.send = true
 		x.saveScripted(x.slot, p)
 	}
+}
+
+// keptElsewhere reports whether another slot than one has kept a plain cookie, which then is that slot's.
+func (x *Exchange) keptElsewhere(p *item, tag string) bool {
+	return slices.ContainsFunc(x.items, func(o item) bool {
+		return o.has(guessed) && o.tag != tag && o.name == p.name && o.value == p.value
+	})
 }
 
 // saveScripted has a slot keep a plain cookie.
@@ -91,7 +96,7 @@ func (x *Exchange) swapScripted(holder string) {
 		switch {
 		case !x.options.scripted(k.name) || !writable(k.name):
 		case k.plain():
-			if keep {
+			if keep && !x.keptElsewhere(k, holder) {
 				x.saveScripted(holder, k)
 			}
 			if x.scriptedItem(k.name, x.slot) == nil {
