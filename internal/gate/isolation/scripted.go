@@ -12,7 +12,7 @@ import (
 func (x *Exchange) exchangeScripted(page bool) {
 	r := &x.request
 	holder, known := r.Cookies.Scripted.Only()
-	mine := known && holder == x.slot || x.alone
+	mine := known && holder == x.slot && holder != cookie.Anonymous || x.alone
 	held := false
 	for i := range x.items {
 		k := &x.items[i]
@@ -33,7 +33,7 @@ func (x *Exchange) exchangeScripted(page bool) {
 	switch {
 	case !x.known: // a sign-in may have moved the jar, and another slot may hold them by now
 	case mine && !held && !(known && holder == x.slot):
-		x.plan = append(x.plan, r.Spec.SetScripted(x.slot))
+		x.holdScripted()
 	case !mine && page:
 		x.swapScripted(holder)
 	}
@@ -89,7 +89,6 @@ func (x *Exchange) saveScripted(tag string, p *item) {
 // swapScripted keeps the plain cookies in the slot of their holder, if its session lives, and puts those
 // in their place that the active slot has kept.
 func (x *Exchange) swapScripted(holder string) {
-	r := &x.request
 	keep := holder != "" && x.live(holder)
 	for i := range x.items {
 		k := &x.items[i]
@@ -109,5 +108,17 @@ func (x *Exchange) swapScripted(holder string) {
 			x.plan = append(x.plan, k.clear(cookie.SlotName(holder, k.name))) // a script has deleted it
 		}
 	}
-	x.plan = append(x.plan, r.Spec.SetScripted(x.slot))
+	x.holdScripted()
+}
+
+// holdScripted says that the plain cookies are the active slot's from now on. Nobody's slot never holds them: whether
+// somebody has signed in since is not known when a request without a jar is answered.
+func (x *Exchange) holdScripted() {
+	r := &x.request
+	switch {
+	case x.slot != cookie.Anonymous:
+		x.plan = append(x.plan, r.Spec.SetScripted(x.slot))
+	case r.Cookies.Scripted.Count > 0:
+		x.plan = append(x.plan, r.Spec.ClearScripted())
+	}
 }
