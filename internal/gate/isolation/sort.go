@@ -281,6 +281,7 @@ func (x *Exchange) sortOwn(k *item) {
 		x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name)))
 	case !others:
 		x.plan = append(x.plan, k.plainField(k.name))
+		k.changed = true // it has a copy again
 	}
 }
 
