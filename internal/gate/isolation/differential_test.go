@@ -788,7 +788,9 @@ func (w *diffWorld) checkForwarded(f *diffFlight) {
 		w.fail("request %d: nothing is known, and the app sees %q", f.n, seen)
 	case f.x.blind:
 		w.counts.Blind++
-		w.compareSlot(f, seen)
+		if j := w.jars[w.tokenAt(f.host)]; j == nil && f.x.slot == cookie.Anonymous || j != nil && j.has(f.x.slot) {
+			w.compareSlot(f, seen) // else it is the slot of a jar that the browser has lost, and may be cleared in part
+		}
 	case !f.x.alone:
 		w.counts.Shared++
 		w.compareSlot(f, seen)
