@@ -2,6 +2,7 @@ package isolation
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
@@ -106,6 +107,11 @@ func (x *Exchange) swapScripted(holder string) {
 			x.plan = append(x.plan, k.plainField(k.name))
 		case k.tag == holder && x.scriptedItem(k.name, "") == nil:
 			x.plan = append(x.plan, k.clear(cookie.SlotName(holder, k.name))) // a script has deleted it
+		}
+	}
+	for _, name := range x.options.Scripted {
+		if !strings.Contains(name, "*") && writable(name) && x.scriptedItem(name, "") == nil && x.scriptedItem(name, x.slot) == nil {
+			x.plan = append(x.plan, stored{path: "/"}.clear(name)) // a script may have made it since the request was sent
 		}
 	}
 	x.holdScripted()
