@@ -1528,6 +1528,9 @@ func (w *diffWorld) receiveAll(f *diffFlight) {
 
 // checkDocument compares what scripts read with what apps have set for them to read.
 func (w *diffWorld) checkDocument(f *diffFlight) {
+	if f.x.uncounted() && !f.x.alone && !w.scope(f.host).shared() {
+		return // an account has the browser alone: copies stay as they are
+	}
 	w.counts.Quiet++
 	read := w.browser.document(f.browserRequest)
 	for _, c := range read {
@@ -1538,9 +1541,6 @@ func (w *diffWorld) checkDocument(f *diffFlight) {
 	}
 	if f.x.blind || w.slots[f.x.slot] == nil {
 		return
-	}
-	if f.x.uncounted() && !f.x.alone && !w.scope(f.host).shared() {
-		return // an account has the browser alone: copies stay as they are
 	}
 	for _, c := range w.slot(f.x.slot).document(f.browserRequest) {
 		if c.name == "" || w.orphaned[c.name] || w.skips(f, c.name+"=") || w.inTheWay(f, c) {
