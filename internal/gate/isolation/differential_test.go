@@ -1118,7 +1118,7 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 }
 
 // noteUncopied finds what an answer has set without a copy for scripts. What scripts make of a copy that comes later is
-// not believed. Where the request did not show the cookie either, an earlier copy stays and is not known as one.
+// not believed. Where the request did not show the value before either, its copy stays and is not known as one.
 func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 	for key := range touched {
 		i, at := w.raw.find(key), w.browser.find(key)
@@ -1133,7 +1133,7 @@ func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 			continue
 		}
 		w.contested[key.name] = true
-		if at >= 0 && f.x.blind {
+		if at >= 0 && !strings.Contains(f.slots[f.x.slot], w.browser.cookies[at].value) {
 			w.orphaned[key.name] = true
 		}
 	}
