@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 var (
@@ -390,7 +391,7 @@ func (w *diffWorld) writerOf(text string) *diffWriter {
 }
 
 func (w *diffWorld) scopeName(host string) string {
-	if w.site.Domain != "" && cookie.Within(host, w.site.Domain) {
+	if w.site.Domain != "" && origin.Within(host, w.site.Domain) {
 		return w.site.Domain
 	}
 	return host
@@ -1363,7 +1364,7 @@ func (w *diffWorld) scriptLine(page browserRequest, line string) {
 	if w.scope(page.host).marked == 0 {
 		w.contested[name] = true // what is there before the first answer is held back
 	}
-	if c, ok := w.browser.parse(page, line, true); ok && !c.hostOnly && !cookie.Within(c.domain, w.scopeName(page.host)) {
+	if c, ok := w.browser.parse(page, line, true); ok && !c.hostOnly && !origin.Within(c.domain, w.scopeName(page.host)) {
 		w.contested[c.name] = true // other jars may have it in use
 	}
 	w.raw.script(page, line)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // parse lists the cookies of apps, in the browser's order, and drops the gateway's own.
@@ -50,7 +51,7 @@ func (x *Exchange) parseSlotted(tag, name, value string) {
 // a slot of another host's jar.
 func (x *Exchange) within(domain string) bool {
 	jar := x.request.Spec.Domain
-	return domain == "" || domain == x.request.Host || jar != "" && cookie.Within(domain, jar)
+	return domain == "" || domain == x.request.Host || jar != "" && origin.Within(domain, jar)
 }
 
 // own reports whether a cookie is in the slot that the request is made under, and was set by an app.

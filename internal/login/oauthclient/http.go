@@ -11,9 +11,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
+
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 const (
@@ -63,20 +63,12 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	switch {
 	case first.Method != http.MethodGet && first.Method != http.MethodHead:
 		return fmt.Errorf("redirected, which a %s is not", first.Method)
-	case origin(next.URL) != origin(first.URL):
+	case origin.OfURL(next.URL) != origin.OfURL(first.URL):
 		return errors.New("redirected to another site")
 	case len(via) > maxRedirects:
 		return fmt.Errorf("redirected more than %d times", maxRedirects)
 	}
 	return nil
-}
-
-func origin(u *url.URL) string {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
-	}
-	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // wholeAnswers reads answers before it hands them out.

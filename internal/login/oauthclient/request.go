@@ -3,7 +3,6 @@ package oauthclient
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // AuthCodeURL returns where to send the browser: the authorization request with PKCE (RFC 6749,
@@ -171,16 +171,8 @@ func ValidateURL(text string, insecureHTTP bool) error {
 		return fmt.Errorf("%q: must not have a user name or password", u.Redacted())
 	case strings.Contains(text, "#"):
 		return fmt.Errorf("%q: must not have a fragment", text)
-	case u.Scheme == "http" && !insecureHTTP && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !insecureHTTP && !origin.LoopbackForServer(u.Hostname()):
 		return fmt.Errorf("%q: must be https, or on this machine, or insecure_http be set", text)
 	}
 	return nil
-}
-
-func loopback(host string) bool {
-	if host == "localhost" { // and no name below it, which resolvers ask others for
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.IsLoopback()
 }

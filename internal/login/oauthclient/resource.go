@@ -1,9 +1,7 @@
 package oauthclient
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +9,7 @@ import (
 	"net/url"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/strictjson"
 )
 
 // StatusError says that a resource answered with another status than 200.
@@ -54,24 +53,13 @@ func GetJSON(ctx context.Context, client *http.Client, address, accessToken stri
 		}
 		return nil, err
 	}
-	return resp.Header, decode(body, into)
+	if err := strictjson.Decode(body, into); err != nil {
+		return nil, fmt.Errorf("the answer cannot be read: %w", err)
+	}
+	return resp.Header, nil
 }
 
 func (e *StatusError) passing() bool {
 	return e.Status >= 500 || e.Status == http.StatusTooManyRequests ||
 		e.Status == http.StatusForbidden && (e.Header.Get("Retry-After") != "" || e.Header.Get("X-RateLimit-Remaining") == "0")
-}
-
-// decode reads one JSON value. Its errors have nothing of the value in them.
-func decode(body []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber()
-	// null decodes into anything, and leaves a map that nothing can be added to.
-	if decoder.Decode(into) != nil || bytes.HasPrefix(bytes.TrimSpace(body), []byte("null")) {
-		return errors.New("the answer is not the JSON that was expected")
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is more than one JSON value in the answer")
-	}
-	return nil
 }

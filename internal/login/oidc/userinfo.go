@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/strictjson"
 )
 
 // userInfo asks the provider for more claims of a subject (OpenID Connect Core 1.0, section 5.3), and
@@ -60,8 +61,8 @@ func (m *Method) fetchUserInfo(ctx context.Context, known *metadata, access stri
 	if kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type")); kind == "application/jwt" {
 		return m.verifier(known).userInfo(ctx, string(body))
 	}
-	claims, err := decodeObject(body)
-	if err != nil {
+	var claims map[string]any
+	if err := strictjson.Decode(body, &claims); err != nil {
 		return nil, unavailable(fmt.Errorf("userinfo: %w", err))
 	}
 	return claims, nil

@@ -1,19 +1,19 @@
 package oidc
 
 import (
-	"bytes"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/caddy-multi-session/gateway/internal/strictjson"
 )
 
 const (
@@ -260,28 +260,11 @@ func names(algorithms []jose.SignatureAlgorithm) []string {
 type payload map[string]any
 
 func parsePayload(text []byte) (payload, error) {
-	claims, err := decodeObject(text)
-	if err != nil {
+	var claims payload
+	if err := strictjson.Decode(text, &claims); err != nil {
 		return nil, rejected("malformed", err)
 	}
 	return claims, nil
-}
-
-// decodeObject decodes one JSON object, with numbers as they are written.
-func decodeObject(text []byte) (map[string]any, error) {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	var object map[string]any
-	if err := decoder.Decode(&object); err != nil {
-		return nil, err
-	}
-	if object == nil {
-		return nil, errors.New("is no JSON object")
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("goes on after the JSON object")
-	}
-	return object, nil
 }
 
 // has reports whether there is a claim of the name, whatever it is.
