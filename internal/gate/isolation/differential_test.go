@@ -1099,7 +1099,7 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 			w.contested[c.name] = true
 		}
 		w.appNames[c.name], w.appKeys[c.key()] = true, true
-		if !c.hostOnly && !cookie.Within(c.domain, w.scopeName(f.host)) {
+		if !c.hostOnly && !origin.Within(c.domain, w.scopeName(f.host)) {
 			w.wide[c.name] = true
 		}
 		w.raw.set(f.browserRequest, line)
