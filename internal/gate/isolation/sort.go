@@ -255,6 +255,8 @@ func (x *Exchange) replaceCopy(k *item) {
 		return x.own(&s) && s.name == k.name && s.has(readable) && s.same(k.stored)
 	})
 	switch {
+	case i < 0 && x.alone && k.tag == cookie.Anonymous:
+		// A parallel request may be setting the account's own, and its copy would be cleared late.
 	case i < 0 && x.dead(k.tag):
 		x.always = append(x.always, k.clear(k.name))
 	case i < 0:
@@ -280,6 +282,7 @@ func (x *Exchange) sortOwn(k *item) {
 		x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name)))
 	case !others:
 		x.plan = append(x.plan, k.plainField(k.name))
+		k.changed = true // it has a copy again
 	}
 }
 
