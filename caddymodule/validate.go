@@ -2,41 +2,19 @@ package caddymodule
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
-	"golang.org/x/net/publicsuffix"
-
-	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/login"
-	"github.com/caddy-multi-session/gateway/internal/portal"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
-var (
-	label  = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	digits = regexp.MustCompile(`^[0-9]+$`)
-)
-
-// validateCookieDomain refuses what a browser would not take as the Domain of a cookie
-// (RFC 6265, section 5.3), because there everybody would be signed out for ever.
+// validateCookieDomain refuses a domain that browsers take no cookies for.
 func validateCookieDomain(domain string) error {
 	if domain == "" {
 		return nil
 	}
-	labels := strings.Split(domain, ".")
-	for _, l := range labels {
-		if !label.MatchString(l) {
-			return fmt.Errorf("cookie_domain %q: must be a domain in lower case, as example.com, without a leading dot", domain)
-		}
-	}
-	if digits.MatchString(labels[len(labels)-1]) {
-		return fmt.Errorf("cookie_domain %q: must be a domain, not an address", domain)
-	}
-	if len(labels) == 1 {
-		return fmt.Errorf("cookie_domain %q: must have a dot; browsers share no cookies across a whole top-level domain", domain)
-	}
-	if _, err := publicsuffix.EffectiveTLDPlusOne(domain); err != nil {
-		return fmt.Errorf("cookie_domain %q: is a public suffix, under which sites of different owners lie; browsers refuse it", domain)
+	if err := origin.ValidateCookieDomain(domain); err != nil {
+		return fmt.Errorf("cookie_domain %q: %w", domain, err)
 	}
 	return nil
 }
@@ -60,26 +38,25 @@ func (a *App) validateRedirectURI(provider login.Provider) error {
 	if uri == "" {
 		return nil
 	}
-	origin, ok := strings.CutSuffix(uri, a.Path+"/callback/"+provider.ID())
+	site, ok := strings.CutSuffix(uri, a.Path+"/callback/"+provider.ID())
 	if !ok {
-		origin, ok = strings.CutSuffix(uri, a.Path+"/oauth2/callback/"+provider.ID())
+		site, ok = strings.CutSuffix(uri, a.Path+"/oauth2/callback/"+provider.ID())
 	}
 	if !ok {
 		return fmt.Errorf("%q: must end with %s/callback/%s, behind a site's origin", uri, a.Path, provider.ID())
 	}
-	canonical, err := portal.ParseOrigin(origin)
-	if err == nil && canonical != origin {
+	canonical, err := origin.Parse(site)
+	if err == nil && canonical != site {
 		err = fmt.Errorf("browsers write %s", canonical)
 	}
 	if err != nil {
 		return fmt.Errorf("%q: %w", uri, err)
 	}
-	scheme, host, _ := strings.Cut(origin, "://")
-	host = hostname(host)
+	host := origin.Host(site)
 	switch {
-	case scheme != "https" && !a.InsecureHTTP && !cookie.Loopback(host):
+	case !strings.HasPrefix(site, "https:") && !a.InsecureHTTP && !origin.LoopbackForBrowser(host):
 		return fmt.Errorf("%q: must be https", uri)
-	case a.CookieDomain != "" && !cookie.Within(host, a.CookieDomain):
+	case a.CookieDomain != "" && !origin.Within(host, a.CookieDomain):
 		return fmt.Errorf("%q: must be within the cookie_domain %s, or the browser's cookies are not there", uri, a.CookieDomain)
 	}
 	return nil

@@ -37,7 +37,7 @@ func TestChromiumAccount(t *testing.T) {
 	b.says("That user name is taken.")
 	inspect("sign-up with an error")
 	b.makeAccount(http.StatusBadRequest, "Dora", "dora", "dora@example.com", "password1")
-	b.says("guessed first")
+	b.says("first that attackers guess")
 	b.makeAccount(http.StatusUnprocessableEntity, "Dora", "dora", "alice@example.com", "password of dora")
 	b.says("There is an account with this e-mail address already.")
 	b.makeAccount(http.StatusOK, "Dora", "dora", "dora@example.com", "password of dora")
@@ -123,7 +123,7 @@ func TestChromiumAccountOfAnotherTab(t *testing.T) {
 		t.Fatalf("switch: %s", answer.Status)
 	}
 	b.followAs(http.StatusConflict, "button", "Save profile")
-	b.says("Another account became active")
+	b.says("Another account has become active")
 	tab.get("/.auth/multi-session/list-device-sessions").json(t, &entries)
 	if len(entries) != 2 || entries[0].User.Name != "dora" || entries[1].User.Name != "emil" {
 		t.Errorf("the accounts became %+v", entries)

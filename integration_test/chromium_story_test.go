@@ -76,7 +76,7 @@ func TestChromiumStory(t *testing.T) {
 				t.Fatalf("cookies before anybody has signed in: %v", b.cookies())
 			}
 			b.signIn(http.StatusUnauthorized, "alice", "not hers")
-			b.says("Name and password do not belong together. Check both and try again.")
+			b.says("Name and password do not match. Check both and try again.")
 			b.fill(passwordField, "alice-example") // the name is still there
 			b.follow("button", "Sign in")
 			s.greeted("/dashboard?tab=2&q=a%20b", "Alice Example")

@@ -47,7 +47,7 @@ func TestGitHub(t *testing.T) {
 			if slices.Contains(in, user) {
 				at.seen(t)
 			} else {
-				at.isPage(t, http.StatusForbidden, "not let in")
+				at.isPage(t, http.StatusForbidden, "no access here")
 			}
 		}
 	}

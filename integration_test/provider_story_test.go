@@ -261,7 +261,7 @@ func TestProviderAllowRules(t *testing.T) {
 					}
 					continue
 				}
-				at.isPage(t, http.StatusForbidden, "not let in")
+				at.isPage(t, http.StatusForbidden, "no access here")
 				b.wants()
 			}
 		})

@@ -1,13 +1,13 @@
 package admin
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
-	"unicode/utf8"
+
+	"github.com/caddy-multi-session/gateway/internal/strictjson"
 )
 
 // maxBody bounds a JSON object: more than the largest user takes.
@@ -42,53 +42,32 @@ func unread(err error) *problem {
 	return invalid("body cannot be read: %v", err)
 }
 
-// parseObject is stricter than encoding/json: names match exactly, none is there twice, nothing is
-// null, and nothing follows.
+// parseObject parses a JSON object whose members are among the ones given. A member that is
+// unknown, there twice, null or of another type is an error.
 func parseObject(body []byte, members map[string]any) (given []string, err error) {
-	if !utf8.Valid(body) {
-		return nil, invalid("body is not UTF-8") // it would be made to be, and two passwords be the same
+	object, err := strictjson.ParseObject(body)
+	var duplicate *strictjson.DuplicateError
+	switch {
+	case errors.As(err, &duplicate):
+		return nil, invalid("member %q is there twice", bounded(duplicate.Name))
+	case err != nil:
+		return nil, invalid("body is not a JSON object: %v", err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if token, err := dec.Token(); err != nil || token != json.Delim('{') {
-		return nil, invalid("body is not a JSON object")
-	}
-	seen := make(map[string]bool)
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return nil, notJSON(err)
+	for _, member := range object {
+		into, known := members[member.Name]
+		if !known {
+			return nil, invalid("unknown member %q", bounded(member.Name))
 		}
-		name := token.(string) // what begins a member is nothing else
-		into, known := members[name]
-		switch {
-		case !known:
-			return nil, invalid("unknown member %q", bounded(name))
-		case seen[name]:
-			return nil, invalid("member %q is there twice", name)
+		if err := json.Unmarshal(member.Value, into); err != nil || strictjson.KindOf(member.Value) == "null" {
+			return nil, invalid("member %q: must be %s", member.Name, describeType(into))
 		}
-		seen[name] = true
-		given = append(given, name)
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, notJSON(err)
-		}
-		if err := json.Unmarshal(value, into); err != nil || string(value) == "null" {
-			return nil, invalid("member %q: must be %s", name, kindOf(into))
-		}
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, notJSON(err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, invalid("body has more after the JSON object")
+		given = append(given, member.Name)
 	}
 	return given, nil
 }
 
-func notJSON(err error) *problem { return invalid("body is not JSON: %v", err) }
-
-// kindOf is what a member must be, in words.
-func kindOf(into any) string {
+// describeType says what a member must be.
+func describeType(into any) string {
 	switch into.(type) {
 	case **bool, *bool:
 		return "true or false"

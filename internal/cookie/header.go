@@ -3,7 +3,6 @@ package cookie
 import (
 	"iter"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 )
@@ -185,11 +184,4 @@ func ShowsSlots(h http.Header) bool {
 		}
 	}
 	return false
-}
-
-func parseAddr(host string) (netip.Addr, error) {
-	if inner, ok := strings.CutPrefix(host, "["); ok {
-		host = strings.TrimSuffix(inner, "]")
-	}
-	return netip.ParseAddr(host)
 }

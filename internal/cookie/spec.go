@@ -3,9 +3,9 @@ package cookie
 import (
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -48,7 +48,7 @@ type Spec struct {
 // or Options say otherwise.
 func (o Options) For(https bool, host string) (Spec, error) {
 	domain := ""
-	if o.Domain != "" && Within(host, o.Domain) {
+	if o.Domain != "" && origin.Within(host, o.Domain) {
 		domain = o.Domain
 	}
 	switch {
@@ -56,27 +56,11 @@ func (o Options) For(https bool, host string) (Spec, error) {
 		return Spec{Name: NameDomain, Domain: domain, PerHost: o.PerHost, Secure: true}, nil
 	case https:
 		return Spec{Name: NameHost, Secure: true}, nil
-	case o.InsecureHTTP || Loopback(host):
+	case o.InsecureHTTP || origin.LoopbackForBrowser(host):
 		return Spec{Name: NamePlain, Domain: domain, PerHost: o.PerHost && domain != ""}, nil
 	default:
 		return Spec{}, ErrInsecure
 	}
-}
-
-// Within reports whether host is the domain or below it.
-func Within(host, domain string) bool {
-	rest, ok := strings.CutSuffix(host, domain)
-	return ok && (rest == "" || strings.HasSuffix(rest, "."))
-}
-
-// Loopback reports whether a host name can only mean the machine that the browser runs on
-// (RFC 6761, section 6.3, and the addresses behind it). Host may be in brackets.
-func Loopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip, err := parseAddr(host)
-	return err == nil && ip.IsLoopback()
 }
 
 // Token returns the token in the jar's cookie, and the zero token without one. Doubt gives the zero

@@ -87,6 +87,12 @@ func (j Spec) SetScripted(tag string) string {
 	return j.lasting(scriptedMark, tag)
 }
 
+// ClearScripted returns the field that says that the scripted cookies of the host belong to no slot.
+func (j Spec) ClearScripted() string {
+	j.Domain = ""
+	return j.clearing(j.hostName() + scriptedMark)
+}
+
 // ClearOwner returns the field that takes a cookie from the browser which only releases before Used read.
 func (j Spec) ClearOwner() string {
 	j.Domain = ""

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/gate/isolation"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // This file is all that the gate knows of the cookies of apps: package isolation has the rules.
@@ -14,7 +15,7 @@ import (
 // readCookies reads the cookies of a request that no gate has forwarded yet. LeftOut says that the
 // gate's matcher leaves the request out.
 func (q *Request) readCookies(o *Options, leftOut bool) {
-	r := isolation.Request{Spec: q.Cookie, Cookies: &q.Cookies, Host: hostname(q.Host), Path: q.path(), LeftOut: leftOut, Now: time.Now()}
+	r := isolation.Request{Spec: q.Cookie, Cookies: &q.Cookies, Host: origin.WithoutPort(q.Host), Path: q.path(), LeftOut: leftOut, Now: time.Now()}
 	if q.known(o) {
 		r.Accounts = q
 	}

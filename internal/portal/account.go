@@ -8,20 +8,21 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// What the owner of the active account does to it, by either door.
+// What the owner of the active account can change. Forms and the API both call these functions.
 
-// changePassword returns the active session afterwards. With endOthers, the account's other sessions
-// have ended, on every device. The active one is then made anew, with a new token of the jar: a copy of
-// the old one that somebody may have is worth nothing any more.
+// changePassword changes the active account's password and returns the active session afterwards.
+//
+// With endOthers it ends the account's other sessions, on every device. The active session is then
+// replaced and the jar gets a new token, so that a stolen copy of the old token is worthless.
 func (p *Portal) changePassword(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, current, next string, endOthers bool) (session.Entry, error) {
-	entry, err := p.passwordChanged(w, r, v, active, current, next, endOthers)
-	p.audit.changed(r, v, eventChange, active, err)
+	entry, err := p.setPassword(w, r, v, active, current, next, endOthers)
+	p.audit.logChange(r, v, eventChange, active, err)
 	if err != nil {
 		return session.Entry{}, err
 	}
 	if endOthers {
-		// They are dead already, by the account's new epoch. What is left of them goes with this; the
-		// password is changed whatever comes of it.
+		// The account's new epoch has ended them already. This removes their records. If that
+		// fails, the password has changed all the same.
 		if err := p.endOthers(r, v, entry); err != nil {
 			p.logFailure(r, v, err)
 		}
@@ -29,7 +30,7 @@ func (p *Portal) changePassword(w http.ResponseWriter, r *http.Request, v Visito
 	return entry, nil
 }
 
-func (p *Portal) passwordChanged(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, current, next string, endOthers bool) (session.Entry, error) {
+func (p *Portal) setPassword(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, current, next string, endOthers bool) (session.Entry, error) {
 	editor, ok := p.logins.AccountEditor(active.Identity.Account)
 	if !ok {
 		return session.Entry{}, errNoCredential
@@ -55,15 +56,16 @@ func (p *Portal) passwordChanged(w http.ResponseWriter, r *http.Request, v Visit
 	return active, nil
 }
 
-// updateProfile returns the active session with who its account is afterwards.
+// updateProfile changes the active account's profile. It returns the active session with the
+// changed identity.
 func (p *Portal) updateProfile(r *http.Request, v Visitor, active session.Entry, profile login.Profile) (session.Entry, error) {
-	identity, err := p.profileUpdated(r, active, profile)
-	p.audit.changed(r, v, eventUpdate, active, err)
+	identity, err := p.saveProfile(r, active, profile)
+	p.audit.logChange(r, v, eventUpdate, active, err)
 	active.Identity = identity
 	return active, err
 }
 
-func (p *Portal) profileUpdated(r *http.Request, active session.Entry, profile login.Profile) (*session.Identity, error) {
+func (p *Portal) saveProfile(r *http.Request, active session.Entry, profile login.Profile) (*session.Identity, error) {
 	editor, ok := p.logins.AccountEditor(active.Identity.Account)
 	if !ok {
 		return nil, errNotKept
@@ -76,7 +78,7 @@ func (p *Portal) profileUpdated(r *http.Request, active session.Entry, profile l
 	return editor.UpdateProfile(r.Context(), active.Identity.Account, profile)
 }
 
-// devices returns every live session of the active account, on whatever device it is.
+// devices returns all live sessions of the active account, on every device.
 func (p *Portal) devices(r *http.Request, v Visitor, active session.Entry) ([]session.Found, error) {
 	found, err := p.manager.Sessions(r.Context(), session.Selection{Account: active.Identity.Account})
 	if errors.Is(err, session.ErrUnreadable) {
@@ -86,23 +88,23 @@ func (p *Portal) devices(r *http.Request, v Visitor, active session.Entry) ([]se
 	return found, err
 }
 
-// endSession ends the session of the active account that a name is the id or the handle of. A name
-// that is none of its sessions' is no error, and ends nothing.
+// endSession ends the session of the active account whose id or handle is name. It does nothing,
+// and returns no error, where the account has no such session.
 func (p *Portal) endSession(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, name string) error {
 	err := p.end(r, v, active, func(s *session.Session) bool { return s.ID != name && s.Handle != name })
 	if err == nil {
-		p.showLeft(w, r, v)
+		p.updateBrowser(w, r, v)
 	}
 	return err
 }
 
-// endOthers ends every session of the active account but the active one.
+// endOthers ends all sessions of the active account except the active one.
 func (p *Portal) endOthers(r *http.Request, v Visitor, active session.Entry) error {
 	return p.end(r, v, active, func(s *session.Session) bool { return s.ID == active.ID })
 }
 
-// endAll ends every session of the active account. Those that a sign-in under way is about to make end
-// with them where the account has epochs.
+// endAll ends all sessions of the active account. Where the account has epochs, sign-ins that are
+// still under way end with them.
 func (p *Portal) endAll(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry) error {
 	if editor, ok := p.logins.AccountEditor(active.Identity.Account); ok {
 		if err := editor.EndSessions(r.Context(), active.Identity.Account); err != nil {
@@ -111,15 +113,15 @@ func (p *Portal) endAll(w http.ResponseWriter, r *http.Request, v Visitor, activ
 	}
 	err := p.end(r, v, active, nil)
 	if err == nil {
-		p.showLeft(w, r, v)
+		p.updateBrowser(w, r, v)
 	}
 	return err
 }
 
-// end ends the sessions of the active account that are not spared.
+// end ends the sessions of the active account for which spare is false. A nil spare spares none.
 func (p *Portal) end(r *http.Request, v Visitor, active session.Entry, spare func(*session.Session) bool) error {
 	ended, err := p.manager.End(r.Context(), session.Selection{Account: active.Identity.Account}, spare)
-	p.audit.ended(r, v, active, ended)
+	p.audit.logEndedSessions(r, v, active, ended)
 	if errors.Is(err, session.ErrUnreadable) {
 		p.logFailure(r, v, err)
 		return nil
@@ -127,8 +129,9 @@ func (p *Portal) end(r *http.Request, v Visitor, active session.Entry, spare fun
 	return err
 }
 
-// showLeft tells the browser what is left of its accounts, and takes the cookie from one that has none.
-func (p *Portal) showLeft(w http.ResponseWriter, r *http.Request, v Visitor) {
+// updateBrowser sets the view of what is left of the browser's accounts. It clears the jar's cookie
+// where nothing is left.
+func (p *Portal) updateBrowser(w http.ResponseWriter, r *http.Request, v Visitor) {
 	left, err := p.manager.Visit(r.Context(), v.Token)
 	if err != nil {
 		return
@@ -136,5 +139,5 @@ func (p *Portal) showLeft(w http.ResponseWriter, r *http.Request, v Visitor) {
 	if len(left.Entries()) == 0 {
 		v.Cookie.Clear(w.Header())
 	}
-	v.show(w, r, left)
+	v.setView(w, left)
 }

@@ -8,17 +8,16 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// secure sets what every answer of the gateway's own has. What it says is for one browser at one
-// moment, so nobody keeps it; nobody else's page may embed it or learn its address.
-func secure(h http.Header) {
+// setCommonHeaders sets the headers that every answer of the gateway has. An answer is for one
+// browser at one moment, so nobody may store it, embed it, or learn its address.
+func setCommonHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
-// redirect sends the browser on to fetch a page by GET. The location goes out byte for byte, which
-// http.Redirect would tidy up.
+// redirect answers 303. It writes the location byte for byte; http.Redirect would clean it up.
 func redirect(w http.ResponseWriter, location string) {
 	w.Header().Set("Location", location)
 	w.WriteHeader(http.StatusSeeOther)
@@ -42,18 +41,19 @@ func writeProblem(w http.ResponseWriter, told *problem) {
 	}{told.code, told.message})
 }
 
-// frame is what every page gets. The destination is where the page's forms may lead in the end.
+// frame returns what every page has. The CSP lets the page's forms lead to the destination.
 func (p *Portal) frame(v Visitor, to destination) page.Frame {
 	frame := page.Frame{Prefix: p.prefix, Site: v.Host, FormTarget: to.origin}
 	if !p.skipSignInPage {
-		// Else a page that is drawn anew once everybody is signed out leads to the provider at once, which may sign
-		// somebody in again whom nobody has asked.
+		// Without the sign-in page, a page that followed a sign-out would go straight to the
+		// provider, which might sign in somebody who asked for nothing.
 		frame.State = toWireAccounts(v.Visit).state()
 	}
 	return frame
 }
 
-// account is how a page shows an entry. Where there is one login method only, nobody need be told it.
+// account returns an entry as pages show it. It names the login method only where there are
+// several.
 func (p *Portal) account(e session.Entry) page.Account {
 	view := page.Account{
 		Handle:  e.Handle,
@@ -78,7 +78,7 @@ func (p *Portal) account(e session.Entry) page.Account {
 	return view
 }
 
-// label is what people know a login method by.
+// label returns the name under which people know a login method.
 func (p *Portal) label(method string) string {
 	if provider, ok := p.logins.Provider(method); ok {
 		return provider.Label()

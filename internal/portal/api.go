@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login"
 )
 
-// getSession tells who is active; nobody is null.
+// getSession answers with the active session, or null where nobody is active.
 func (p *Portal) getSession(w http.ResponseWriter, _ *http.Request, v Visitor) error {
 	active, ok := v.Visit.Active()
 	if !ok {
@@ -19,7 +19,7 @@ func (p *Portal) getSession(w http.ResponseWriter, _ *http.Request, v Visitor) e
 
 func (p *Portal) listDeviceSessions(w http.ResponseWriter, _ *http.Request, v Visitor) error {
 	entries := v.Visit.Entries()
-	list := make([]wireEntry, len(entries)) // not nil: nobody is [] and not null
+	list := make([]wireEntry, len(entries)) // never nil: an empty list must be [] and not null
 	for i, e := range entries {
 		list[i] = toWire(e)
 	}
@@ -66,7 +66,7 @@ func (p *Portal) signInAPI(w http.ResponseWriter, r *http.Request, v Visitor, me
 	}
 	answer := wireSignedIn{Redirect: to.text != "", URL: to.text, Token: entry.Handle, User: toWire(entry).User}
 	if answer.Redirect {
-		// The client goes there by itself: the status stays 200.
+		// The status stays 200, because the client follows Location by itself.
 		w.Header().Set("Location", to.text)
 	}
 	return writeJSON(w, http.StatusOK, answer)
@@ -94,15 +94,15 @@ func (p *Portal) signUpAPI(w http.ResponseWriter, r *http.Request, v Visitor) er
 		return errCallbackURL
 	}
 	switch {
-	case userName == nil: // one is made of the address
+	case userName == nil: // the login method makes one from the e-mail address
 	case *userName == "":
-		return asked(errUsernameTooShort)
+		return problemWithChosenName(errUsernameTooShort)
 	default:
 		registration.UserName = *userName
 	}
 	entry, err := p.signUp(w, r, v, registration, remember)
 	if err != nil {
-		return asked(err)
+		return problemWithChosenName(err)
 	}
 	return writeJSON(w, http.StatusOK, wireToken{Token: &entry.Handle, User: toWire(entry).User})
 }
@@ -149,7 +149,7 @@ func (p *Portal) revokeAPI(w http.ResponseWriter, r *http.Request, v Visitor) er
 	return writeJSON(w, http.StatusOK, wireStatus{Status: true})
 }
 
-// readSessionToken reads the one member that says which session a request is about.
+// readSessionToken reads the handle of the session that a request is about.
 func readSessionToken(w http.ResponseWriter, r *http.Request) (handle string, err error) {
 	body, err := readObject(w, r)
 	if err != nil {

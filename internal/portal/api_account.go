@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// activeEntry is who a call about the active account is made as.
+// activeEntry returns the account that a call is made as.
 func activeEntry(v Visitor) (session.Entry, error) {
 	active, ok := v.Visit.Active()
 	if !ok {
@@ -68,7 +68,7 @@ func (p *Portal) updateUserAPI(w http.ResponseWriter, r *http.Request, v Visitor
 		return errNoFields
 	}
 	if _, err := p.updateProfile(r, v, active, profile); err != nil {
-		return asked(err)
+		return problemWithChosenName(err)
 	}
 	return writeJSON(w, http.StatusOK, wireStatus{Status: true})
 }
@@ -82,7 +82,7 @@ func (p *Portal) listSessions(w http.ResponseWriter, r *http.Request, v Visitor)
 	if err != nil {
 		return err
 	}
-	slices.Reverse(found) // the contract's order is that of sign-in
+	slices.Reverse(found) // the wire contract lists the oldest sign-in first
 	list := make([]wireSession, len(found))
 	for i, f := range found {
 		list[i] = toWire(f.Entry).Session
@@ -90,7 +90,7 @@ func (p *Portal) listSessions(w http.ResponseWriter, r *http.Request, v Visitor)
 	return writeJSON(w, http.StatusOK, list)
 }
 
-// revokeSessionAPI takes a session's handle, as the contract has it, or its id.
+// revokeSessionAPI takes the session's handle, as the wire contract has it, or its id.
 func (p *Portal) revokeSessionAPI(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	body, err := readObject(w, r)
 	if err != nil {

@@ -15,11 +15,11 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
-// open lets everybody sign up.
+// open allows everybody to sign up.
 func open(s *setup) { s.signUp = &password.SignUp{} }
 
-// signUpAs makes an account through the API, whose password is "password of <name>", and returns the
-// session's handle.
+// signUpAs creates an account through the API, with the password "password of <name>", and returns
+// the session's handle.
 func (b *browser) signUpAs(name string) string {
 	b.t.Helper()
 	w := b.post("/.auth/sign-up/email", fmt.Sprintf(`{"name":"","email":"%s@example.com","username":%q,"password":"password of %s"}`, name, name, name))
@@ -30,7 +30,7 @@ func (b *browser) signUpAs(name string) string {
 	return decode[wireIn](b.t, w).Token
 }
 
-// again signs the account in at another browser.
+// again signs in the account in another browser.
 func (b *browser) again(name string) *browser {
 	b.t.Helper()
 	other := b.gateway.browser()
@@ -166,7 +166,7 @@ func TestSignUpByInvitation(t *testing.T) {
 	}
 }
 
-// Whoever could have a victim sign up in a browser that is theirs would see what the victim does.
+// A victim that is made to sign up in an attacker's browser shows the attacker everything it does.
 func TestAttackSignUpFromAnotherSite(t *testing.T) {
 	b := newGateway(t, open).browser()
 	body := `{"name":"","email":"mallory@example.com","password":"password of mallory"}`
@@ -195,7 +195,7 @@ func TestSignUpWithoutRememberMe(t *testing.T) {
 	if c := b.setCookie(w); c == nil || c.MaxAge != 0 {
 		t.Fatalf("the cookie is %v", c)
 	}
-	// What the browser gets later is forgotten with it.
+	// The browser forgets the new cookie when it closes, like the old one.
 	w = b.post("/.auth/change-password", `{"currentPassword":"password of carol","newPassword":"another of carol","revokeOtherSessions":true}`)
 	if c := b.setCookie(w); c == nil || c.MaxAge != 0 {
 		t.Errorf("after a change of the password the cookie is %v", c)
@@ -224,7 +224,7 @@ func TestChangePasswordAPI(t *testing.T) {
 	if other.names() != "" || b.names() != "*carol" {
 		t.Errorf("signed in are %q there and %q here", other.names(), b.names())
 	}
-	// Whoever has a copy of the cookie from before has nothing.
+	// A copy of the old cookie is worthless.
 	thief := b.gateway.browser()
 	thief.cookie = cookieBefore
 	if thief.names() != "" {
@@ -268,7 +268,7 @@ func TestChangePasswordErrors(t *testing.T) {
 	}
 }
 
-// Accounts that the configuration, or somebody else, looks after.
+// Accounts of the configuration and of other login methods.
 func TestAccountsThatAreNotKept(t *testing.T) {
 	b := newGateway(t).browser()
 	b.signInAs("alice")
@@ -347,7 +347,7 @@ func TestListSessions(t *testing.T) {
 			t.Error("they are not in the order of sign-in")
 		}
 	}
-	// A handle names a session and is no way into its browser.
+	// A handle names a session and gives no access to it.
 	mallory := b.gateway.browser()
 	mallory.signUpAs("mallory")
 	wantProblem(t, mallory.post("/.auth/multi-session/set-active", fmt.Sprintf(`{"sessionToken":%q}`, list[0].Token)), http.StatusUnauthorized, "INVALID_SESSION_TOKEN")
@@ -423,7 +423,7 @@ func TestRevokeMany(t *testing.T) {
 	}
 }
 
-// A sign-in that is under way while all sessions of the account are ended is one of them.
+// Ending all sessions of an account includes the session of a sign-in that is under way.
 func TestAttackSignInWhileAllSessionsEnd(t *testing.T) {
 	b := newGateway(t, open).browser()
 	b.signUpAs("carol")
@@ -441,17 +441,17 @@ func TestAttackSignInWhileAllSessionsEnd(t *testing.T) {
 	}
 }
 
-// What happens at a page is told by the account that it shows, in whichever tab another was chosen.
+// A page's form acts on the account that the page shows, whatever another tab has chosen since.
 func TestAttackFormOfAnotherAccount(t *testing.T) {
 	b := newGateway(t, open).browser()
 	dave := b.signUpAs("dave")
 	b.signUpAs("carol")
 	for _, action := range []string{"profile", "password", "end", "end-others"} {
 		w := b.submit("/.auth/account", "account", dave, "action", action, "name", "Mallory", "username", "mallory", "session", "x")
-		wantPage(t, w, http.StatusConflict, "Another account became active")
+		wantPage(t, w, http.StatusConflict, "Another account has become active")
 	}
 	w := b.submit("/.auth/account", "action", "profile", "name", "Mallory")
-	wantPage(t, w, http.StatusConflict, "Another account became active")
+	wantPage(t, w, http.StatusConflict, "Another account has become active")
 	for _, name := range []string{"carol", "dave"} {
 		if u, ok := b.users.ByName(name); !ok || u.DisplayName != "" {
 			t.Errorf("%s became %+v", name, u)

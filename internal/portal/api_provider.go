@@ -6,17 +6,17 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login"
 )
 
-// signInSocial begins a sign-in at a provider for the stock client, which goes there by itself.
+// signInSocial starts a sign-in at a provider. The stock client goes to the address by itself.
 func (p *Portal) signInSocial(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	return p.departAPI(w, r, v, "provider", errProviderNotFound)
+	return p.startProviderAPI(w, r, v, "provider", errProviderNotFound)
 }
 
-// signInOAuth2 is signInSocial for clients of releases before 1.7.
+// signInOAuth2 is signInSocial for clients before release 1.7.
 func (p *Portal) signInOAuth2(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	return p.departAPI(w, r, v, "providerId", errProviderConfigNotFound)
+	return p.startProviderAPI(w, r, v, "providerId", errProviderConfigNotFound)
 }
 
-func (p *Portal) departAPI(w http.ResponseWriter, r *http.Request, v Visitor, member string, unknown *problem) error {
+func (p *Portal) startProviderAPI(w http.ResponseWriter, r *http.Request, v Visitor, member string, unknown *problem) error {
 	body, err := readObject(w, r)
 	if err != nil {
 		return err
@@ -26,7 +26,7 @@ func (p *Portal) departAPI(w http.ResponseWriter, r *http.Request, v Visitor, me
 	errorCallbackURL := body.optionalText("errorCallbackURL")
 	newUserCallbackURL := body.optionalText("newUserCallbackURL")
 	stay := body.optionalBool("disableRedirect", false)
-	d := departure{
+	d := providerSignIn{
 		hint:       body.optionalText("loginHint"),
 		scopes:     body.optionalTexts("scopes"),
 		parameters: body.optionalTextMap("additionalParams"),
@@ -47,14 +47,15 @@ func (p *Portal) departAPI(w http.ResponseWriter, r *http.Request, v Visitor, me
 	if d.errorTo, ok = p.callback(v, errorCallbackURL); !ok {
 		return errErrorCallbackURL
 	}
-	// Nobody is new here: an account is there as soon as its provider says so.
+	// This address is checked and then unused: an account exists as soon as its provider says so,
+	// so there are no new users.
 	if _, ok = p.callback(v, newUserCallbackURL); !ok {
 		return errNewUserCallbackURL
 	}
 	if d.hint != fillIn(d.hint) {
 		return invalid([]string{"[body.loginHint] Invalid input"})
 	}
-	location, err := p.depart(w, r, v, provider, d)
+	location, err := p.startProviderSignIn(w, r, v, provider, d)
 	if err != nil {
 		return err
 	}
@@ -64,9 +65,9 @@ func (p *Portal) departAPI(w http.ResponseWriter, r *http.Request, v Visitor, me
 	return writeJSON(w, http.StatusOK, wireDeparture{URL: location, Redirect: !stay})
 }
 
-// backChannelLogout hears a provider's word that sessions are over (OpenID Connect Back-Channel Logout
-// 1.0, section 2.8). It comes from the provider itself and not through a browser: no cookie of the
-// request counts, and neither does where it is from, only what it is signed with.
+// backChannelLogout receives a provider's message that sessions have ended (OpenID Connect
+// Back-Channel Logout 1.0, section 2.8). The provider sends it directly and not through a browser,
+// so only the token's signature counts, and no cookie or origin does.
 func (p *Portal) backChannelLogout(receiver login.LogoutReceiver) handler {
 	return func(w http.ResponseWriter, r *http.Request, v Visitor) error {
 		form, err := readForm(w, r)

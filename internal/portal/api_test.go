@@ -56,7 +56,7 @@ func TestSignInByUsernameWithCallbackURL(t *testing.T) {
 			t.Errorf("no %s in %s", member, w.Body)
 		}
 	}
-	// Clients send an empty one for none.
+	// Clients send an empty string for none.
 	w = b.post("/.auth/sign-in/username", `{"username":"bob","password":"bob-password","callbackURL":""}`)
 	if got := decode[wireIn](t, w); got.Redirect || w.Header().Get("Location") != "" {
 		t.Errorf("%v %s", w.Header(), w.Body)
@@ -371,7 +371,7 @@ func TestSetActiveNeedsNoActiveSession(t *testing.T) {
 	}
 }
 
-// badHandles are tokens that name no live session of the browser b, which has alice and bob.
+// badHandles returns tokens that name no live session of the browser b, which has alice and bob.
 func badHandles(b *browser) map[string]string {
 	other := b.browser()
 	alice, foreign := b.signInAs("alice"), other.signInAs("carol")

@@ -17,15 +17,15 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/tokens"
 )
 
-// audit writes a line for each thing that an administrator may have to account for: who signed in
-// and out, switched and was refused, from where. No line has a cookie, a password or a token.
-// Handles and session ids are no secrets without the browser's cookie.
+// audit logs who signed in and out, who switched, and who was refused, with the client's address.
+// It never logs a cookie, password or token. Handles and session ids are harmless without the
+// browser's cookie.
 type audit struct {
 	log *zap.Logger
 	key []byte
 }
 
-// The values of the field "event".
+// Values of the field "event".
 const (
 	eventSignIn  = "sign-in"
 	eventReplace = "replace" // the account signed in again in the same browser
@@ -48,37 +48,37 @@ func newAudit(log *zap.Logger) audit {
 	return audit{log, key}
 }
 
-func (a audit) signedIn(r *http.Request, v Visitor, done session.SignedIn) {
-	a.line(r, v, done.JarID, eventSignIn, "success", of(done.Entry.Session))
+func (a audit) logSignIn(r *http.Request, v Visitor, done session.SignedIn) {
+	a.write(r, v, done.JarID, eventSignIn, "success", sessionFields(done.Entry.Session))
 	by := zap.String("by", done.Entry.ID)
 	for i := range done.Replaced {
-		a.line(r, v, done.JarID, eventReplace, "success", of(&done.Replaced[i]), by)
+		a.write(r, v, done.JarID, eventReplace, "success", sessionFields(&done.Replaced[i]), by)
 	}
 	for i := range done.Evicted {
-		a.line(r, v, done.JarID, eventEvict, "success", of(&done.Evicted[i]), by)
+		a.write(r, v, done.JarID, eventEvict, "success", sessionFields(&done.Evicted[i]), by)
 	}
 }
 
-// signInFailed does not write what was typed: people type passwords into the field for the name,
-// and a plain digest of one could be tried out word by word. The tag is keyed with a secret of this
-// process, so it shows no more than that two lines are about the same identifier. That is what tells
-// a guesser at one account from one who tries many.
-func (a audit) signInFailed(r *http.Request, v Visitor, method string, id login.Identifier, err error) {
+// logSignInFailure logs a failed sign-in without the identifier that was typed, because people type
+// passwords into that field by mistake. It logs a keyed hash instead; a plain hash of a short text
+// can be found by trial. The key is random and belongs to this process. Equal tags mean equal
+// identifiers, which tells an attack on one account from an attack on many.
+func (a audit) logSignInFailure(r *http.Request, v Visitor, method string, id login.Identifier, err error) {
 	mac := hmac.New(sha256.New, a.key)
 	mac.Write([]byte(strings.ToLower(id.Email + "\x00" + id.UserName)))
-	a.line(r, v, v.Visit.JarID(), eventSignIn, "failure",
+	a.write(r, v, v.Visit.JarID(), eventSignIn, "failure",
 		zap.String("reason", reason(err)),
 		zap.String("method", method),
 		zap.String("identifier_tag", hex.EncodeToString(mac.Sum(nil)[:8])))
 }
 
-// providerFailed is a sign-in at a provider that came to nothing, or was not even begun.
-func (a audit) providerFailed(r *http.Request, v Visitor, method string, err error) {
-	a.line(r, v, v.Visit.JarID(), eventSignIn, "failure", append(cause(err), zap.String("method", method))...)
+// logProviderFailure logs a sign-in at a provider that failed or could not be started.
+func (a audit) logProviderFailure(r *http.Request, v Visitor, method string, err error) {
+	a.write(r, v, v.Visit.JarID(), eventSignIn, "failure", append(cause(err), zap.String("method", method))...)
 }
 
-// cause is why something failed at a provider, with what helps to mend it: which account it was, and
-// what exactly did not hold.
+// cause returns why something failed at a provider: the reason, the account and the exact check
+// that failed, where they are known.
 func cause(err error) []zap.Field {
 	fields := []zap.Field{zap.String("reason", reason(err))}
 	var refused *login.NotAllowedError
@@ -92,8 +92,8 @@ func cause(err error) []zap.Field {
 	return fields
 }
 
-// AuditRefusals returns what writes a line for each session that ended because its provider no longer
-// stands by it. No request is behind such a line.
+// AuditRefusals returns a function that logs a session which ended because its provider no longer
+// vouches for it. There is no request behind such a line.
 func AuditRefusals(log *zap.Logger) func(session.Ended, error) {
 	log = log.Named("audit")
 	return func(ended session.Ended, err error) {
@@ -104,88 +104,89 @@ func AuditRefusals(log *zap.Logger) func(session.Ended, error) {
 			zap.String("client_ip", ended.IP),
 			zap.String("user_agent", bounded(ended.UserAgent)),
 			zap.String("jar", ended.JarID),
-			of(&ended.Session))
+			sessionFields(&ended.Session))
 	}
 }
 
-// endedByProvider is a provider's word that sessions are over. The line is there even if there were none.
-func (a audit) endedByProvider(r *http.Request, v Visitor, method string, ended []session.Ended) {
+// logProviderLogout logs sessions that a provider ended. It also logs a logout that ended none.
+func (a audit) logProviderLogout(r *http.Request, v Visitor, method string, ended []session.Ended) {
 	if len(ended) == 0 {
-		a.line(r, v, "", eventLogout, "success", zap.String("method", method))
+		a.write(r, v, "", eventLogout, "success", zap.String("method", method))
 	}
 	for i := range ended {
-		a.line(r, v, ended[i].JarID, eventLogout, "success", of(&ended[i].Session))
+		a.write(r, v, ended[i].JarID, eventLogout, "success", sessionFields(&ended[i].Session))
 	}
 }
 
-func (a audit) providerLogoutFailed(r *http.Request, v Visitor, method string, err error) {
-	a.line(r, v, "", eventLogout, "failure", append(cause(err), zap.String("method", method))...)
+func (a audit) logProviderLogoutFailure(r *http.Request, v Visitor, method string, err error) {
+	a.write(r, v, "", eventLogout, "failure", append(cause(err), zap.String("method", method))...)
 }
 
-func (a audit) switched(r *http.Request, v Visitor, e session.Entry) {
-	a.line(r, v, v.Visit.JarID(), eventSwitch, "success", of(e.Session))
+func (a audit) logSwitch(r *http.Request, v Visitor, e session.Entry) {
+	a.write(r, v, v.Visit.JarID(), eventSwitch, "success", sessionFields(e.Session))
 }
 
-func (a audit) revoked(r *http.Request, v Visitor, done session.Revoked) {
-	fields := []zap.Field{of(&done.Ended)}
+func (a audit) logRevocation(r *http.Request, v Visitor, done session.Revoked) {
+	fields := []zap.Field{sessionFields(&done.Ended)}
 	if done.Promoted != nil {
 		fields = append(fields, zap.String("promoted", done.Promoted.ID))
 	}
-	a.line(r, v, v.Visit.JarID(), eventRevoke, "success", fields...)
+	a.write(r, v, v.Visit.JarID(), eventRevoke, "success", fields...)
 }
 
-func (a audit) signedOut(r *http.Request, v Visitor, ended []session.Session) {
+func (a audit) logSignOut(r *http.Request, v Visitor, ended []session.Session) {
 	for i := range ended {
-		a.line(r, v, v.Visit.JarID(), eventSignOut, "success", of(&ended[i]))
+		a.write(r, v, v.Visit.JarID(), eventSignOut, "success", sessionFields(&ended[i]))
 	}
 }
 
-// failed is a switch or revocation that was not made. Mostly its handle has ended; it may be a guess.
-func (a audit) failed(r *http.Request, v Visitor, event string, err error) {
-	a.line(r, v, v.Visit.JarID(), event, "failure", zap.String("reason", reason(err)))
+// logFailedEvent logs a switch, revocation or sign-up that failed. For a handle the session has
+// usually just ended; it can also be a guess.
+func (a audit) logFailedEvent(r *http.Request, v Visitor, event string, err error) {
+	a.write(r, v, v.Visit.JarID(), event, "failure", zap.String("reason", reason(err)))
 }
 
-func (a audit) refused(r *http.Request, v Visitor, active session.Entry, unmet session.Rule) {
+func (a audit) logRefusal(r *http.Request, v Visitor, active session.Entry, unmet session.Rule) {
 	fields := []zap.Field{zap.String("reason", "require "+string(unmet.Kind)), zap.String("path", bounded(r.URL.Path))}
 	if active.Session != nil {
-		fields = append(fields, of(active.Session))
+		fields = append(fields, sessionFields(active.Session))
 	}
-	a.line(r, v, v.Visit.JarID(), eventRefuse, "failure", fields...)
+	a.write(r, v, v.Visit.JarID(), eventRefuse, "failure", fields...)
 }
 
-// forged is a change of state that came from where it must not. The origin is what helps to find a
-// trusted one that is not configured.
-func (a audit) forged(r *http.Request, v Visitor, err error) {
-	a.line(r, v, v.Visit.JarID(), eventForged, "failure",
+// logForgery logs a state change from an origin that is not allowed. The origin helps to find one
+// that is missing from trusted_origins.
+func (a audit) logForgery(r *http.Request, v Visitor, err error) {
+	a.write(r, v, v.Visit.JarID(), eventForged, "failure",
 		zap.String("reason", reason(err)),
 		zap.String("origin", bounded(r.Header.Get("Origin"))),
 		zap.String("path", bounded(r.URL.Path)))
 }
 
-// changed is a change that the owner of the active account made to it.
-func (a audit) changed(r *http.Request, v Visitor, event string, active session.Entry, err error) {
+// logChange logs a change that the owner of the active account made to it, or failed to make.
+func (a audit) logChange(r *http.Request, v Visitor, event string, active session.Entry, err error) {
 	if err != nil {
-		a.line(r, v, v.Visit.JarID(), event, "failure", of(active.Session), zap.String("reason", reason(err)))
+		a.write(r, v, v.Visit.JarID(), event, "failure", sessionFields(active.Session), zap.String("reason", reason(err)))
 		return
 	}
-	a.line(r, v, v.Visit.JarID(), event, "success", of(active.Session))
+	a.write(r, v, v.Visit.JarID(), event, "success", sessionFields(active.Session))
 }
 
-// signedUp is a new account. The session that it begins with has a line of its own.
-func (a audit) signedUp(r *http.Request, v Visitor, identity *session.Identity) {
-	a.line(r, v, v.Visit.JarID(), eventSignUp, "success",
+// logSignUp logs a new account. Its first session is logged by logSignIn.
+func (a audit) logSignUp(r *http.Request, v Visitor, identity *session.Identity) {
+	a.write(r, v, v.Visit.JarID(), eventSignUp, "success",
 		zap.String("account", identity.Account.ID()), zap.String("method", identity.Account.Method))
 }
 
-// ended is sessions of the active account that its owner ended, on whatever device they were.
-func (a audit) ended(r *http.Request, v Visitor, by session.Entry, ended []session.Ended) {
+// logEndedSessions logs sessions of the active account that its owner ended, on any device.
+func (a audit) logEndedSessions(r *http.Request, v Visitor, by session.Entry, ended []session.Ended) {
 	for i := range ended {
-		a.line(r, v, ended[i].JarID, eventRevoke, "success", of(&ended[i].Session), zap.String("by", by.ID))
+		a.write(r, v, ended[i].JarID, eventRevoke, "success", sessionFields(&ended[i].Session), zap.String("by", by.ID))
 	}
 }
 
-// reason is the cause of a failure in a word. Which limit was reached, and that somebody may not sign
-// in who knows the password, is for the log only.
+// reason names the cause of a failure in one word. Only the log says which limit was reached, and
+// that a disabled account was given the right password.
 func reason(err error) string {
 	if errors.Is(err, login.ErrDisabled) {
 		return "DISABLED"
@@ -208,8 +209,9 @@ func reason(err error) string {
 	return told.code
 }
 
-// line has the host where what happens is about the active account of that host alone.
-func (a audit) line(r *http.Request, v Visitor, jar, event, outcome string, fields ...zap.Field) {
+// write writes one line. The line names the host where the event is about that host's active
+// account.
+func (a audit) write(r *http.Request, v Visitor, jar, event, outcome string, fields ...zap.Field) {
 	if site := v.Visit.Site(); site != "" {
 		fields = append(fields, zap.String("host", string(site)))
 	}
@@ -222,8 +224,8 @@ func (a audit) line(r *http.Request, v Visitor, jar, event, outcome string, fiel
 	}, fields...)...)
 }
 
-// of is the fields of a session, on the line itself.
-func of(s *session.Session) zap.Field { return zap.Inline(auditedSession{s}) }
+// sessionFields returns the fields of a session, inlined into the line.
+func sessionFields(s *session.Session) zap.Field { return zap.Inline(auditedSession{s}) }
 
 type auditedSession struct{ *session.Session }
 
@@ -235,7 +237,7 @@ func (s auditedSession) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// maxLogged bounds what a client can have written into a line.
+// maxLogged bounds text from the client in a line, in bytes.
 const maxLogged = 256
 
 func bounded(text string) string {

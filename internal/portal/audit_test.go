@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// audited returns the audit lines since the last call, and checks what every line has.
+// audited returns the audit lines since the last call, and checks the fields that every line has.
 func (b *browser) audited() []map[string]any {
 	b.t.Helper()
 	var lines []map[string]any

@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -9,15 +8,16 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/caddy-multi-session/gateway/internal/strictjson"
 )
 
-// maxBody bounds what a form or a JSON object may take: a password and two addresses, encoded,
-// with room to spare.
+// maxBody bounds a form or JSON body, in bytes. A password and two addresses fit with room to
+// spare.
 const maxBody = 64 << 10
 
-// readBody reads a body of one media type. Errors are problems, also where the client went away
-// while it was sending.
+// readBody reads a body of one media type. Every error is a problem, also when the client goes away
+// while it sends.
 func readBody(w http.ResponseWriter, r *http.Request, mediaType string, otherType *problem) ([]byte, error) {
 	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != mediaType {
 		return nil, otherType
@@ -33,8 +33,8 @@ func readBody(w http.ResponseWriter, r *http.Request, mediaType string, otherTyp
 	return body, nil
 }
 
-// readForm reads what a page's form sends. A field that is there twice is refused: whichever was
-// taken, something in front of the gateway may have looked at the other.
+// readForm reads a form. It refuses a field that is there twice, because something in front of the
+// gateway may have checked the other one.
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	body, err := readBody(w, r, "application/x-www-form-urlencoded", errNotAForm)
 	if err != nil {
@@ -53,14 +53,13 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 }
 
 // object is a JSON body whose members are asked for one by one. It collects what is wrong with
-// them, to be told at once by err, in the words of the validator that Better Auth uses.
+// them, in the words of the validator that Better Auth uses, and err reports all of it at once.
 type object struct {
-	members map[string]json.RawMessage
+	members strictjson.Object
 	issues  []string
 }
 
-// readObject reads a JSON object. Names match exactly and none may be there twice, so that no two
-// readers of a body disagree about what it says; members that nobody asks for are ignored.
+// readObject reads a JSON object. Members that nobody asks for are ignored.
 func readObject(w http.ResponseWriter, r *http.Request) (*object, error) {
 	body, err := readBody(w, r, "application/json", errNotJSON)
 	if err != nil {
@@ -70,40 +69,20 @@ func readObject(w http.ResponseWriter, r *http.Request) (*object, error) {
 }
 
 func parseObject(body []byte) (*object, error) {
-	// Valid sees to it that there is one value and nothing after it. What is not UTF-8 it lets
-	// pass, and would make different passwords the same.
-	if !json.Valid(body) || !utf8.Valid(body) {
+	members, err := strictjson.ParseObject(body)
+	var kind *strictjson.KindError
+	switch {
+	case errors.As(err, &kind):
+		return nil, invalid([]string{"[body] Invalid input: " + kind.Error()})
+	case err != nil:
 		return nil, errBadRequest
 	}
-	if kind := kindOf(body); kind != "object" {
-		return nil, invalid([]string{"[body] Invalid input: expected object, received " + kind})
-	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if _, err := dec.Token(); err != nil {
-		return nil, errBadRequest
-	}
-	o := &object{members: make(map[string]json.RawMessage)}
-	for dec.More() {
-		token, err := dec.Token()
-		name, ok := token.(string)
-		if err != nil || !ok {
-			return nil, errBadRequest
-		}
-		if _, twice := o.members[name]; twice {
-			return nil, errBadRequest
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, errBadRequest
-		}
-		o.members[name] = value
-	}
-	return o, nil
+	return &object{members: members}, nil
 }
 
 // text returns a member that must be there and be a string.
 func (o *object) text(name string) string {
-	if _, ok := o.members[name]; !ok {
+	if _, ok := o.members.Get(name); !ok {
 		o.expect(name, "string", "undefined")
 		return ""
 	}
@@ -116,18 +95,18 @@ func (o *object) optionalText(name string) (text string) {
 	return text
 }
 
-// maybeText returns a member that must be a string where it is there, and nil where it is not.
+// maybeText returns a member that must be a string where it is there, and nil where it is absent.
 func (o *object) maybeText(name string) *string {
-	if _, ok := o.members[name]; !ok {
+	if _, ok := o.members.Get(name); !ok {
 		return nil
 	}
 	text := o.optionalText(name)
 	return &text
 }
 
-// nullableText is maybeText, with null for the empty string.
+// nullableText is maybeText, but takes null for the empty string.
 func (o *object) nullableText(name string) *string {
-	if value, ok := o.members[name]; ok && kindOf(value) == "null" {
+	if value, ok := o.members.Get(name); ok && strictjson.KindOf(value) == "null" {
 		return new(string)
 	}
 	return o.maybeText(name)
@@ -140,7 +119,7 @@ func (o *object) optionalBool(name string, absent bool) bool {
 	return value
 }
 
-// optionalTexts returns a member that must be a list of strings where it is there.
+// optionalTexts returns a member that must be an array of strings where it is there.
 func (o *object) optionalTexts(name string) (texts []string) {
 	o.read(name, "array", &texts)
 	return texts
@@ -154,16 +133,16 @@ func (o *object) optionalTextMap(name string) (texts map[string]string) {
 
 // has reports whether a member is there and not null.
 func (o *object) has(name string) bool {
-	value, ok := o.members[name]
-	return ok && kindOf(value) != "null"
+	value, ok := o.members.Get(name)
+	return ok && strictjson.KindOf(value) != "null"
 }
 
 func (o *object) read(name, kind string, into any) {
-	value, ok := o.members[name]
+	value, ok := o.members.Get(name)
 	if !ok {
 		return
 	}
-	if got := kindOf(value); got != kind {
+	if got := strictjson.KindOf(value); got != kind {
 		o.expect(name, kind, got)
 		return
 	}
@@ -173,10 +152,11 @@ func (o *object) read(name, kind string, into any) {
 }
 
 func (o *object) expect(name, kind, got string) {
-	o.issues = append(o.issues, "[body."+name+"] Invalid input: expected "+kind+", received "+got)
+	err := &strictjson.KindError{Want: kind, Got: got}
+	o.issues = append(o.issues, "[body."+name+"] Invalid input: "+err.Error())
 }
 
-// err is the problem with the members that were asked for, or nil.
+// err returns the problem with the members that were asked for, or nil.
 func (o *object) err() error {
 	if len(o.issues) == 0 {
 		return nil
@@ -186,22 +166,4 @@ func (o *object) err() error {
 
 func invalid(issues []string) error {
 	return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: strings.Join(issues, "; ")}
-}
-
-// kindOf names the type of a valid JSON value.
-func kindOf(value []byte) string {
-	switch bytes.TrimLeft(value, " \t\r\n")[0] {
-	case '{':
-		return "object"
-	case '[':
-		return "array"
-	case '"':
-		return "string"
-	case 't', 'f':
-		return "boolean"
-	case 'n':
-		return "null"
-	default:
-		return "number"
-	}
 }

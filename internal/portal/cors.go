@@ -3,35 +3,38 @@ package portal
 import (
 	"net/http"
 	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
-// What preflights and answers to pages of trusted origins say besides the origin.
+// Values of the headers of preflights and of answers to trusted origins.
 const (
-	// corsExposed are the headers of answers that scripts may read beyond those that they always may
-	// (Fetch, "CORS-safelisted response-header name"): the ones that the API's description documents.
+	// corsExposed lists the headers that scripts may read besides the safelisted ones (Fetch,
+	// "CORS-safelisted response-header name"). They are the ones that the API's description
+	// documents.
 	corsExposed = "Allow, Location, Retry-After, X-Retry-After"
 
-	// corsAllowed are the headers that a page may add to a request. The stock client adds none but the
-	// first; the others are what apps add to every request they make, and the API does not read them.
-	// Nothing is echoed: a list that the request writes is no list.
+	// corsAllowed lists the headers that a page may add to a request. The stock client adds only
+	// the first; the others are headers that apps add to every request, and the API ignores them.
+	// The list is fixed: echoing the requested headers would allow all of them.
 	corsAllowed = "Content-Type, X-Requested-With, Traceparent, Tracestate"
 
-	// corsMaxAge is for how many seconds a browser may remember a preflight. An origin that is not
-	// trusted any more gets nothing by what is remembered: its requests are refused themselves, and
-	// their answers cannot be read.
+	// corsMaxAge is how long a browser may remember a preflight, in seconds. It is safe after an
+	// origin is no longer trusted, because the requests themselves are then refused and their
+	// answers cannot be read.
 	corsMaxAge = "600"
 )
 
-// share lets pages of the trusted origins read an answer of the API, with the browser's cookie (Fetch,
-// "CORS protocol and credentials"), and reports whether the request is from one. It belongs to every
-// answer, errors too, or else a page would see a failed connection where it is told what is wrong.
+// share lets a page of a trusted origin read an answer of the API, with the browser's cookie
+// (Fetch, "CORS protocol and credentials"). It reports whether the request comes from such a page.
+// It applies to errors too; without the headers a page would see a failed connection instead of the
+// error.
 //
-// It gives no right to change anything, which checkOrigin decides by itself, and is silent to all but
-// the trusted origins. Pages and their style are nobody else's to read. This site's own origin needs
-// no permission.
+// It grants no right to change anything; checkOrigin decides that. Pages and their assets are never
+// shared. This site's own origin needs no permission.
 //
-// Whether a header is there depends on Origin, so Vary says so on every answer, also to requests
-// without it: what somebody may have kept for the one is no answer for the other.
+// The headers depend on Origin, so every answer says so in Vary, also answers to requests without
+// Origin. A cache must not serve one for the other.
 func (p *Portal) share(h http.Header, r *http.Request, v Visitor) bool {
 	if !p.isAPI(r.URL.Path) {
 		return false
@@ -41,12 +44,12 @@ func (p *Portal) share(h http.Header, r *http.Request, v Visitor) bool {
 		h.Add("Vary", "Access-Control-Request-Method")
 		h.Add("Vary", "Access-Control-Request-Headers")
 	}
-	// Browsers write the one canonical form, and one of them.
+	// Browsers send one Origin, in its canonical form.
 	origins := r.Header["Origin"]
 	if len(origins) != 1 || !p.trusted[origins[0]] {
 		return false
 	}
-	if own, _ := ParseOrigin(v.Origin()); origins[0] == own {
+	if own, _ := origin.Parse(v.Origin()); origins[0] == own {
 		return false
 	}
 	h.Set("Access-Control-Allow-Origin", origins[0])
@@ -55,14 +58,13 @@ func (p *Portal) share(h http.Header, r *http.Request, v Visitor) bool {
 	return true
 }
 
-// preflight reports whether a request is a browser's question whether a page may make another one
-// (Fetch, "CORS-preflight request").
+// preflight reports whether a request is a CORS preflight (Fetch, "CORS-preflight request").
 func preflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && len(r.Header["Access-Control-Request-Method"]) == 1
 }
 
-// permit answers the preflight of a page that answers are shared with. The lists are spelled out:
-// with credentials a star would be a name like any other.
+// permit answers a preflight. It lists methods and headers by name, because with credentials a star
+// has no special meaning.
 func permit(w http.ResponseWriter, route route) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", route.allow())
@@ -72,8 +74,8 @@ func permit(w http.ResponseWriter, route route) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// isAPI reports whether what is at a path is for programs. What is not there is too, as far as it is
-// the portal's: a program that has mistaken the path is to be told so.
+// isAPI reports whether a path belongs to the API. Unknown paths under the prefix do, so that a
+// program which has mistaken the path can read the error.
 func (p *Portal) isAPI(path string) bool {
 	at := p.routes[strings.TrimPrefix(path, p.prefix)]
 	return p.Owns(path) && !at.page && !at.static && !at.server

@@ -13,7 +13,7 @@ import (
 
 const trustedOrigin = "https://spa.example.org"
 
-// sharing is a browser at a site that trusts other origins, its own among them.
+// sharing returns a browser at a site that trusts other origins, and its own.
 func sharing(t *testing.T, more ...string) *browser {
 	t.Helper()
 	return newGateway(t, func(s *setup) {
@@ -21,7 +21,7 @@ func sharing(t *testing.T, more ...string) *browser {
 	}).browser()
 }
 
-// corsHeaders are the names of an answer's headers that speak to other origins.
+// corsHeaders returns the names of an answer's CORS headers.
 func corsHeaders(h http.Header) (names []string) {
 	for name := range h {
 		if strings.HasPrefix(name, "Access-Control-") {
@@ -56,9 +56,9 @@ func wantUnshared(t *testing.T, w *httptest.ResponseRecorder) {
 	}
 }
 
-// apiRoutes is every path that is for programs, and one that is not there.
+// apiRoutes returns all paths of the API, and one that does not exist.
 func apiRoutes(b *browser) map[string]string {
-	b.EndStreams() // what is asked of these is answered to its end
+	b.EndStreams() // these answer completely
 	paths := map[string]string{"/.auth/nothing": ""}
 	for path, route := range b.routes {
 		if !route.page && !route.static {
@@ -119,7 +119,7 @@ func TestTrustedOriginsReadErrors(t *testing.T) {
 	}
 }
 
-// Before the portal is asked, the transport or the store may already say no.
+// The transport or the store can refuse a request before the portal sees it.
 func TestTrustedOriginsReadThatNobodyCanBeLookedUp(t *testing.T) {
 	b := sharing(t)
 	v := Visitor{Scheme: "https", Host: "app.example.com"}
@@ -173,7 +173,7 @@ func TestPagesAndTheirStyleAreNotShared(t *testing.T) {
 	}
 }
 
-// untrusted is what an Origin field may hold that is none of the trusted origins, however near.
+// untrusted are values of Origin that are not trusted origins, however similar.
 var untrusted = map[string][]string{
 	"none":                          nil,
 	"empty":                         {""},
@@ -249,7 +249,7 @@ func TestNobodyElseReadsTheAPI(t *testing.T) {
 	}
 }
 
-// A sibling site that another site's configuration trusts is this site's own when it is asked there.
+// A sibling site may trust this site, and yet this site's own origin is its own here.
 func TestOwnOriginIsTheSiteThatIsAsked(t *testing.T) {
 	b := sharing(t)
 	wantUnshared(t, b.get("/.auth/get-session", "Origin", "https://app.example.com"))
@@ -305,7 +305,7 @@ func TestPreflight(t *testing.T) {
 			t.Errorf("%s: has %v", path, got)
 		}
 	}
-	// What a page asks for does not change what it is told.
+	// The requested method does not change the answer.
 	if got, want := ask("/.auth/sign-out", "DELETE").Header(), ask("/.auth/sign-out", "POST").Header(); got.Get("Access-Control-Allow-Methods") != want.Get("Access-Control-Allow-Methods") {
 		t.Errorf("got %v and %v", got, want)
 	}

@@ -3,41 +3,43 @@ package portal
 import (
 	"net/http"
 	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
-// checkOrigin decides whether a request that changes state comes from a page that may. It returns
-// nil or the problem.
+// checkOrigin checks that a request which changes state comes from a page that is allowed to. It
+// returns nil or a problem.
 //
-// A browser says where a request comes from by Origin, by Referer, and by Sec-Fetch-Site. All that
-// it says must hold: the origin is this site's, to the scheme and port, or a trusted one, and
-// http.CrossOriginProtection has nothing against it. A sibling subdomain is another site here, for
-// whoever runs it may be somebody else.
+// A browser names the source of a request in Origin, Referer and Sec-Fetch-Site. Each of them must
+// hold, where it is there: the origin must be this site's, including scheme and port, or a trusted
+// one, and http.CrossOriginProtection must pass. A sibling subdomain counts as another site,
+// because somebody else may run it.
 //
-// A request that says nothing passes only where no browser's authority is used: it brings no
-// cookies. For a sign-in, which needs none to be worth forging (the victim would work in the
-// attacker's account), there must be no trace of a browser at all.
+// A request without any of them passes only if it carries no cookies, and so no browser's
+// authority. A sign-in is worth forging even without cookies, because the victim would then work in
+// the attacker's account. So a sign-in must also have no other trace of a browser.
 //
-// The portal's own pages come through because of their Referrer-Policy: under same-origin a browser
-// fills in Origin for a form that posts to the same origin, and would write null under no-referrer
-// (Fetch, section 3.2, "append a request Origin header").
+// The portal's own forms pass because of its Referrer-Policy. With same-origin a browser sends
+// Origin with a form to the same origin; with no-referrer it would send null (Fetch, section 3.2,
+// "append a request Origin header").
 func (p *Portal) checkOrigin(r *http.Request, v Visitor, signsIn bool) error {
 	if signsIn && r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		return errCrossSiteNavigation
 	}
-	origin, err := source(r.Header)
+	from, err := source(r.Header)
 	if err != nil {
 		return err
 	}
-	own, _ := ParseOrigin(v.Origin())
+	own, _ := origin.Parse(v.Origin())
 	switch {
-	case origin == "":
+	case from == "":
 		if len(r.Header["Cookie"]) > 0 || signsIn && fromBrowser(r.Header) {
 			return errMissingOrigin
 		}
-	case origin != own && !p.trusted[origin]:
+	case from != own && !p.trusted[from]:
 		return errInvalidOrigin
 	}
-	// Check knows the site by the Host field, which here is what Caddy says it is.
+	// Check compares with the Host field, which here must be the host that Caddy reports.
 	_, host, _ := strings.Cut(own, "://")
 	if p.protection.Check(&http.Request{Method: r.Method, Host: host, Header: r.Header}) != nil {
 		return errInvalidOrigin
@@ -45,8 +47,8 @@ func (p *Portal) checkOrigin(r *http.Request, v Visitor, signsIn bool) error {
 	return nil
 }
 
-// source is the origin of the page that made a request, empty where the header does not say. The
-// opaque origin null stands for any page that hides where it is from, and is nobody.
+// source returns the origin of the page that made a request, or an empty string where the headers
+// do not say. The opaque origin null is an error: any page can send it.
 func source(h http.Header) (string, error) {
 	switch origins := h["Origin"]; {
 	case len(origins) > 1:
@@ -55,8 +57,8 @@ func source(h http.Header) (string, error) {
 	case origins[0] == "null":
 		return "", errMissingOrigin
 	default:
-		// Browsers write it in the canonical form only.
-		if origin, err := ParseOrigin(origins[0]); err != nil || origin != origins[0] {
+		// Browsers send only the canonical form.
+		if canonical, err := origin.Parse(origins[0]); err != nil || canonical != origins[0] {
 			return "", errInvalidOrigin
 		}
 		return origins[0], nil
@@ -65,15 +67,15 @@ func source(h http.Header) (string, error) {
 	if referer == "" {
 		return "", nil
 	}
-	origin, _, err := cutOrigin(referer)
+	from, _, err := origin.Cut(referer)
 	if err != nil {
 		return "", errInvalidOrigin
 	}
-	return origin, nil
+	return from, nil
 }
 
-// fromBrowser reports whether there is Fetch Metadata, which only browsers, and what wants to be
-// taken for one, send.
+// fromBrowser reports whether a request has Fetch Metadata, which browsers add to every request
+// over HTTPS.
 func fromBrowser(h http.Header) bool {
 	for name := range h {
 		if strings.HasPrefix(name, "Sec-Fetch-") {

@@ -12,7 +12,7 @@ func TestOrigins(t *testing.T) {
 	type h = []string
 	tests := map[string]struct {
 		headers h
-		// What comes of it: any change with cookies, sign-in without, any other change without.
+		// Results of: a change with cookies, a sign-in without, another change without.
 		cookies, signIn, others string
 	}{
 		"no trace of a browser":             {h{}, missing, passes, passes},
@@ -71,7 +71,7 @@ func TestOrigins(t *testing.T) {
 			wantProblem(t, w, http.StatusForbidden, want)
 			return
 		}
-		// It came as far as to its body.
+		// The request passed the check and failed at its body.
 		wantProblem(t, w, http.StatusBadRequest, "BAD_REQUEST")
 	}
 	for name, test := range tests {
@@ -100,7 +100,7 @@ func TestTwoOriginFields(t *testing.T) {
 }
 
 func TestOriginIsTheSchemeServed(t *testing.T) {
-	// Behind Caddy a request looks the same in both; what the browser sees, the visitor says.
+	// Behind Caddy both requests look the same; only the visitor knows what the browser sees.
 	b := newGateway(t).browser()
 	b.scheme, b.host = "http", "localhost:8080"
 	wantProblem(t, b.post("/.auth/sign-out", "{}", "Origin", "https://localhost:8080"), http.StatusForbidden, "INVALID_ORIGIN")

@@ -9,24 +9,24 @@ import (
 
 const unknownBrowser = "Unknown browser"
 
-// maxUserAgentRead bounds what is looked at of a User-Agent. Browsers' own are shorter than half of it.
+// maxUserAgentRead bounds how much of a User-Agent is parsed, in bytes. Browsers send less than
+// half of it.
 const maxUserAgentRead = 512
 
-// maxVersionDigits is as long as versions of browsers get. What is longer is somebody's joke.
+// maxVersionDigits is the length of the longest version that browsers have. Longer ones are
+// dropped.
 const maxVersionDigits = 4
 
-// userAgents knows browsers by a table of five megabytes, which takes some tens of milliseconds to
-// build: it is built when somebody first looks at their sessions. Any number of goroutines may read
-// it at once.
+// userAgents is the parser. Its table takes five megabytes and some tens of milliseconds to build,
+// so it is built when somebody first looks at their sessions. It is safe for concurrent use.
 var userAgents = sync.OnceValue(useragent.NewParser)
 
-// device reads from a User-Agent what people call the browser and the system that sent it, such as
-// "Firefox 140" and "Windows". The browser is "Unknown browser" and the system empty where it does
-// not say.
+// device returns the names of the browser and the system that sent a User-Agent, such as "Firefox
+// 140" and "Windows". An unknown browser is "Unknown browser" and an unknown system is empty.
 //
-// Whoever signs in chooses what this header says, and the user reads it to find out who that was. No
-// text of it is handed on, therefore: names are those that the table knows, and of the version there
-// are a few digits.
+// Whoever signs in chooses this header, and the account's owner reads it to find out who that was.
+// So device never passes on its text: names come from the parser's table, and a version is a few
+// digits.
 func device(userAgent string) (browser, system string) {
 	if len(userAgent) > maxUserAgentRead {
 		userAgent = userAgent[:maxUserAgentRead]

@@ -66,8 +66,8 @@ func TestDeviceAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// shownBrowser and shownSystem are all that can be said of a device: no User-Agent gets a word of its
-// own onto the page.
+// shownBrowser and shownSystem match everything that device may return, so no text of a User-Agent
+// reaches the page.
 var (
 	shownBrowser = regexp.MustCompile(`^([A-Z][a-z]+( [A-Z][a-z]+)?( \d{1,4})?|Unknown browser)$`)
 	shownSystem  = regexp.MustCompile(`^(|Android|ChromeOS|FreeBSD|Linux|Mac|OpenBSD|Windows|iPad|iPhone)$`)

@@ -15,25 +15,26 @@ import (
 )
 
 const (
-	// eventsLook is how often a stream looks at its jar without being told of a change: ends that nothing is
-	// written for are told that much later at most.
-	eventsLook = time.Second
+	// eventsPollInterval is how often a stream looks at its jar without having been told of a
+	// change. A session that expires, for which nothing is written, is reported that much later at
+	// most.
+	eventsPollInterval = time.Second
 
-	// eventsBeat is how often something is sent even if nothing has changed, so that whoever is between
-	// takes the connection for alive, and one that is dead is found out.
-	eventsBeat = 15 * time.Second
+	// eventsHeartbeat is how often a stream sends something although nothing changed. It keeps
+	// proxies from closing the connection, and finds dead ones.
+	eventsHeartbeat = 15 * time.Second
 
-	// eventsWrite is how long a client may take what is sent. One that takes longer is gone.
-	eventsWrite = 10 * time.Second
+	// eventsWriteTimeout is how long a client may take to receive what is sent.
+	eventsWriteTimeout = 10 * time.Second
 
-	// After a stream has ended its page asks again, which EventSource does by itself: soon where
-	// the jar may have a new token or another configuration answers, and not all pages at the same
-	// instant; later where there is nothing to wait for.
-	eventsAgain  = time.Second // and up to as much more
-	eventsAsking = 15 * time.Second
+	// EventSource reconnects by itself after a stream has ended. It reconnects soon where the jar
+	// may have a new token or another configuration has taken over, with a random delay so that not
+	// all pages come at once. It reconnects later where there is nothing to wait for.
+	eventsRetry     = time.Second // and up to as much more
+	eventsIdleRetry = 15 * time.Second
 )
 
-// wireAccounts is the event: who is active and which accounts there are, by their handles.
+// wireAccounts is the event: the active session and all sessions of the browser, by their handles.
 type wireAccounts struct {
 	Active   *string  `json:"active"`
 	Sessions []string `json:"sessions"`
@@ -50,8 +51,8 @@ func toWireAccounts(v session.Visit) wireAccounts {
 	return event
 }
 
-// state names what an event tells: two are equal exactly where the same is told. It is the event's id,
-// and what the pages know what they show by.
+// state names the content of an event: equal events, and only those, have equal states. It is the
+// event's id, and pages carry the state that they show.
 func (event wireAccounts) state() string {
 	active := ""
 	if event.Active != nil {
@@ -61,22 +62,22 @@ func (event wireAccounts) state() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-// events tells a page who is active and which accounts its browser has, at once and again whenever
-// that changes, by Server-Sent Events (HTML, section 9.2). It is no use of a session: a page that is open
-// all night keeps nobody signed in.
+// events streams who is active and which accounts the browser has, at once and after every change,
+// as Server-Sent Events (HTML, section 9.2). It does not count as use of a session: a page that
+// stays open all night keeps nobody signed in.
 //
-// A stream is as good as the token that it was asked for with. A sign-in gives the jar another token, and
-// with that the stream ends: the browser asks again with its new cookie, and whoever else had the old
-// one hears no more. So it does when the last account is signed out. It is not told then that
-// nobody is active, which may not be so.
+// A stream ends when its token does. A sign-in gives the jar another token; the browser then
+// reconnects with its new cookie, and whoever had a copy of the old one learns no more. The stream
+// also ends when the last account is signed out. It does not report that nobody is active then,
+// because that may be wrong.
 //
-// A browser without a jar has nothing that could be watched. It is told so, and to ask again some time later;
-// the same goes for more streams than there may be.
+// A browser without a jar has nothing to watch. It gets one event and is told to reconnect later.
+// So is every stream above the limits.
 func (p *Portal) events(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	if !accepts(r.Header["Accept"], "text/event-stream") {
 		return errNotAcceptable
 	}
-	// Before the first look, so that no change is missed.
+	// Watch before the first look, so that no change is missed.
 	watch := p.manager.Watch(v.Token)
 	defer watch.Stop()
 	visit, err := p.manager.Visit(r.Context(), v.Token)
@@ -92,23 +93,23 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request, v Visitor) error
 		return nil
 	}
 	jar := visit.JarID()
-	again := eventsAsking
+	again := eventsIdleRetry
 	if jar != "" {
 		if leave, ok := p.listeners.enter(jar, v.ClientIP); ok {
 			defer leave()
-			again = eventsAgain + rand.N(eventsAgain)
+			again = eventsRetry + rand.N(eventsRetry)
 		} else {
 			jar = ""
 		}
 	}
 	stream := eventStream{w: w, out: http.NewResponseController(w), told: r.Header.Get("Last-Event-ID")}
-	if !stream.send(fmt.Sprintf("retry: %d\n\n", again.Milliseconds())) || !stream.tell(visit) || jar == "" {
+	if !stream.send(fmt.Sprintf("retry: %d\n\n", again.Milliseconds())) || !stream.sendState(visit) || jar == "" {
 		return nil
 	}
 
-	look := time.NewTicker(eventsLook)
+	look := time.NewTicker(eventsPollInterval)
 	defer look.Stop()
-	beat := time.NewTicker(eventsBeat)
+	beat := time.NewTicker(eventsHeartbeat)
 	defer beat.Stop()
 	for {
 		select {
@@ -125,25 +126,25 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request, v Visitor) error
 		case <-look.C:
 		}
 		visit, err := p.manager.Visit(r.Context(), v.Token)
-		if err != nil && !errors.Is(err, session.ErrUnreadable) { // which is to be signed out
-			continue // nothing is known, and nothing told, until it is
+		if err != nil && !errors.Is(err, session.ErrUnreadable) { // an unreadable jar counts as signed out
+			continue // wait until the store answers again
 		}
-		if visit.JarID() != jar || !stream.tell(visit.At(v.Visit.Site())) {
+		if visit.JarID() != jar || !stream.sendState(visit.At(v.Visit.Site())) {
 			return nil
 		}
 	}
 }
 
-// eventStream is one stream as it is sent.
+// eventStream is one stream.
 type eventStream struct {
 	w    http.ResponseWriter
 	out  *http.ResponseController
-	told string // the state that its page knows
+	told string // the state that the page has
 }
 
-// tell sends who is active and which accounts there are, unless the page knows. It is false where the page
-// has gone.
-func (s *eventStream) tell(v session.Visit) bool {
+// sendState sends the browser's accounts unless the page has that state already. It returns false
+// where the page has gone.
+func (s *eventStream) sendState(v session.Visit) bool {
 	event := toWireAccounts(v)
 	state := event.state()
 	if state == s.told {
@@ -157,11 +158,11 @@ func (s *eventStream) tell(v session.Visit) bool {
 	return s.send(fmt.Sprintf("event: accounts\nid: %s\ndata: %s\n\n", state, data))
 }
 
-// send is false where the page has gone. The deadline is this stream's own, whatever the server has: a
-// stream lasts longer than an answer may take. It does not stay, for HTTP/2 ends streams at it
-// that are not written to.
+// send returns false where the page has gone. It sets its own write deadline, because a stream
+// outlives the server's, and removes it afterwards, because HTTP/2 resets idle streams whose
+// deadline passes.
 func (s *eventStream) send(text string) bool {
-	_ = s.out.SetWriteDeadline(time.Now().Add(eventsWrite)) // where it cannot be set, TCP finds out
+	_ = s.out.SetWriteDeadline(time.Now().Add(eventsWriteTimeout)) // where it cannot be set, TCP finds dead clients
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return false
 	}
@@ -172,7 +173,7 @@ func (s *eventStream) send(text string) bool {
 	return true
 }
 
-// EndStreams ends the streams of events that are open, and those to come as soon as they have told once
-// how things are. It is called when another configuration takes over and when the server ends, both of which
-// wait for requests that are under way.
+// EndStreams ends all event streams. A stream that starts afterwards sends one event and ends. Call
+// it when another configuration takes over or the server stops, both of which wait for running
+// requests.
 func (p *Portal) EndStreams() { p.listeners.end() }

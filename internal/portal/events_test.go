@@ -25,7 +25,7 @@ type listener struct {
 	id     string
 }
 
-// listen asks for events over a real connection, as the browser with the cookie that it has now.
+// listen requests the events over a real connection, with the cookie that the browser has now.
 func (b *browser) listen(headers ...string) *listener {
 	b.t.Helper()
 	asked := b.request(http.MethodGet, "/.auth/events", "", append([]string{"Accept", "text/event-stream"}, headers...)...)
@@ -43,7 +43,7 @@ func (b *browser) listen(headers ...string) *listener {
 	return &listener{t: b.t, answer: answer, lines: bufio.NewScanner(answer.Body)}
 }
 
-// next returns the next event, and false where the stream has ended.
+// next returns the next event, or false where the stream has ended.
 func (l *listener) next() (event wireAccounts, ok bool) {
 	l.t.Helper()
 	for l.lines.Scan() {
@@ -115,7 +115,7 @@ func TestEventsTellWhatNobodyHasWritten(t *testing.T) {
 	bob := b.signInAs("bob")
 	l := b.listen()
 	l.want(bob, alice, bob)
-	b.clock.advance(40 * time.Minute) // the stream is no use of alice's
+	b.clock.advance(40 * time.Minute) // the stream is no use of alice's session
 	l.want(bob, bob)
 	b.clock.advance(40 * time.Minute)
 	l.want("")
@@ -222,7 +222,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		open = append(open, l)
 	}
 	surplus := b.listen()
-	surplus.want(alice, alice) // told all the same
+	surplus.want(alice, alice) // one event all the same
 	surplus.wantEnd()
 	other := b.gateway.browser()
 	other.signInAs("bob")

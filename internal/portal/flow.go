@@ -18,11 +18,11 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// flow is a sign-in at a provider that is under way. The browser keeps it in a cookie, sealed, and
-// brings it back with the provider's answer. So an answer is good in the browser that asked and in no
-// other, and what anybody begins and never ends takes no room here.
+// flow is a sign-in at a provider that is under way. The browser keeps it in a sealed cookie and
+// returns it with the provider's answer. So only the browser that started a sign-in can finish it,
+// and abandoned sign-ins take no memory here.
 //
-// It is sealed for its state (RFC 6749, section 10.12): with another one it does not open.
+// The seal is bound to the state (RFC 6749, section 10.12); with another state it does not open.
 type flow struct {
 	Method   string        `json:"method"`
 	Began    time.Time     `json:"began"`
@@ -34,51 +34,52 @@ type flow struct {
 }
 
 const (
-	// flowLifetime is how long people may take at a provider: long enough to find a telephone, and
-	// short enough that what is left in a browser is worth nothing the next day.
+	// flowLifetime is how long a sign-in at a provider may take: long enough to find a phone, and
+	// short enough that a stale cookie is worthless.
 	flowLifetime = 10 * time.Minute
 
-	// maxFlowBytes bounds a flow as a cookie, which browsers take up to 4096 bytes of, with its name.
+	// maxFlowBytes bounds the value of a flow's cookie. Browsers store cookies of up to 4096 bytes,
+	// with the name.
 	maxFlowBytes = 3900
 )
 
-// flows seals sign-ins that are under way, and sees to it that each is answered once.
+// flows seals sign-ins that are under way, and accepts each of them once.
 type flows struct {
 	sealer *seal.Sealer
 	now    func() time.Time
 
 	mu       sync.Mutex
-	answered *simplelru.LRU[string, struct{}] // tags
+	answered *simplelru.LRU[string, struct{}] // by tagOf
 }
 
-// maxAnswered is how many answered flows are remembered. What is beyond is refused by every provider
-// that keeps to RFC 6749, section 4.1.2: a code is good for one use.
+// maxAnswered is how many finished flows are remembered. Beyond it the provider refuses a replay,
+// because a code is good for one use (RFC 6749, section 4.1.2).
 const maxAnswered = 1 << 16
 
 func newFlows(sealer *seal.Sealer, now func() time.Time) *flows {
 	answered, err := simplelru.NewLRU[string, struct{}](maxAnswered, nil)
-	if err != nil { // of a size that is not positive, and the size is constant
+	if err != nil { // only a size below one is an error
 		panic(err)
 	}
 	return &flows{sealer: sealer, now: now, answered: answered}
 }
 
-// newState returns a state that nobody can guess.
+// newState returns an unguessable state.
 func newState() string { return rand.Text() }
 
-// tagOf names a flow's cookie by its state, which it does not tell.
+// tagOf returns the name of a flow's cookie. It is a hash, so it does not reveal the state.
 func tagOf(state string) string {
 	sum := sha256.Sum256([]byte(state))
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-// errFlowTooLarge says that a client's callback addresses are too long to be kept in a cookie.
+// errFlowTooLarge is the problem with callback addresses that do not fit into a cookie.
 var errFlowTooLarge = &problem{
 	status: http.StatusBadRequest, code: "VALIDATION_ERROR",
 	message: "[body.callbackURL] Invalid input: too long together with errorCallbackURL", advice: "The return address is too long.",
 }
 
-// keep gives the browser the flow of a state.
+// keep stores the flow of a state in the browser.
 func (f *flows) keep(w http.ResponseWriter, r *http.Request, v Visitor, state string, begun flow) error {
 	begun.Began = f.now()
 	plain, err := json.Marshal(begun)
@@ -93,38 +94,37 @@ func (f *flows) keep(w http.ResponseWriter, r *http.Request, v Visitor, state st
 	return nil
 }
 
-// resume returns the flow that an answer with the state is for, once. Whatever comes of it, the
-// browser forgets it.
+// resume returns the flow of a state, once. It deletes the flow's cookie in any case.
 func (f *flows) resume(w http.ResponseWriter, r *http.Request, v Visitor, state string) (flow, error) {
 	tag := tagOf(state)
 	kept := v.Cookie.Flow(tag)
 	value, ok := kept.Read(r.Header)
 	if !ok {
-		return flow{}, noFlow("no flow", nil)
+		return flow{}, flowError("no flow", nil)
 	}
 	kept.Clear(w.Header())
 	sealed, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil {
-		return flow{}, noFlow("flow", err)
+		return flow{}, flowError("flow", err)
 	}
 	plain, err := f.sealer.Open(sealed, []byte(state))
 	if err != nil {
-		return flow{}, noFlow("flow", err)
+		return flow{}, flowError("flow", err)
 	}
 	var begun flow
 	if err := json.Unmarshal(plain, &begun); err != nil {
-		return flow{}, noFlow("flow", err)
+		return flow{}, flowError("flow", err)
 	}
 	if age := f.now().Sub(begun.Began); age < 0 || age > flowLifetime {
-		return flow{}, noFlow("late", nil)
+		return flow{}, flowError("late", nil)
 	}
 	if !f.claim(tag) {
-		return flow{}, noFlow("replay", nil)
+		return flow{}, flowError("replay", nil)
 	}
 	return begun, nil
 }
 
-// claim reports whether the flow was not answered before.
+// claim marks a flow as finished. It returns false where it was finished before.
 func (f *flows) claim(tag string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -135,7 +135,8 @@ func (f *flows) claim(tag string) bool {
 	return true
 }
 
-// noFlow is the problem with an answer that nobody here waits for. Why, only the log is told.
-func noFlow(reason string, err error) error {
+// flowError is the problem with an answer that belongs to no sign-in of this browser. Only the log
+// gets the reason.
+func flowError(reason string, err error) error {
 	return errors.Join(errStateMismatch, &login.RejectedError{Reason: reason, Err: err})
 }

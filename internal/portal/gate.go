@@ -8,11 +8,11 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// Challenge answers a request to an upstream that nobody is signed in for. A navigation is sent to
-// the sign-in page, or where the browser has accounts but none is active, to the chooser: nobody
-// becomes somebody else without having chosen it. Anything else gets 401.
+// Challenge answers a request to an upstream that needs a sign-in. A navigation goes to the sign-in
+// page. If the browser has accounts but none is active, it goes to the chooser, so that nobody acts
+// as somebody else without having chosen it. Anything else gets 401.
 func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
-	secure(w.Header())
+	setCommonHeaders(w.Header())
 	if !navigation(r) {
 		writeProblem(w, errUnauthorized)
 		return
@@ -21,37 +21,40 @@ func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 	if len(v.Visit.Entries()) > 0 {
 		path = "/accounts"
 	}
-	redirect(w, p.address(path, p.back(r, v), nil))
+	redirect(w, p.address(path, p.requestedAddress(r, v), nil))
 }
 
-// Changed answers a request to an upstream that expects to be made as a session which is not the active
-// one. Only scripts say so: a page would be of no use to them.
+// Changed answers a request to an upstream that expects another session than the active one. Only
+// scripts send that expectation, so the answer is JSON.
 func (p *Portal) Changed(w http.ResponseWriter) {
-	secure(w.Header())
+	setCommonHeaders(w.Header())
 	writeProblem(w, errSessionChanged)
 }
 
-// Ended answers a request to an upstream whose session ended before the upstream had answered. Where to
-// sign in is not said: the request may be of any kind, and whoever sent it waits for something else.
+// Ended answers a request to an upstream whose session ended before the upstream answered. It does
+// not redirect to the sign-in page: the request may be of any kind, and its sender expects another
+// answer.
 func (p *Portal) Ended(w http.ResponseWriter) {
-	secure(w.Header())
+	setCommonHeaders(w.Header())
 	writeProblem(w, errUnauthorized)
 }
 
 // Refuse answers a request to an upstream that the active account may not make, because it does not
-// meet a rule of the policy: that of the gate which refuses, and of those before it, which whoever comes
-// back has to pass too. A navigation gets a page that offers the browser's accounts which may. A form that was sent to the
-// upstream does not: the way back is a GET, and what it sent would be lost without a word.
+// meet the unmet rule. The policy holds the rules of the gate that refuses and of all gates before
+// it, which the next request has to pass too.
+//
+// A navigation gets a page that offers the browser's accounts that meet the policy. A form that was
+// sent to the upstream gets JSON: the way back is a GET, which would lose the form.
 func (p *Portal) Refuse(w http.ResponseWriter, r *http.Request, v Visitor, policy session.Policy, unmet session.Rule) {
-	secure(w.Header())
+	setCommonHeaders(w.Header())
 	active, _ := v.Visit.Active()
-	p.audit.refused(r, v, active, unmet)
+	p.audit.logRefusal(r, v, active, unmet)
 	requirement := describe(unmet)
 	if !navigation(r) {
 		writeProblem(w, &problem{status: http.StatusForbidden, code: "FORBIDDEN", message: requirement})
 		return
 	}
-	to := p.back(r, v)
+	to := p.requestedAddress(r, v)
 	view := page.Refusal{Frame: p.frame(v, to), ReturnTo: to.text, Requirement: requirement}
 	if active.Session != nil {
 		view.Active = p.account(active)
@@ -64,38 +67,38 @@ func (p *Portal) Refuse(w http.ResponseWriter, r *http.Request, v Visitor, polic
 	page.WriteRefusal(w, http.StatusForbidden, view)
 }
 
-// Unavailable answers a request when it cannot be found out who makes it, and logs why. It is never
-// answered as if nobody were signed in: the browser would lose its accounts to a passing failure.
-// The request may be one for the portal too.
+// Unavailable answers a request whose session cannot be looked up, and logs the error. The request
+// may be for the portal too. Such a request never counts as signed out, because a passing failure
+// would then cost the browser its accounts.
 func (p *Portal) Unavailable(w http.ResponseWriter, r *http.Request, v Visitor, err error) {
-	secure(w.Header())
+	setCommonHeaders(w.Header())
 	p.share(w.Header(), r, v)
 	p.logFailure(r, v, err)
 	p.fail(w, r, v, navigation(r), errUnavailable)
 }
 
-// Insecure answers a request over plain HTTP from where that is not allowed. It is 403: the request
-// was understood and will not be served however often it is repeated. 421 would have browsers
-// repeat it at once on another connection, and 426 promises an upgrade of this one.
+// Insecure answers a request over plain HTTP where that is not allowed. The request may be for the
+// portal too.
 //
-// It does not redirect to HTTPS, for it cannot know that there is any; where Caddy manages the
-// certificate it redirects by itself.
-//
-// The request may be one for the portal too.
+// The status is 403: the request was understood and will be refused again. After 421 browsers would
+// repeat it on another connection, and 426 promises an upgrade of this one. Insecure does not
+// redirect to HTTPS, because there may be none; where Caddy manages the certificate, Caddy
+// redirects.
 func (p *Portal) Insecure(w http.ResponseWriter, r *http.Request, v Visitor) {
-	secure(w.Header())
+	setCommonHeaders(w.Header())
 	p.share(w.Header(), r, v)
 	p.fail(w, r, v, navigation(r), errInsecure)
 }
 
-// back is the way back to the request itself, byte for byte. Where it is no destination, the site's root has to do.
-func (p *Portal) back(r *http.Request, v Visitor) destination {
+// requestedAddress returns the request's own address, byte for byte, to come back to. It is the
+// site's root where the address is no valid destination.
+func (p *Portal) requestedAddress(r *http.Request, v Visitor) destination {
 	to, _ := p.destination(v, r.RequestURI)
 	return to
 }
 
-// describe says what a rule asks for. Names of groups and values of claims are what somebody has to
-// ask the administrator for; names of other people are nobody's business.
+// describe says what a rule requires. It names groups and claims, which people need when they ask
+// the administrator for access. It never names other people.
 func describe(rule session.Rule) string {
 	switch rule.Kind {
 	case session.RequireGroup:

@@ -10,7 +10,8 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// challenge is the gate's answer to a request for uri, exactly as it stands in the request line.
+// challenge returns the gate's answer to a request for uri, exactly as it stands in the request
+// line.
 func (b *browser) challenge(r *http.Request, uri string) *httptest.ResponseRecorder {
 	b.t.Helper()
 	w := httptest.NewRecorder()
@@ -140,7 +141,7 @@ func TestUnavailable(t *testing.T) {
 	for _, headers := range [][]string{navigating, nil} {
 		w := httptest.NewRecorder()
 		r := b.request("GET", "/x", "", headers...)
-		// Whatever kind of error it is, nobody is taken for signed out by it.
+		// No kind of error counts as signed out.
 		b.Unavailable(w, r, Visitor{Scheme: "https", Host: "app.example.com"}, errors.Join(session.ErrUnknownHandle, errors.New("disk is full")))
 		checkHeaders(t, w)
 		if headers != nil {

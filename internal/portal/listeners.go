@@ -7,20 +7,20 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login"
 )
 
-// How many streams of events are open at a time. A browser has one for each of its pages at most; many
-// people may share an address.
+// Limits of open event streams. A browser has at most one for each of its pages; many people may
+// share an address.
 const (
 	maxListenersByJar    = 16
 	maxListenersByClient = 256
 )
 
-// listeners counts the streams of events that are open, and ends them. Its methods may be called concurrently.
+// listeners counts the open event streams and ends them. Its methods are safe for concurrent use.
 type listeners struct {
 	ended   chan struct{} // closed by end
 	endOnce sync.Once
 
 	mu       sync.Mutex
-	byJar    map[string]int     // by the jar's public id, which stays when the token changes
+	byJar    map[string]int     // by the jar's id, which stays when the token changes
 	byClient map[netip.Addr]int // by login.Network
 }
 
@@ -28,8 +28,7 @@ func newListeners() *listeners {
 	return &listeners{ended: make(chan struct{}), byJar: make(map[string]int), byClient: make(map[netip.Addr]int)}
 }
 
-// enter counts a stream, and returns what takes it off again. It is false where there are as many as
-// may be.
+// enter counts a stream, and returns the function that removes it. It returns false at a limit.
 func (l *listeners) enter(jar string, client netip.Addr) (leave func(), ok bool) {
 	client = login.Network(client)
 	l.mu.Lock()
@@ -51,5 +50,5 @@ func (l *listeners) enter(jar string, client netip.Addr) (leave func(), ok bool)
 	}, true
 }
 
-// end ends every stream, and those to come as soon as they have begun.
+// end ends all streams, and every later one as soon as it has started.
 func (l *listeners) end() { l.endOnce.Do(func() { close(l.ended) }) }

@@ -12,30 +12,31 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// The kinds of notes.
+// Kinds of notes.
 const (
 	noteLogoutToken = "logout-token" // a logout token that was used
 	noteEnded       = "ended"        // sessions that a provider has ended
 	noteSignOuts    = "sign-outs"    // sign-outs at providers that are still to come
 )
 
-// endByProvider ends the sessions that a logout token is about, in every jar.
+// endByProvider ends the sessions that a logout token names, in all jars.
 func (p *Portal) endByProvider(r *http.Request, v Visitor, receiver login.LogoutReceiver, token string) error {
-	ended, err := p.heed(r.Context(), receiver, token)
+	ended, err := p.applyLogout(r.Context(), receiver, token)
 	if err != nil {
-		p.audit.providerLogoutFailed(r, v, receiver.ID(), err)
+		p.audit.logProviderLogoutFailure(r, v, receiver.ID(), err)
 		return err
 	}
-	p.audit.endedByProvider(r, v, receiver.ID(), ended)
+	p.audit.logProviderLogout(r, v, receiver.ID(), ended)
 	return nil
 }
 
-// heed does what a logout token says. The token counts as used when that is done and not before, so
-// that a provider whose first try failed can try again with the same one.
-func (p *Portal) heed(ctx context.Context, receiver login.LogoutReceiver, token string) ([]session.Ended, error) {
+// applyLogout verifies a logout token and ends the sessions that it names. It marks the token as
+// used only afterwards, so that a provider whose first try failed can send the same token again.
+func (p *Portal) applyLogout(ctx context.Context, receiver login.LogoutReceiver, token string) ([]session.Ended, error) {
 	if token == "" {
 		return nil, &login.RejectedError{Reason: "no_logout_token"}
 	}
@@ -57,13 +58,14 @@ func (p *Portal) heed(ctx context.Context, receiver login.LogoutReceiver, token 
 	}
 	err = p.notes.Put(ctx, noteLogoutToken, name, nil, logout.Expiry)
 	if err != nil && !errors.Is(err, session.ErrNoted) && !errors.Is(err, session.ErrNote) {
-		return nil, err // else another request was as quick, or the token has expired by now
+		return nil, err // a parallel request noted it first, or the token has just expired
 	}
 	return ended, nil
 }
 
-// endLoggedOut ends sessions, and notes it first: sign-ins that are just being made look for the note
-// once their session is there. So whichever comes first, the session ends.
+// endLoggedOut ends the sessions that a logout names. It writes a note first, which sign-ins look
+// for after they have stored their session. So a session that is being made ends too, whichever
+// comes first.
 func (p *Portal) endLoggedOut(ctx context.Context, method string, logout *login.Logout) ([]session.Ended, error) {
 	name := endedSubject(method, logout.Subject)
 	sel := session.Selection{Method: method, SID: logout.SID}
@@ -82,15 +84,15 @@ func (p *Portal) endLoggedOut(ctx context.Context, method string, logout *login.
 	}
 	ended, err := p.manager.End(ctx, sel, nil)
 	if errors.Is(err, session.ErrUnreadable) {
-		// Whoever such a jar is of is signed out already.
+		// The jars that cannot be read count as signed out already.
 		p.log.Error("ending sessions that a provider has ended", zap.String("method", method), zap.Error(err))
 		err = nil
 	}
 	return ended, err
 }
 
-// endedNote is what is noted of sessions that a provider has ended: by subject those that were made
-// before, by sid the one of it, if it is the subject's or no subject was given.
+// endedNote says which sessions a provider has ended. By subject it covers the sessions made before
+// At. By sid it covers that session, if the subject is the same or the note names none.
 type endedNote struct {
 	Subject string    `json:"subject,omitempty"`
 	At      time.Time `json:"at"`
@@ -99,8 +101,8 @@ type endedNote struct {
 func endedSID(method, sid string) string         { return method + "\x00sid\x00" + sid }
 func endedSubject(method, subject string) string { return method + "\x00sub\x00" + subject }
 
-// over reports whether the provider has ended what it granted, to a sign-in that began at a time.
-func (p *Portal) over(ctx context.Context, granted *login.Granted, since time.Time) (bool, error) {
+// endedSince reports whether the provider has ended a sign-in that began at since.
+func (p *Portal) endedSince(ctx context.Context, granted *login.Granted, since time.Time) (bool, error) {
 	account := granted.Identity.Account
 	if granted.SID != "" {
 		note, ok, err := p.endedNote(ctx, endedSID(account.Method, granted.SID))
@@ -123,8 +125,8 @@ func (p *Portal) endedNote(ctx context.Context, name string) (note endedNote, ok
 	return note, true, nil
 }
 
-// signOuts are sign-outs at providers, of accounts that are signed out here. A browser can be sent to
-// one provider at a time, and each sends it back.
+// signOuts are the sign-outs at providers that follow a sign-out here. A browser goes to one
+// provider at a time, and each provider sends it back.
 type signOuts struct {
 	Rest []signOutAt `json:"rest,omitempty"`
 	To   string      `json:"to"` // where to go on in the end
@@ -143,13 +145,13 @@ func (s signOuts) withoutHints() signOuts {
 	return bare
 }
 
-// onwardTo is where a browser goes next: to a provider that is called label, or, without one, to
-// another address of ours.
-type onwardTo struct{ location, label string }
+// nextHop is where a browser goes next: to the provider named label, or without a label to another
+// page of ours.
+type nextHop struct{ location, label string }
 
-// signOutElsewhere returns where the browser goes to be signed out at the providers of sessions that
-// have ended, and from there on to an address of ours. It never fails: here they are signed out.
-func (p *Portal) signOutElsewhere(r *http.Request, v Visitor, ended []session.Session, to string) onwardTo {
+// signOutElsewhere returns where the browser goes to sign out at the providers of ended sessions,
+// and in the end to an address of ours. It cannot fail: the sessions here have ended already.
+func (p *Portal) signOutElsewhere(r *http.Request, v Visitor, ended []session.Session, to string) nextHop {
 	left := signOuts{To: to}
 	for i := range ended {
 		method := ended[i].Recorded.Account.Method
@@ -167,8 +169,9 @@ func (p *Portal) initiator(method string) (login.LogoutInitiator, bool) {
 	return initiator, ok
 }
 
-// nextSignOut returns the first of the sign-outs that can be made, and notes the rest under its state.
-func (p *Portal) nextSignOut(r *http.Request, v Visitor, left signOuts) onwardTo {
+// nextSignOut returns the first provider that the browser can sign out at, and notes the rest under
+// its state.
+func (p *Portal) nextSignOut(r *http.Request, v Visitor, left signOuts) nextHop {
 	for len(left.Rest) > 0 {
 		next := left.Rest[0]
 		left.Rest = left.Rest[1:]
@@ -176,33 +179,33 @@ func (p *Portal) nextSignOut(r *http.Request, v Visitor, left signOuts) onwardTo
 		if !ok {
 			continue
 		}
-		origin := p.callbackOrigin(v, provider)
+		there := p.callbackOrigin(v, provider)
 		state := newState()
-		location, ok := provider.EndSession(next.Tokens, origin+p.prefix+"/signed-out", state)
+		location, ok := provider.EndSession(next.Tokens, there+p.prefix+"/signed-out", state)
 		if !ok {
 			continue
 		}
-		onwards := left
-		if origin != v.Origin() && onwards.To[0] == '/' {
-			onwards.To = v.Origin() + onwards.To
+		after := left
+		if there != v.Origin() && after.To[0] == '/' {
+			after.To = v.Origin() + after.To
 		}
-		err := p.noteSignOuts(r.Context(), state, onwards)
+		err := p.noteSignOuts(r.Context(), state, after)
 		if errors.Is(err, session.ErrNote) {
-			// Too large. Without a hint a provider asks people whether they mean it.
-			err = p.noteSignOuts(r.Context(), state, onwards.withoutHints())
+			// Too large. Without the hint a provider asks people to confirm.
+			err = p.noteSignOuts(r.Context(), state, after.withoutHints())
 		}
 		if err != nil {
 			p.logFailure(r, v, err)
 		}
-		return onwardTo{location, provider.Label()}
+		return nextHop{location, provider.Label()}
 	}
-	return onwardTo{location: left.To}
+	return nextHop{location: left.To}
 }
 
-// callbackOrigin is the origin of the addresses that a provider is told to send browsers back to.
+// callbackOrigin returns the origin of the addresses that a provider sends browsers back to.
 func (p *Portal) callbackOrigin(v Visitor, provider login.Provider) string {
-	if u, err := url.Parse(provider.RedirectURI()); err == nil && u.Host != "" {
-		return u.Scheme + "://" + u.Host
+	if there, _, err := origin.Cut(provider.RedirectURI()); err == nil {
+		return there
 	}
 	return v.Origin()
 }
@@ -216,10 +219,10 @@ func (p *Portal) noteSignOuts(ctx context.Context, state string, left signOuts) 
 	return p.notes.Put(ctx, noteSignOuts, state, sealed, p.now().Add(flowLifetime))
 }
 
-// signedOutElsewhere returns where to go on after the sign-out of a state. What is not known, or was
-// used before, leads to the sign-in page: there is nothing more to do.
-func (p *Portal) signedOutElsewhere(r *http.Request, v Visitor, state string) (onwardTo, error) {
-	nowhere := onwardTo{location: p.address("/sign-in", destination{}, url.Values{paramSignedOut: {"1"}})}
+// signedOutElsewhere returns where to go after the sign-out of a state. An unknown or used state
+// leads to the sign-in page, since nothing is left to do.
+func (p *Portal) signedOutElsewhere(r *http.Request, v Visitor, state string) (nextHop, error) {
+	nowhere := nextHop{location: p.address("/sign-in", destination{}, url.Values{paramSignedOut: {"1"}})}
 	if state == "" {
 		return nowhere, nil
 	}
@@ -229,7 +232,7 @@ func (p *Portal) signedOutElsewhere(r *http.Request, v Visitor, state string) (o
 	}
 	plain, err := p.signOutSealer.Open(sealed, []byte(state))
 	if err != nil {
-		return nowhere, nil // of a key that is no longer known
+		return nowhere, nil // sealed with a key that is no longer configured
 	}
 	var left signOuts
 	if err := json.Unmarshal(plain, &left); err != nil {

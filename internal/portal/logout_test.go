@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// sentTo is where the page that sends a browser on leads.
+// sentTo returns where a redirect page leads.
 func sentTo(t *testing.T, w *httptest.ResponseRecorder) *url.URL {
 	t.Helper()
 	found := regexp.MustCompile(`<a [^>]*href="(https://[^"]*)"`).FindStringSubmatch(w.Body.String())
@@ -101,7 +101,7 @@ func TestSignOutByTheAPITellsWhereTo(t *testing.T) {
 	}
 }
 
-// tell is a provider that posts a logout token.
+// tell posts a logout token as a provider does.
 func (g *gateway) tell(method, token string) *httptest.ResponseRecorder {
 	g.t.Helper()
 	b := g.browser()
@@ -187,7 +187,7 @@ func TestLogoutTokenIsGoodOnce(t *testing.T) {
 	}
 }
 
-// The provider ends a session between its answer and the moment that the session is there.
+// The provider ends a session after it has answered and before the session is stored.
 func TestLogoutOvertakesTheSignIn(t *testing.T) {
 	for name, token := range map[string]string{"by sid": "jti=1&sid=sid-bob", "by subject": "jti=1&sub=sub-bob", "by both": "jti=1&sid=sid-bob&sub=sub-bob"} {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestLogoutOvertakesTheSignIn(t *testing.T) {
 	}
 }
 
-// active is the browser's active session.
+// active returns the browser's active session.
 func (b *browser) active() session.Entry {
 	b.t.Helper()
 	e, ok := b.visitor(b.request(http.MethodGet, "/", "")).Visit.Active()

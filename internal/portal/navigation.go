@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// navigation reports whether somebody is waiting for a page: a browser that goes to an address. A
-// script, a WebSocket or a CORS preflight gets nothing from a redirect to a form.
+// navigation reports whether a request is a browser that opens a page. Scripts, WebSockets and CORS
+// preflights cannot use a redirect to a form.
 func navigation(r *http.Request) bool {
 	if r.Method != http.MethodGet || r.Header.Get("Upgrade") != "" {
 		return false
@@ -15,12 +15,12 @@ func navigation(r *http.Request) bool {
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" || fromBrowser(r.Header) {
 		return mode == "navigate"
 	}
-	// Browsers leave Fetch Metadata out over plain HTTP, and old ones always.
+	// Over plain HTTP browsers send no Fetch Metadata, and old browsers never do.
 	return prefersHTML(r.Header["Accept"])
 }
 
-// prefersHTML reports whether an Accept header wants HTML more than JSON and more than just
-// anything (RFC 9110, section 12.5.1).
+// prefersHTML reports whether an Accept header prefers HTML to JSON and to */* (RFC 9110, section
+// 12.5.1).
 func prefersHTML(accept []string) bool {
 	var html, others float64
 	for _, line := range accept {
@@ -37,8 +37,8 @@ func prefersHTML(accept []string) bool {
 	return html > others
 }
 
-// weigh splits an element of Accept. One without a weight, or with a weight that is none, is worth
-// what the standard and caution say: 1 and 0.
+// weigh splits an element of Accept into its media type and weight. A missing weight is 1, as the
+// standard says. A malformed one is 0, to be safe.
 func weigh(element string) (mediaType string, weight float64) {
 	mediaType, params, _ := strings.Cut(element, ";")
 	weight = 1
@@ -56,8 +56,8 @@ func weigh(element string) (mediaType string, weight float64) {
 	return strings.ToLower(strings.TrimSpace(mediaType)), weight
 }
 
-// accepts reports whether an Accept header takes a media type; none takes everything. The element that
-// names it most exactly decides (RFC 9110, section 12.5.1).
+// accepts reports whether an Accept header allows a media type. A missing header allows all. The
+// most specific element decides (RFC 9110, section 12.5.1).
 func accepts(accept []string, mediaType string) bool {
 	if len(accept) == 0 {
 		return true

@@ -21,7 +21,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// described is as much of an OpenAPI description as these tests look at.
+// described is the part of an OpenAPI description that these tests read.
 type described struct {
 	OpenAPI    string
 	Servers    []struct{ URL string }
@@ -46,7 +46,7 @@ func describedAPI(t *testing.T, document []byte) described {
 	return d
 }
 
-// codes is every code that the description has.
+// codes returns all codes in the description.
 func (d described) codes() []string {
 	var codes []string
 	add := func(responses map[string]describedResponse) {
@@ -81,7 +81,7 @@ func TestOpenAPIIsServed(t *testing.T) {
 			if d.OpenAPI != "3.1.0" || len(d.Servers) != 1 || d.Servers[0].URL != prefix {
 				t.Errorf("OpenAPI %s at %v", d.OpenAPI, d.Servers)
 			}
-			// All else is what stands in the tree.
+			// Everything else is as in the embedded file.
 			if back := strings.Replace(w.Body.String(), `"url": "`+prefix+`"`, openAPIServer, 1); back != string(openAPI) {
 				t.Error("more than the prefix was changed")
 			}
@@ -95,8 +95,8 @@ func TestOpenAPIIsForTrustedOriginsOnly(t *testing.T) {
 	wantUnshared(t, b.get("/.auth/openapi.json", "Origin", "https://evil.example", "Sec-Fetch-Mode", "cors"))
 }
 
-// operations is every path of the API and its methods, as the table of routes has them. What is there
-// for GET is there for HEAD, which the description says once for all.
+// operations returns all paths of the API with their methods, from the table of routes. It leaves
+// out HEAD, which the description allows wherever there is GET.
 func (p *Portal) operations() []string {
 	var operations []string
 	for path, route := range p.routes {
@@ -138,7 +138,7 @@ func TestOpenAPIDescribesEveryRouteAndNoOther(t *testing.T) {
 	}
 }
 
-// declaredCodes is every code that this package's source gives a problem.
+// declaredCodes returns all codes that this package's source gives to problems.
 func declaredCodes(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("*.go")
@@ -174,7 +174,7 @@ func declaredCodes(t *testing.T) []string {
 	return slices.Sorted(maps.Keys(codes))
 }
 
-// otherCodes are those that no route of the API answers with.
+// otherCodes are codes that no route of the API answers with.
 var otherCodes = []string{
 	"ACCOUNT_CHANGED",   // of the pages
 	"FORBIDDEN",         // of the gate

@@ -13,15 +13,15 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// Parameters of the pages' addresses.
+// Query parameters of the pages.
 const (
 	paramReturnTo  = "return_to"
 	paramLoginHint = "login_hint"
-	paramSignedOut = "signed_out" // "1": say that it happened. What is said is never taken from an address
-	paramOther     = "other"      // "1": say that another account than asked for has signed in
+	paramSignedOut = "signed_out" // "1": say that it happened. Pages never show text from an address
+	paramOther     = "other"      // "1": say that another account than the requested one has signed in
 )
 
-// readForm reads what a page's form sends, and where it leads afterwards.
+// readForm reads a page's form and the destination that it leads to.
 func (p *Portal) readForm(w http.ResponseWriter, r *http.Request, v Visitor) (url.Values, destination, error) {
 	form, err := readForm(w, r)
 	if err != nil {
@@ -31,7 +31,7 @@ func (p *Portal) readForm(w http.ResponseWriter, r *http.Request, v Visitor) (ur
 	return form, to, err
 }
 
-// returning is where an address or a form of a page leads afterwards.
+// returning returns the destination of a page's query or form.
 func (p *Portal) returning(v Visitor, values url.Values) (destination, error) {
 	to, ok := p.destination(v, values.Get(paramReturnTo))
 	if !ok {
@@ -45,7 +45,7 @@ func (p *Portal) home(w http.ResponseWriter, _ *http.Request, _ Visitor) error {
 	return nil
 }
 
-// address is a page of the portal that leads to a destination afterwards.
+// address returns the address of a portal page that leads to a destination afterwards.
 func (p *Portal) address(path string, to destination, params url.Values) string {
 	if params == nil {
 		params = url.Values{}
@@ -65,9 +65,9 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil {
 		return err
 	}
-	v = v.towards(to)
-	if provider, ok := p.straight(v); ok && query.Get(paramSignedOut) == "" {
-		return p.departTo(w, r, v, provider, to, query.Get(paramLoginHint))
+	v = v.headedFor(to)
+	if provider, ok := p.onlyProvider(v); ok && query.Get(paramSignedOut) == "" {
+		return p.sendToProvider(w, r, v, provider, to, query.Get(paramLoginHint))
 	}
 	view := p.signInView(v, to, query.Get(paramLoginHint))
 	if query.Get(paramSignedOut) == "1" {
@@ -81,20 +81,20 @@ func (p *Portal) signInView(v Visitor, to destination, identifier string) page.S
 	_, password := p.logins.Password()
 	_, _, signUp := p.logins.Registrar()
 	view := page.SignIn{
-		Frame:      p.frame(v, to),
-		ReturnTo:   to.text,
-		Identifier: fillIn(identifier),
-		LoginHint:  fillIn(identifier),
-		Password:   password,
-		Providers:  p.providers(),
-		SignUp:     signUp,
-		Signed:     len(v.Visit.Entries()),
+		Frame:        p.frame(v, to),
+		ReturnTo:     to.text,
+		Identifier:   fillIn(identifier),
+		LoginHint:    fillIn(identifier),
+		Password:     password,
+		Providers:    p.providers(),
+		SignUp:       signUp,
+		AccountCount: len(v.Visit.Entries()),
 	}
 	if lapsed, ok := v.Visit.Lapsed(); ok {
 		again := p.account(lapsed)
-		view.Again = &again
+		view.Lapsed = &again
 		if _, ok := p.logins.Provider(lapsed.Identity.Account.Method); ok {
-			view.AgainAt = lapsed.Identity.Account.Method
+			view.LapsedMethod = lapsed.Identity.Account.Method
 		}
 		if view.LoginHint == "" {
 			view.LoginHint = hintOf(lapsed.Identity)
@@ -104,7 +104,8 @@ func (p *Portal) signInView(v Visitor, to destination, identifier string) page.S
 	return view
 }
 
-// fillIn is text that the identifier's field may be filled with: what could be an identifier.
+// fillIn returns text that may be filled into the identifier's field: the trimmed text if it can be
+// an identifier, else nothing.
 func fillIn(text string) string {
 	text = strings.TrimSpace(text)
 	if len(text) > session.MaxEmailBytes || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
@@ -118,9 +119,9 @@ func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil {
 		return err
 	}
-	v = v.towards(to)
+	v = v.headedFor(to)
 	if form.Has("method") {
-		return p.departForm(w, r, v, form, to)
+		return p.startProviderForm(w, r, v, form, to)
 	}
 	typed := strings.TrimSpace(form.Get("identifier"))
 	_, err = p.signIn(w, r, v, credentials{identifier: identify(typed), password: form.Get("password"), remember: true})
@@ -132,7 +133,7 @@ func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v Visitor) e
 	return nil
 }
 
-// signInFailed shows the sign-in page again, with what was typed but for the password.
+// signInFailed shows the sign-in page again, with everything that was typed except the password.
 func (p *Portal) signInFailed(w http.ResponseWriter, r *http.Request, v Visitor, to destination, typed string, err error) {
 	told, known := disclose(err)
 	if !known {
@@ -145,7 +146,8 @@ func (p *Portal) signInFailed(w http.ResponseWriter, r *http.Request, v Visitor,
 	page.WriteSignIn(w, status, view)
 }
 
-// identify reads the form's one field for both: what has an at sign is an e-mail address.
+// identify interprets the form's one field: text with an at sign is an e-mail address, all else a
+// user name.
 func identify(typed string) login.Identifier {
 	if strings.Contains(typed, "@") {
 		return login.Identifier{Email: typed}
@@ -153,12 +155,12 @@ func identify(typed string) login.Identifier {
 	return login.Identifier{UserName: typed}
 }
 
-// signInProblem is what the sign-in page says, and its status. That an identifier could be nobody's
-// is the same there as that it is nobody's: who mistyped is told to look at both fields.
+// signInProblem returns what the sign-in page says, and its status. An identifier that nobody can
+// have gets the same answer as one that nobody has, so that people who mistype look at both fields.
 func signInProblem(told *problem) (message string, status int) {
 	switch told {
 	case errWrongEmail, errWrongUsername, errInvalidEmail, errInvalidUsername, errUsernameTooShort, errUsernameTooLong:
-		return "Name and password do not belong together. Check both and try again.", http.StatusUnauthorized
+		return "Name and password do not match. Check both and try again.", http.StatusUnauthorized
 	case errPasswordTooLong:
 		return "The password is too long.", told.status
 	}
@@ -171,13 +173,13 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 	if err != nil {
 		return err
 	}
-	v = v.towards(to)
+	v = v.headedFor(to)
 	view := p.accountsView(v, to)
 	if query.Get(paramSignedOut) == "1" {
 		view.Notice = "The account is signed out."
 	}
 	if query.Get(paramOther) == "1" {
-		view.Notice = "You signed in with another account than the one that was asked for. It was added and is the active one now."
+		view.Notice = "You signed in with another account than the requested one. It was added and is active now."
 	}
 	page.WriteAccounts(w, http.StatusOK, view)
 	return nil
@@ -185,7 +187,7 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 
 func (p *Portal) accountsView(v Visitor, to destination) page.Accounts {
 	view := page.Accounts{Frame: p.frame(v, to), ReturnTo: to.text, Place: string(v.Visit.Site())}
-	view.State = toWireAccounts(v.Visit).state() // it leads nowhere by itself
+	view.State = toWireAccounts(v.Visit).state() // unlike the sign-in page, the chooser never redirects
 	for _, e := range v.Visit.Entries() {
 		account := p.account(e)
 		sites, elsewhere := v.Visit.Places(e)
@@ -198,16 +200,16 @@ func (p *Portal) accountsView(v Visitor, to destination) page.Accounts {
 	return view
 }
 
-// accountsForm does what one of the chooser's buttons says.
+// accountsForm performs the action of one of the chooser's buttons.
 func (p *Portal) accountsForm(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	form, to, err := p.readForm(w, r, v)
 	if err != nil {
 		return err
 	}
-	v = v.towards(to)
+	v = v.headedFor(to)
 	next, err := p.accountsAction(w, r, v, form.Get("action"), form.Get("session"), to)
 	if errors.Is(err, session.ErrUnknownHandle) {
-		// The page is older than what has happened since, in another tab or by time.
+		// The page is out of date: the session has ended, or another tab signed it out.
 		view := p.accountsView(v, to)
 		view.Problem = "That account is not signed in any more."
 		page.WriteAccounts(w, http.StatusConflict, view)
@@ -216,21 +218,21 @@ func (p *Portal) accountsForm(w http.ResponseWriter, r *http.Request, v Visitor)
 	if err != nil {
 		return err
 	}
-	p.goOn(w, v, next)
+	p.followHop(w, v, next)
 	return nil
 }
 
-// accountsAction returns where to go on.
-func (p *Portal) accountsAction(w http.ResponseWriter, r *http.Request, v Visitor, action, handle string, to destination) (onwardTo, error) {
+// accountsAction performs an action and returns where the browser goes next.
+func (p *Portal) accountsAction(w http.ResponseWriter, r *http.Request, v Visitor, action, handle string, to destination) (nextHop, error) {
 	signedOut := url.Values{paramSignedOut: {"1"}}
 	switch action {
 	case "switch":
 		_, err := p.switchTo(w, r, v, handle)
-		return onwardTo{location: to.location()}, err
+		return nextHop{location: to.location()}, err
 	case "sign-out", "remove":
 		done, err := p.revoke(w, r, v, handle)
 		if err != nil {
-			return onwardTo{}, err
+			return nextHop{}, err
 		}
 		path := "/accounts"
 		if done.Empty {
@@ -238,21 +240,21 @@ func (p *Portal) accountsAction(w http.ResponseWriter, r *http.Request, v Visito
 		}
 		then := p.address(path, to, signedOut)
 		if action == "remove" {
-			return onwardTo{location: then}, nil
+			return nextHop{location: then}, nil
 		}
 		return p.signOutElsewhere(r, v, []session.Session{done.Ended}, then), nil
 	case "sign-out-all":
 		ended, err := p.signOut(w, r, v)
 		if err != nil {
-			return onwardTo{}, err
+			return nextHop{}, err
 		}
 		return p.signOutElsewhere(r, v, ended, p.address("/sign-in", to, signedOut)), nil
 	}
-	return onwardTo{}, errBadForm
+	return nextHop{}, errBadForm
 }
 
-// explain is what a page of a form says about an error, beside which field where it is about one, and
-// the page's status.
+// explain fills in what a form's page says about an error, and the field that it is about, if any.
+// It returns the page's status.
 func (p *Portal) explain(w http.ResponseWriter, r *http.Request, v Visitor, err error, says, field *string) (status int) {
 	told, known := disclose(err)
 	if !known {
@@ -263,8 +265,8 @@ func (p *Portal) explain(w http.ResponseWriter, r *http.Request, v Visitor, err 
 	return told.status
 }
 
-// fieldOf is the field of the sign-up page that a problem is about, or none. The account page has the
-// same names but for the password's.
+// fieldOf returns the field of the sign-up page that a problem is about, or an empty string. The
+// account page has the same names, except for the password's.
 func fieldOf(err error, told *problem) string {
 	if field, ok := invalidFieldOf(err); ok {
 		return field

@@ -10,11 +10,11 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// paramDone is the parameter of the account page's address that says what was done just now, a key of
-// notices. What is said is never taken from an address.
+// paramDone is a query parameter of the account page. It says what was just done, as a key of
+// notices. The page never shows text from its address.
 const paramDone = "done"
 
-// notices are what the account page says after something was done, and where.
+// notices are what the account page says after an action, and in which section.
 var notices = map[string]struct{ section, says string }{
 	doneProfile:  {page.SectionProfile, "Your profile is saved."},
 	donePassword: {page.SectionPassword, "Your password is changed."},
@@ -36,7 +36,7 @@ func (p *Portal) accountPage(w http.ResponseWriter, r *http.Request, v Visitor) 
 	if err != nil {
 		return err
 	}
-	v = v.towards(to)
+	v = v.headedFor(to)
 	active, ok := v.Visit.Active()
 	if !ok {
 		p.Challenge(w, r, v)
@@ -90,14 +90,14 @@ func (p *Portal) accountView(r *http.Request, v Visitor, active session.Entry, t
 	return view, nil
 }
 
-// accountForm does what one of the account page's buttons says, to the account that the page showed: a
-// form of a page that shows another account than the active one changes nothing.
+// accountForm performs the action of one of the account page's buttons. The form names the account
+// that the page showed; if another account is active now, nothing changes.
 func (p *Portal) accountForm(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	form, to, err := p.readForm(w, r, v)
 	if err != nil {
 		return err
 	}
-	v = v.towards(to)
+	v = v.headedFor(to)
 	active, ok := v.Visit.Active()
 	if !ok || active.Handle != form.Get("account") {
 		return errOtherAccount
@@ -120,7 +120,7 @@ func (p *Portal) accountForm(w http.ResponseWriter, r *http.Request, v Visitor) 
 	return errBadForm
 }
 
-// accountDone is the address of the account page after something was done.
+// accountDone returns the address of the account page after an action.
 func (p *Portal) accountDone(done string, to destination) string {
 	return p.address("/account", to, url.Values{paramDone: {done}}) + "#" + notices[done].section
 }
@@ -170,12 +170,13 @@ func (p *Portal) passwordForm(w http.ResponseWriter, r *http.Request, v Visitor,
 	return nil
 }
 
-// endForm ends a session of the account. That of this browser is signed out as in the chooser.
+// endForm ends a session of the account. This browser's own session is signed out as in the
+// chooser.
 func (p *Portal) endForm(w http.ResponseWriter, r *http.Request, v Visitor, active session.Entry, id string, to destination) error {
 	if id == active.ID {
 		next, err := p.accountsAction(w, r, v, "sign-out", active.Handle, to)
 		if err == nil {
-			p.goOn(w, v, next)
+			p.followHop(w, v, next)
 		}
 		return err
 	}

@@ -10,28 +10,28 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// departForm answers a button of the sign-in page with a page that sends the browser on. A redirect
-// would be held to the page's form-action by browsers, with all that the provider redirects to by
-// itself, and nobody knows those origins.
-func (p *Portal) departForm(w http.ResponseWriter, r *http.Request, v Visitor, form url.Values, to destination) error {
+// startProviderForm answers a provider's button on the sign-in page with a redirect page. Browsers
+// would apply the sign-in page's form-action to a 303 and to all redirects that follow it, and the
+// provider's own redirects are unknown.
+func (p *Portal) startProviderForm(w http.ResponseWriter, r *http.Request, v Visitor, form url.Values, to destination) error {
 	provider, ok := p.logins.Provider(form.Get("method"))
 	if !ok {
 		return errBadForm
 	}
-	return p.departTo(w, r, v, provider, to, form.Get(paramLoginHint))
+	return p.sendToProvider(w, r, v, provider, to, form.Get(paramLoginHint))
 }
 
-func (p *Portal) departTo(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, to destination, hint string) error {
-	location, err := p.depart(w, r, v, provider, departure{to: to, hint: fillIn(hint)})
+func (p *Portal) sendToProvider(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, to destination, hint string) error {
+	location, err := p.startProviderSignIn(w, r, v, provider, providerSignIn{to: to, hint: fillIn(hint)})
 	if err != nil {
 		p.signInFailed(w, r, v, to, hint, err)
 		return nil
 	}
-	p.onward(w, v, page.Onward{Location: location, Label: provider.Label()})
+	p.redirectPage(w, v, page.Redirect{Location: location, Label: provider.Label()})
 	return nil
 }
 
-// providers are the buttons of the sign-in page.
+// providers returns the provider buttons of the sign-in page.
 func (p *Portal) providers() []page.Provider {
 	all := p.logins.Providers()
 	views := make([]page.Provider, len(all))
@@ -46,7 +46,7 @@ func (p *Portal) providers() []page.Provider {
 	return views
 }
 
-// hintOf is what a provider knows an account by that is to sign in again.
+// hintOf returns the name under which a provider knows an account that signs in again.
 func hintOf(id *session.Identity) string {
 	if id.Email != "" {
 		return id.Email
@@ -54,24 +54,24 @@ func hintOf(id *session.Identity) string {
 	return id.UserName
 }
 
-// onward sends the browser to a provider.
-func (p *Portal) onward(w http.ResponseWriter, v Visitor, view page.Onward) {
+// redirectPage sends the browser to a provider by a page.
+func (p *Portal) redirectPage(w http.ResponseWriter, v Visitor, view page.Redirect) {
 	view.Frame = p.frame(v, destination{})
-	page.WriteOnward(w, http.StatusOK, view)
+	page.WriteRedirect(w, http.StatusOK, view)
 }
 
-// goOn leads the browser on after accounts were signed out.
-func (p *Portal) goOn(w http.ResponseWriter, v Visitor, next onwardTo) {
+// followHop sends the browser on after accounts were signed out.
+func (p *Portal) followHop(w http.ResponseWriter, v Visitor, next nextHop) {
 	if next.label == "" {
 		redirect(w, next.location)
 		return
 	}
-	p.onward(w, v, page.Onward{Location: next.location, Label: next.label, SigningOut: true})
+	p.redirectPage(w, v, page.Redirect{Location: next.location, Label: next.label, SigningOut: true})
 }
 
-// straight returns the provider that the sign-in page is left out for: the only way to sign in, for a
-// browser that has no account to choose.
-func (p *Portal) straight(v Visitor) (login.Provider, bool) {
+// onlyProvider returns the provider that the browser is sent to without a sign-in page: the only
+// login method there is, for a browser that has no account to choose.
+func (p *Portal) onlyProvider(v Visitor) (login.Provider, bool) {
 	providers := p.logins.Providers()
 	if !p.skipSignInPage || len(p.logins.All()) != 1 || len(providers) != 1 || len(v.Visit.Entries()) > 0 {
 		return nil, false
@@ -82,14 +82,14 @@ func (p *Portal) straight(v Visitor) (login.Provider, bool) {
 // callbackPage is where a provider sends the browser back to.
 func (p *Portal) callbackPage(provider login.Provider) handler {
 	return func(w http.ResponseWriter, r *http.Request, v Visitor) error {
-		arrived, err := p.arrive(w, r, v, provider)
+		result, err := p.finishProviderSignIn(w, r, v, provider)
 		if err != nil {
-			p.arrivalFailed(w, r, v, arrived, err)
+			p.callbackFailed(w, r, v, result, err)
 			return nil
 		}
-		// Both were found to be sound when the sign-in began, and nobody can have changed them since.
-		to := destination{text: arrived.ReturnTo}
-		if arrived.other() {
+		// Both addresses were checked when the sign-in began, and the flow is sealed.
+		to := destination{text: result.ReturnTo}
+		if result.differsFromHint() {
 			redirect(w, p.address("/accounts", to, url.Values{paramOther: {"1"}}))
 			return nil
 		}
@@ -98,19 +98,19 @@ func (p *Portal) callbackPage(provider login.Provider) handler {
 	}
 }
 
-// arrivalFailed tells a client of the API by its address for errors, and people by a page.
-func (p *Portal) arrivalFailed(w http.ResponseWriter, r *http.Request, v Visitor, arrived arrival, err error) {
+// callbackFailed reports an error to an API client at its error address, and to people by a page.
+func (p *Portal) callbackFailed(w http.ResponseWriter, r *http.Request, v Visitor, result providerResult, err error) {
 	told, known := disclose(err)
 	if !known {
 		p.logFailure(r, v, err)
 	}
-	if arrived.ErrorTo != "" {
-		redirect(w, withError(arrived.ErrorTo, strings.ToLower(told.code)))
+	if result.ErrorTo != "" {
+		redirect(w, withError(result.ErrorTo, strings.ToLower(told.code)))
 		return
 	}
 	retryLater(w, told)
 	view := p.failure(v, told)
-	view.Retry = p.address("/sign-in", destination{text: arrived.ReturnTo}, nil)
+	view.Retry = p.address("/sign-in", destination{text: result.ReturnTo}, nil)
 	page.WriteFailure(w, view)
 }
 
@@ -128,7 +128,7 @@ func withError(address, code string) string {
 	return address
 }
 
-// signedOutPage is where a provider sends the browser back to that it has signed an account out of.
+// signedOutPage is where a provider sends the browser back to after signing an account out.
 func (p *Portal) signedOutPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
 	next, err := p.signedOutElsewhere(r, v, r.URL.Query().Get("state"))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/portal/page"
 )
 
-// paramInvitation is the parameter of the sign-up page's address with the code of an invitation.
+// paramInvitation is the query parameter of the sign-up page for the code of an invitation.
 const paramInvitation = "invitation"
 
 func (p *Portal) signUpPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
@@ -21,7 +21,7 @@ func (p *Portal) signUpPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil {
 		return err
 	}
-	view := p.signUpView(v.towards(to), to, rules)
+	view := p.signUpView(v.headedFor(to), to, rules)
 	view.Invitation = fillIn(query.Get(paramInvitation))
 	page.WriteSignUp(w, http.StatusOK, view)
 	return nil
@@ -34,7 +34,7 @@ func (p *Portal) signUpView(v Visitor, to destination, rules login.Rules) page.S
 		AskInvitation:  rules.Invitation,
 		NeedInvitation: rules.OnlyInvited,
 		MinPassword:    login.MinPassword,
-		Signed:         len(v.Visit.Entries()),
+		AccountCount:   len(v.Visit.Entries()),
 	}
 }
 
@@ -47,7 +47,7 @@ func (p *Portal) signUpForm(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if err != nil {
 		return err
 	}
-	v = v.towards(to)
+	v = v.headedFor(to)
 	registration := login.Registration{
 		Name:       strings.TrimSpace(form.Get("name")),
 		UserName:   strings.TrimSpace(form.Get("username")),

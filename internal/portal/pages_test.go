@@ -70,7 +70,7 @@ func TestSignInForm(t *testing.T) {
 }
 
 func TestReturnAddressSurvivesTheSignInPage(t *testing.T) {
-	// From the gate over the page and the form back to the very bytes of the request.
+	// From the gate through the page and the form back to the very bytes of the request.
 	b := newGateway(t).browser()
 	const target = `/grafana/d/x%2Fy//z?var="a"&from=now-1h&expr={job=~"a|b"}'<>`
 	w := b.challenge(b.request("GET", "/", "", "Sec-Fetch-Mode", "navigate"), target)
@@ -130,7 +130,7 @@ func TestForbiddenReturnAddressesAreNeitherFollowedNorShown(t *testing.T) {
 }
 
 func TestFailedSignInForm(t *testing.T) {
-	const together = "do not belong together"
+	const together = "do not match"
 	tests := map[string]struct {
 		identifier string
 		err        error
@@ -184,7 +184,7 @@ func TestSignInFormWithoutAPasswordMethod(t *testing.T) {
 	if w := b.get("/.auth/sign-in"); strings.Contains(w.Body.String(), `name="password"`) {
 		t.Error("the page asks for a password")
 	}
-	wantPage(t, b.submit("/.auth/sign-in", "identifier", "alice", "password", "x"), http.StatusBadRequest, "Passwords are not taken here.")
+	wantPage(t, b.submit("/.auth/sign-in", "identifier", "alice", "password", "x"), http.StatusBadRequest, "You cannot sign in with a password here.")
 }
 
 func TestForms(t *testing.T) {
@@ -283,7 +283,7 @@ func TestSignOutOfAllOnThePage(t *testing.T) {
 	if set := b.setCookie(w); set == nil || set.MaxAge >= 0 {
 		t.Errorf("the cookie is not cleared: %v", set)
 	}
-	// A second time, as from a tab left open, is no error.
+	// Repeating it, as from a tab that was left open, is no error.
 	wantRedirect(t, b.submit("/.auth/accounts", "action", "sign-out-all"), "/.auth/sign-in?signed_out=1")
 }
 

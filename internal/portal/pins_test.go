@@ -12,7 +12,7 @@ import (
 
 func perHost(s *setup) { s.cookieDomain, s.perHost = "example.com", true }
 
-// done checks that what was asked for was done.
+// done checks that a request succeeded.
 func (b *browser) done(w *httptest.ResponseRecorder) {
 	b.t.Helper()
 	if w.Code != http.StatusOK {
@@ -20,13 +20,13 @@ func (b *browser) done(w *httptest.ResponseRecorder) {
 	}
 }
 
-// on has the browser make its next requests to a host.
+// on makes the browser send its next requests to a host.
 func (b *browser) on(host string) *browser {
 	b.host = host
 	return b
 }
 
-// wantOn compares who is active on each host, as the gate, get-session and the chooser have it.
+// wantOn compares who is active on each host according to the gate, get-session and the chooser.
 func (b *browser) wantOn(when string, want map[string]string) {
 	b.t.Helper()
 	was := b.host
@@ -71,7 +71,7 @@ func TestEachHostHasItsAccount(t *testing.T) {
 	b.done(b.on(wiki).post("/.auth/sign-out", `{}`))
 	b.wantOn("signed out", map[string]string{wiki: "", grafana: "", files: ""})
 
-	// What is outside of the domain has a jar of its own, and one active session.
+	// A host outside the domain has a jar of its own, with one active session.
 	b.on(outside).signInAs("carol")
 	wantPage(t, b.get("/.auth/accounts"), http.StatusOK, "<h1>Choose an account</h1>")
 }
@@ -89,7 +89,7 @@ func TestRevokedElsewhereIsNobodyHere(t *testing.T) {
 	wantPage(t, b.get("/.auth/accounts"), http.StatusOK, "No account is active on <bdi>files.example.com</bdi>")
 }
 
-// TestChoosingOnTheWayToAnotherHost: a page that leads to another host of the domain afterwards shows and
+// TestChoosingOnTheWayToAnotherHost: a page that leads to another host of the domain shows and
 // changes what is active there.
 func TestChoosingOnTheWayToAnotherHost(t *testing.T) {
 	const auth, wiki, to = "auth.example.com", "wiki.example.com", "https://wiki.example.com/page"
@@ -120,15 +120,15 @@ func TestChoosingOnTheWayToAnotherHost(t *testing.T) {
 			b.submit("/.auth/accounts", "action", "switch", "session", alice)
 		})
 	}
-	// Where hosts share the active account, so they do on the way.
+	// Hosts that share the active account share it here too.
 	shared := newGateway(t, func(s *setup) { s.cookieDomain = "example.com" }).browser()
 	shared.on(auth).signInAs("alice")
 	wantRedirect(t, shared.submit("/.auth/sign-in", "identifier", "bob", "password", "bob-password", "return_to", to), to)
 	shared.wantOn("shared", map[string]string{auth: "bob", wiki: "bob"})
 }
 
-// TestProviderLeadsBackToAnotherHost: a sign-in is for the host that it was begun on, although the provider
-// sends the browser back to the one host that it knows.
+// TestProviderLeadsBackToAnotherHost: a sign-in is for the host where it began, although the
+// provider sends the browser back to another one.
 func TestProviderLeadsBackToAnotherHost(t *testing.T) {
 	corp := newIDP("corp")
 	corp.redirectURI = "https://auth.example.com/.auth/callback/corp"
@@ -147,8 +147,8 @@ func TestProviderLeadsBackToAnotherHost(t *testing.T) {
 	b.wantOn("begun on the way to the files", map[string]string{"auth.example.com": "alice", "wiki.example.com": "bob", "files.example.com": "carol"})
 }
 
-// TestFlowOfAnotherConfiguration: a reload while somebody is at a provider may have hosts share the active
-// account from then on, or no longer.
+// TestFlowOfAnotherConfiguration: a reload during a sign-in at a provider may turn "active
+// per_host" on or off.
 func TestFlowOfAnotherConfiguration(t *testing.T) {
 	for name, c := range map[string]struct {
 		begun, now session.Site
@@ -185,7 +185,7 @@ func TestAuditNamesTheHost(t *testing.T) {
 	}
 }
 
-// TestRefusalOffersByHost: what is offered is what the host does not have already.
+// TestRefusalOffersByHost: the page offers what the host does not have already.
 func TestRefusalOffersByHost(t *testing.T) {
 	b := newGateway(t, perHost).browser()
 	b.on("wiki.example.com").signInAs("alice")

@@ -1,26 +1,26 @@
-// Package portal is what the gateway answers itself: the pages and the JSON API under its path
-// prefix, and the answers to requests that the gate does not let through.
+// Package portal serves what the gateway answers itself: the pages and the JSON API under its path
+// prefix, and the answers to requests that the gate does not forward.
 //
-// There are two doors, forms and JSON, and one set of functions behind them:
+// Forms and JSON are two ways to call one set of functions:
 //
-//	routes.go                       which path and method is whose
-//	crossorigin.go                  who may change state: the page that a request comes from
-//	cors.go                         who may read the API's answers: pages of trusted origins
-//	body.go                         what a request brings along, bounded and read once
-//	pages.go, pages_*.go            the door of the pages: forms in, pages and redirects out
-//	api.go, api_*.go, wire.go       the door of the API: JSON in, JSON out
-//	events.go, listeners.go         streams that tell pages of changes as they happen
-//	openapi.go                      what the API promises, for programs
-//	signin.go, signup.go            what both doors do: who comes in,
-//	signin_provider.go, flow.go     who comes in by way of a provider, and what is kept on that way,
-//	logout.go                       who is signed out at a provider too, or by it,
-//	accounts.go, account.go         the accounts of the browser, and one account by its owner
-//	view.go                         what browsers are to know by that what they have stored is another's
-//	afresh.go                       a page by which browsers forget what they have in memory
-//	gate.go, navigation.go          requests to an upstream that are not let through
-//	returnto.go, origin.go          where a browser may be sent afterwards
-//	answer.go, problem.go           what every answer has, and what a client is told about an error
-//	audit.go, device.go             what can be read up later: by an administrator, by the owner
+//	routes.go                       paths and methods
+//	crossorigin.go                  which pages may change state
+//	cors.go                         which origins may read the API's answers
+//	body.go                         request bodies, bounded and read once
+//	pages.go, pages_*.go            pages: forms in, pages and redirects out
+//	api.go, api_*.go, wire.go       API: JSON in, JSON out
+//	events.go, listeners.go         streams that tell pages of changes
+//	openapi.go                      the API's description
+//	signin.go, signup.go            sign-in by password, sign-up
+//	signin_provider.go, flow.go     sign-in at a provider
+//	logout.go                       sign-out at providers, and by providers
+//	accounts.go, account.go         the browser's accounts, and one account by its owner
+//	view.go                         the view that answers are stored under
+//	reset.go                        the reset page
+//	gate.go, navigation.go          requests to an upstream that are not forwarded
+//	returnto.go                     where a browser may be sent afterwards
+//	answer.go, problem.go           headers of all answers, and errors that clients learn
+//	audit.go, device.go             the audit log, and the list of an account's devices
 package portal
 
 import (
@@ -33,28 +33,29 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/tokens"
 )
 
-// Config is what a Portal is made of. All but TrustedOrigins and SkipSignInPage is required, and Box,
-// Notes, Names and Grants only where one of the logins is a provider.
+// Config configures a Portal. TrustedOrigins and SkipSignInPage are optional. Box, Notes, Names and
+// Grants are required only where one of the logins is a provider.
 type Config struct {
 	Prefix         string // path of the portal on every site, such as "/.auth"
 	Manager        *session.Manager
 	Logins         *login.Methods
-	Box            *seal.Box       // seals what is kept of sign-ins under way
-	Notes          *session.Notes  // of what is not to happen twice
-	Names          *login.Names    // of providers' accounts
-	Grants         *tokens.Manager // of the tokens of sessions
+	Box            *seal.Box       // seals sign-ins and sign-outs that are under way
+	Notes          *session.Notes  // remembers what must not happen twice
+	Names          *login.Names    // keeps the user names of providers' accounts unique
+	Grants         *tokens.Manager // keeps the providers' tokens of sessions
 	TrustedOrigins []string        // other origins that may use the API and be returned to
-	SkipSignInPage bool            // where there is nothing to choose
+	SkipSignInPage bool            // go to the provider at once where it is the only login method
 	Now            func() time.Time
 	Log            *zap.Logger
 }
 
-// Portal serves the gateway's own pages and API. Its methods may be called concurrently.
+// Portal serves the gateway's own pages and API. Its methods are safe for concurrent use.
 type Portal struct {
 	prefix     string
 	manager    *session.Manager
@@ -67,7 +68,7 @@ type Portal struct {
 	audit      audit
 	listeners  *listeners
 
-	// For providers.
+	// For providers; nil or zero without any.
 	flows          *flows
 	signOutSealer  *seal.Sealer
 	notes          *session.Notes
@@ -76,7 +77,7 @@ type Portal struct {
 	skipSignInPage bool
 }
 
-// New returns the portal of a configuration, or an error that names what is wrong with it.
+// New returns the portal of a configuration. Its error names what is wrong with the configuration.
 func New(c Config) (*Portal, error) {
 	if c.Manager == nil || c.Logins == nil || c.Now == nil || c.Log == nil {
 		return nil, errors.New("portal: a manager, logins, a clock and a log are required")
@@ -108,14 +109,14 @@ func New(c Config) (*Portal, error) {
 		p.signOutSealer = c.Box.Sealer("sign-out")
 	}
 	for _, text := range c.TrustedOrigins {
-		origin, err := ParseOrigin(text)
+		trusted, err := origin.Parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("trusted origin %q: %w", text, err)
 		}
-		if err := p.protection.AddTrustedOrigin(origin); err != nil {
+		if err := p.protection.AddTrustedOrigin(trusted); err != nil {
 			return nil, fmt.Errorf("trusted origin %q: %w", text, err)
 		}
-		p.trusted[origin] = true
+		p.trusted[trusted] = true
 	}
 	p.routes = p.table()
 	return p, nil
@@ -123,9 +124,9 @@ func New(c Config) (*Portal, error) {
 
 var plainPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
-// ValidatePrefix refuses a path that could not be told apart from its neighbours by every proxy and
-// browser: it must begin with a slash and not end with one, and have plain segments, none of them a
-// dot segment.
+// ValidatePrefix refuses a path that proxies and browsers could read differently. A valid prefix
+// begins with a slash, does not end with one, and has only plain segments, none of them a dot
+// segment.
 func ValidatePrefix(prefix string) error {
 	if !plainPath.MatchString(prefix) || hasDotSegment(prefix) {
 		return fmt.Errorf("path %q: must be like /.auth: begin with a slash, not end with one, and have only letters, digits and . _ ~ - between slashes", prefix)

@@ -30,7 +30,7 @@ import (
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
 )
 
-// gateway is a portal with all that is behind it but Caddy.
+// gateway is a portal with everything behind it except Caddy.
 type gateway struct {
 	*Portal
 	t        *testing.T
@@ -51,7 +51,7 @@ type setup struct {
 	noPasswords    bool
 	skipSignInPage bool
 	moreMethods    []login.Method
-	signUp         *password.SignUp // with it, users are the stored ones in place of accounts
+	signUp         *password.SignUp // if set, stored users take the place of accounts
 }
 
 func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
@@ -94,7 +94,7 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	manager := session.NewManager(session.NewJars(store, true), logins, s.options, clock.Now)
+	manager := session.NewManager(session.NewJars(store), logins, s.options, clock.Now)
 	t.Cleanup(manager.Close)
 	core, log := observer.New(zapcore.DebugLevel)
 	box, err := seal.NewBox([]byte("a key of thirty-two bytes or more"))
@@ -139,12 +139,12 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// accounts is a login method with the accounts alice, bob, carol and so on, whose passwords are
+// accounts is a login method with the accounts alice, bob, carol and so on. Their passwords are
 // their names followed by "-password".
 type accounts struct {
 	identities map[string]*session.Identity
 	gone       map[string]bool
-	err        error // what Authenticate returns instead of looking
+	err        error // what Authenticate returns instead of an account
 	asked      []login.Credentials
 }
 
@@ -187,7 +187,7 @@ func (a *accounts) Authenticate(_ context.Context, c login.Credentials) (*sessio
 	return nil, login.ErrBadCredentials
 }
 
-// otherMethod is a login method that takes no passwords.
+// otherMethod is a login method without passwords.
 type otherMethod string
 
 func (m otherMethod) ID() string { return string(m) }
@@ -195,13 +195,13 @@ func (m otherMethod) Current(recorded *session.Identity) (*session.Identity, boo
 	return recorded, true
 }
 
-// browser is one at a site of the gateway. Like a browser it keeps the jar's cookie, and says where
-// its requests come from.
+// browser is a browser at a site of the gateway. It keeps the gateway's cookies and sends Origin
+// and Fetch Metadata as browsers do.
 type browser struct {
 	*gateway
 	scheme, host string
 	cookie       string            // value of the jar's cookie; empty for none
-	views        map[string]string // values of the view's cookies, by where they are kept
+	views        map[string]string // values of the view's cookies, by the site that has them
 	flows        map[string]string // cookies of sign-ins under way
 }
 
@@ -209,8 +209,8 @@ func (g *gateway) browser() *browser {
 	return &browser{gateway: g, scheme: "https", host: "app.example.com"}
 }
 
-// request is a request with what a browser adds. Headers are name and value in turn; an empty value
-// leaves the header out.
+// request returns a request with what a browser adds. Headers are names and values in turn; an
+// empty value leaves the header out.
 func (b *browser) request(method, target, body string, headers ...string) *http.Request {
 	b.t.Helper()
 	r := httptest.NewRequest(method, b.scheme+"://"+b.host+target, strings.NewReader(body))
@@ -256,7 +256,7 @@ func (b *browser) jar() cookie.Spec {
 	return jar
 }
 
-// visitor is what the Caddy handler makes of a request.
+// visitor returns what the gate makes of a request.
 func (b *browser) visitor(r *http.Request) Visitor {
 	b.t.Helper()
 	v := Visitor{Scheme: b.scheme, Host: b.host, ClientIP: netip.MustParseAddr("192.0.2.7"), Cookie: b.jar()}
@@ -278,7 +278,7 @@ func (b *browser) visitor(r *http.Request) Visitor {
 	return v
 }
 
-// send has the portal answer a request, and keeps the cookie that comes with the answer.
+// send lets the portal answer a request, and keeps the cookies of the answer.
 func (b *browser) send(r *http.Request) *httptest.ResponseRecorder {
 	b.t.Helper()
 	w := httptest.NewRecorder()
@@ -304,7 +304,7 @@ func checkHeaders(t *testing.T, w *httptest.ResponseRecorder) {
 	}
 }
 
-// viewAt is where the browser keeps the view's cookie.
+// viewAt returns the key of the view's cookie.
 func (b *browser) viewAt(jar cookie.Spec) string {
 	if jar.Domain == "" || jar.PerHost {
 		return b.host
@@ -312,7 +312,7 @@ func (b *browser) viewAt(jar cookie.Spec) string {
 	return jar.Domain
 }
 
-// setCookie is the jar's cookie as the answer sets or clears it, or nil.
+// setCookie returns the jar's cookie as the answer sets or clears it, or nil.
 func (b *browser) setCookie(w *httptest.ResponseRecorder) *http.Cookie {
 	b.t.Helper()
 	var found *http.Cookie
@@ -352,7 +352,7 @@ func (b *browser) post(target, body string, headers ...string) *httptest.Respons
 	return b.send(b.request(http.MethodPost, target, body, append([]string{"Content-Type", "application/json", "Sec-Fetch-Mode", "cors"}, headers...)...))
 }
 
-// submit sends a form: names and values in turn.
+// submit sends a form. Fields are names and values in turn.
 func (b *browser) submit(target string, fields ...string) *httptest.ResponseRecorder {
 	b.t.Helper()
 	form := url.Values{}
@@ -363,7 +363,7 @@ func (b *browser) submit(target string, fields ...string) *httptest.ResponseReco
 		"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Mode", "navigate"))
 }
 
-// signInAs signs an account in through the API and returns its handle.
+// signInAs signs in an account through the API and returns its handle.
 func (b *browser) signInAs(name string) string {
 	b.t.Helper()
 	w := b.post("/.auth/sign-in/username", fmt.Sprintf(`{"username":%q,"password":%q}`, name, name+"-password"))
@@ -375,7 +375,7 @@ func (b *browser) signInAs(name string) string {
 	return decode[wireIn](b.t, w).Token
 }
 
-// names is who the browser has, the active one marked.
+// names returns the browser's accounts, with the active one marked.
 func (b *browser) names() string {
 	b.t.Helper()
 	var names []string
@@ -389,7 +389,7 @@ func (b *browser) names() string {
 	return strings.Join(names, " ")
 }
 
-// The shapes of the API as a client would write them down.
+// The shapes of the API as a client would declare them.
 type (
 	userIn struct {
 		ID, Name, Email, Username, DisplayUsername string

@@ -15,20 +15,20 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// problem is what a client is told about a request that failed. It is an error whose every word is
-// meant for the client.
+// problem is what a client learns about a request that failed. Every word of it is meant for the
+// client.
 type problem struct {
 	status     int
 	code       string // for programs; empty where the wire contract has none
-	message    string // for the programs' authors
-	title      string // of the page; empty for the status's own
+	message    string // for the authors of programs
+	title      string // of the page; empty for the text of the status
 	advice     string // what the page says instead of message; empty for the message
 	retryAfter time.Duration
 }
 
 func (p *problem) Error() string { return p.message }
 
-// explain is what a page says.
+// explain returns what a page says.
 func (p *problem) explain() string {
 	if p.advice == "" {
 		return p.message
@@ -39,22 +39,22 @@ func (p *problem) explain() string {
 var (
 	errNotFound         = &problem{status: http.StatusNotFound, code: "NOT_FOUND", message: "Not found", advice: "There is nothing at this address."}
 	errMethodNotAllowed = &problem{status: http.StatusMethodNotAllowed, code: "METHOD_NOT_ALLOWED", message: "Method not allowed", advice: "This address cannot be opened like a page."}
-	errNotAcceptable    = &problem{status: http.StatusNotAcceptable, code: "NOT_ACCEPTABLE", message: "There is only text/event-stream here"}
+	errNotAcceptable    = &problem{status: http.StatusNotAcceptable, code: "NOT_ACCEPTABLE", message: "Only text/event-stream is available here"}
 	errUnauthorized     = &problem{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "Unauthorized"}
 	errSessionChanged   = &problem{status: http.StatusConflict, code: "SESSION_CHANGED", message: "The active session is not the expected one"}
 
 	errMissingOrigin = &problem{
 		status: http.StatusForbidden, code: "MISSING_OR_NULL_ORIGIN", message: "Missing or null Origin",
-		title: "Nothing was changed", advice: "Your browser did not say which site the form was sent from. Open the page anew and try again.",
+		title: "Nothing was changed", advice: "Your browser did not say which site sent the form. Open the page again and try once more.",
 	}
 	errInvalidOrigin = &problem{
 		status: http.StatusForbidden, code: "INVALID_ORIGIN", message: "Invalid origin",
-		title: "Nothing was changed", advice: "The form was sent from another site, which is not trusted here.",
+		title: "Nothing was changed", advice: "The form came from another site, which is not trusted here.",
 	}
 	errCrossSiteNavigation = &problem{
 		status: http.StatusForbidden, code: "CROSS_SITE_NAVIGATION_LOGIN_BLOCKED",
 		message: "Sign-in by a navigation from another site is blocked",
-		title:   "You were not signed in", advice: "The form was sent from another site, which could have chosen the account for you.",
+		title:   "You were not signed in", advice: "The form came from another site, which could have chosen the account for you.",
 	}
 
 	errBadRequest = &problem{status: http.StatusBadRequest, code: "BAD_REQUEST", message: "The request body cannot be read"}
@@ -65,7 +65,7 @@ var (
 
 	errReturnTo = &problem{
 		status: http.StatusBadRequest, code: "INVALID_RETURN_TO", message: "Invalid return_to",
-		title: "The return address is not allowed", advice: "The link leads on to an address that this site does not lead to. If somebody sent it to you, do not trust it.",
+		title: "The return address is not allowed", advice: "The link leads to an address that this site does not send people to. If somebody sent it to you, do not trust it.",
 	}
 	errCallbackURL = &problem{status: http.StatusForbidden, code: "INVALID_CALLBACK_URL", message: "Invalid callbackURL"}
 
@@ -76,19 +76,19 @@ var (
 	errWrongEmail       = &problem{status: http.StatusUnauthorized, code: "INVALID_EMAIL_OR_PASSWORD", message: "Invalid email or password"}
 	errWrongUsername    = &problem{status: http.StatusUnauthorized, code: "INVALID_USERNAME_OR_PASSWORD", message: "Invalid username or password"}
 	errPasswordTooLong  = &problem{status: http.StatusBadRequest, code: "PASSWORD_TOO_LONG", message: "Password too long"}
-	errNoPasswords      = &problem{status: http.StatusBadRequest, code: "EMAIL_PASSWORD_DISABLED", message: "Email and password is not enabled", advice: "Passwords are not taken here."}
+	errNoPasswords      = &problem{status: http.StatusBadRequest, code: "EMAIL_PASSWORD_DISABLED", message: "Email and password is not enabled", advice: "You cannot sign in with a password here."}
 
 	errPasswordTooShort = &problem{status: http.StatusBadRequest, code: "PASSWORD_TOO_SHORT", message: "Password too short", advice: "The password is too short."}
 	errPasswordCommon   = &problem{
-		status: http.StatusBadRequest, code: "PASSWORD_COMPROMISED", message: "The password is one of those that are guessed first",
-		advice: "That password is one of those that are guessed first. Choose another one.",
+		status: http.StatusBadRequest, code: "PASSWORD_COMPROMISED", message: "The password is too common",
+		advice: "That password is one of the first that attackers guess. Choose another one.",
 	}
 	errInvalidPassword = &problem{status: http.StatusBadRequest, code: "INVALID_PASSWORD", message: "Invalid password", advice: "That is not your current password."}
 
 	errSignUpDisabled = &problem{status: http.StatusBadRequest, code: "EMAIL_PASSWORD_SIGN_UP_DISABLED", message: "Email and password sign up is not enabled"}
 	errNotInvited     = &problem{
 		status: http.StatusForbidden, code: "SIGN_UP_NOT_ALLOWED", message: "Sign-up needs an invitation or an e-mail address of a certain domain",
-		advice: "Neither the e-mail address nor the invitation lets you in here. Ask whoever runs this site for an invitation.",
+		advice: "This e-mail address cannot sign up without a valid invitation. Ask whoever runs this site for one.",
 	}
 	errEmailTaken = &problem{
 		status: http.StatusUnprocessableEntity, code: "USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL", message: "User already exists. Use another email.",
@@ -99,9 +99,9 @@ var (
 		advice: "That user name is taken. Choose another one.",
 	}
 
-	// An account of the configuration, or of an identity provider, is changed there.
-	errNoCredential = &problem{status: http.StatusBadRequest, code: "CREDENTIAL_ACCOUNT_NOT_FOUND", message: "Credential account not found", advice: "The password of this account is not kept here."}
-	errNotKept      = &problem{status: http.StatusBadRequest, code: "FAILED_TO_UPDATE_USER", message: "The account is looked after by whoever runs this site", advice: "This account is managed by whoever runs this site."}
+	// Accounts of the configuration and of identity providers cannot be changed here.
+	errNoCredential = &problem{status: http.StatusBadRequest, code: "CREDENTIAL_ACCOUNT_NOT_FOUND", message: "Credential account not found", advice: "This account has no password here."}
+	errNotKept      = &problem{status: http.StatusBadRequest, code: "FAILED_TO_UPDATE_USER", message: "The account is managed by whoever runs this site", advice: "This account is managed by whoever runs this site."}
 	errNoFields     = &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "No fields to update"}
 	errEmailFixed   = &problem{status: http.StatusBadRequest, code: "EMAIL_CAN_NOT_BE_UPDATED", message: "Email can not be updated"}
 
@@ -111,14 +111,14 @@ var (
 	errErrorCallbackURL       = &problem{status: http.StatusForbidden, code: "INVALID_ERROR_CALLBACK_URL", message: "Invalid errorCallbackURL"}
 	errNewUserCallbackURL     = &problem{status: http.StatusForbidden, code: "INVALID_NEW_USER_CALLBACK_URL", message: "Invalid newUserCallbackURL"}
 
-	// The codes of these are told in lower case to an address for errors.
+	// Error callback addresses get these codes in lower case.
 	errStateMismatch = &problem{
-		status: http.StatusBadRequest, code: "STATE_MISMATCH", message: "The sign-in was not begun in this browser, or took too long, or was finished already",
-		title: "This sign-in cannot be finished", advice: "It was begun in another browser, or too long ago, or it was finished already. Please begin again.",
+		status: http.StatusBadRequest, code: "STATE_MISMATCH", message: "The sign-in was started in another browser, took too long, or is already finished",
+		title: "This sign-in cannot be finished", advice: "It was started in another browser, or too long ago, or it is already finished. Please start again.",
 	}
 	errInvalidAnswer = &problem{
-		status: http.StatusBadRequest, code: "INVALID_CODE", message: "The provider's answer does not hold",
-		title: "You were not signed in", advice: "The answer of the sign-in service did not hold when it was checked. Please begin again, and tell whoever runs this site if it keeps happening.",
+		status: http.StatusBadRequest, code: "INVALID_CODE", message: "The provider's answer is not valid",
+		title: "You were not signed in", advice: "The answer of the sign-in service could not be verified. Please start again, and tell whoever runs this site if it keeps happening.",
 	}
 	errProviderUnavailable = &problem{
 		status: http.StatusServiceUnavailable, code: "TEMPORARILY_UNAVAILABLE", message: "The provider cannot be reached",
@@ -126,21 +126,21 @@ var (
 	}
 	errNotAllowed = &problem{
 		status: http.StatusForbidden, code: "NOT_ALLOWED", message: "The account is not allowed here",
-		title: "This account is not let in here", advice: "You signed in, but accounts like this one are not let in here. Use another account, or ask whoever runs this site.",
+		title: "This account has no access here", advice: "You signed in, but accounts like this one have no access here. Use another account, or ask whoever runs this site.",
 	}
 	errNameOfOther = &problem{
-		status: http.StatusForbidden, code: "USER_NAME_TAKEN", message: "The account's user name is that of another account here",
-		title: "This account is not let in here", advice: "Another account of this site has the same user name, and the apps here would take you for it. Ask whoever runs this site.",
+		status: http.StatusForbidden, code: "USER_NAME_TAKEN", message: "Another account here has the same user name",
+		title: "This account has no access here", advice: "Another account of this site has the same user name, and apps could not tell you apart. Ask whoever runs this site.",
 	}
 
-	// The page that a form was sent from shows another account than the one that is active now.
+	// The form's page showed another account than the one that is active now.
 	errOtherAccount = &problem{
 		status: http.StatusConflict, code: "ACCOUNT_CHANGED", message: "Another account is active now",
-		title: "Nothing was changed", advice: "Another account became active since the page was opened. Open it again to see whose it is now.",
+		title: "Nothing was changed", advice: "Another account has become active since you opened the page. Open the page again to see it.",
 	}
 
-	// A full jar is a state that the user can change and then try again, which is what 409 says and
-	// 403 denies (RFC 9110, sections 15.5.10 and 15.5.4).
+	// A full jar is a state that the user can change before trying again. 409 says so and 403
+	// denies it (RFC 9110, sections 15.5.10 and 15.5.4).
 	errFull = &problem{
 		status: http.StatusConflict, code: "SESSION_LIMIT_REACHED", message: "This browser holds as many sessions as are allowed",
 		advice: "This browser holds as many accounts as are allowed. Sign one out first.",
@@ -149,7 +149,7 @@ var (
 
 	errUnavailable = &problem{
 		status: http.StatusServiceUnavailable, code: "SERVICE_UNAVAILABLE", message: "Temporarily unavailable",
-		title: "Temporarily unavailable", advice: "Who you are cannot be looked up right now. Please try again in a moment.", retryAfter: unavailableRetry,
+		title: "Temporarily unavailable", advice: "Your accounts cannot be looked up right now. Please try again in a moment.", retryAfter: unavailableRetry,
 	}
 	errInsecure = &problem{
 		status: http.StatusForbidden, code: "INSECURE_TRANSPORT",
@@ -159,13 +159,13 @@ var (
 	}
 )
 
-// unavailableRetry is when a client may try again after a failure of the store or a login method:
-// soon enough to be noticed by nobody, late enough not to add to what caused it.
+// unavailableRetry is when a client may try again after a failure of the store or of a login
+// method: soon enough that few people notice, late enough not to make the failure worse.
 const unavailableRetry = 5 * time.Second
 
-// disclose is the one place that decides what a client is told about an error. What is not listed
-// is a technical failure of the store or of a login method: clients learn that there is one and no
-// more, and known is false.
+// disclose decides what a client learns about an error; nothing else does. For an error that is not
+// listed it returns a general problem and known is false. Such errors are technical failures of the
+// store or of a login method.
 func disclose(err error) (told *problem, known bool) {
 	var throttled *login.ThrottledError
 	var invalid *login.InvalidError
@@ -182,13 +182,13 @@ func disclose(err error) (told *problem, known bool) {
 	case errors.As(err, &parameter):
 		return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "[body." + parameter.Name + "] Invalid input: " + parameter.Why}, true
 	case errors.Is(err, login.ErrProviderUnavailable):
-		return errProviderUnavailable, false // why, is worth a line in the log
+		return errProviderUnavailable, false // known is false so that the cause is logged
 	case errors.Is(err, login.ErrNotAllowed):
 		return errNotAllowed, true
 	case errors.As(err, &invalid):
 		return invalidField(invalid), true
 	case errors.As(err, &throttled):
-		// Which limit was reached would tell a guesser how to get around it.
+		// The exact limit would help a guesser to stay below it.
 		return &problem{
 			status:     http.StatusTooManyRequests,
 			message:    "Too many requests. Please try again later.",
@@ -218,26 +218,26 @@ func disclose(err error) (told *problem, known bool) {
 	return errUnavailable, false
 }
 
-// oauthError matches the codes that OAuth 2.0 and OpenID Connect have for errors.
+// oauthError matches error codes of OAuth 2.0 and OpenID Connect.
 var oauthError = regexp.MustCompile(`^[a-z_]{1,64}$`)
 
-// deniedBy is the problem with a sign-in that its provider did not go along with. What a provider adds
-// to explain it came through the browser, and anybody could have written it.
+// deniedBy is the problem with a sign-in that the provider refused. It drops the provider's
+// explanation: that came through the browser, so anybody may have written it.
 func deniedBy(e *login.DeniedError) *problem {
 	denied := problem{
-		status: http.StatusForbidden, code: "PROVIDER_ERROR", message: "The provider did not sign in",
-		title: "You were not signed in", advice: "The sign-in service did not sign you in. Please begin again.",
+		status: http.StatusForbidden, code: "PROVIDER_ERROR", message: "The provider refused the sign-in",
+		title: "You were not signed in", advice: "The sign-in service did not sign you in. Please start again.",
 	}
 	if oauthError.MatchString(e.Code) {
 		denied.code = strings.ToUpper(e.Code)
 	}
 	if e.Code == "access_denied" {
-		denied.advice = "The sign-in was cancelled, or the sign-in service does not let this account in here."
+		denied.advice = "The sign-in was cancelled, or the sign-in service gives this account no access here."
 	}
 	return &denied
 }
 
-// invalidFieldOf is the field that an error is about which could never be part of an account.
+// invalidFieldOf returns the field that a *login.InvalidError is about.
 func invalidFieldOf(err error) (string, bool) {
 	var invalid *login.InvalidError
 	if !errors.As(err, &invalid) {
@@ -246,7 +246,7 @@ func invalidFieldOf(err error) (string, bool) {
 	return invalid.Field, true
 }
 
-// invalidField is the problem with a field that could never be part of an account.
+// invalidField is the problem with a field whose value no account can have.
 func invalidField(e *login.InvalidError) *problem {
 	switch e.Field {
 	case login.FieldUserName:
@@ -261,9 +261,9 @@ func invalidField(e *login.InvalidError) *problem {
 	return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "[body." + e.Field + "] " + e.Why, advice: "The " + e.Field + " " + e.Why + "."}
 }
 
-// asked is the problem with a user name that somebody asks for, which the wire contract has another
-// status for than for one that somebody signs in with.
-func asked(err error) error {
+// problemWithChosenName is the problem with a user name that somebody wants to have. The wire
+// contract gives it another status than a user name at sign-in.
+func problemWithChosenName(err error) error {
 	told, _ := disclose(err)
 	switch told.code {
 	case errUsernameTooShort.code, errUsernameTooLong.code, errInvalidUsername.code:
@@ -274,7 +274,7 @@ func asked(err error) error {
 	return err
 }
 
-// roughly is a time to wait in words, rounded up.
+// roughly returns a waiting time in words, rounded up.
 func roughly(d time.Duration) string {
 	n, unit := int64((d+time.Second-1)/time.Second), "second"
 	if n > 90 {
@@ -289,7 +289,8 @@ func roughly(d time.Duration) string {
 	return strconv.FormatInt(n, 10) + " " + unit + "s"
 }
 
-// logFailure writes down an error that the client is not told. A client that has gone is no error.
+// logFailure logs an error that the client does not learn. It ignores errors of clients that have
+// gone.
 func (p *Portal) logFailure(r *http.Request, v Visitor, err error) {
 	if r.Context().Err() != nil {
 		return
@@ -328,7 +329,7 @@ func (p *Portal) failure(v Visitor, told *problem) page.Failure {
 	return view
 }
 
-// retryLater sets both headers, the standard one and the one that the stock client reads.
+// retryLater sets both headers: the standard one, and the one that the stock client reads.
 func retryLater(w http.ResponseWriter, told *problem) {
 	if told.retryAfter <= 0 {
 		return

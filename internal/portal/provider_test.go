@@ -19,8 +19,8 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
-// idp is a provider whose codes are the user names of who is signed in by them. It takes a code as
-// often as it is sent.
+// idp is a provider whose codes are user names: a code signs in its user. It accepts a code any
+// number of times.
 type idp struct {
 	id, redirectURI string
 	logout, shared  bool
@@ -33,7 +33,7 @@ type idp struct {
 	pending  login.Pending // of the last Redeem
 }
 
-// newIDP returns a provider that shares user names, for most tests need few of them.
+// newIDP returns a provider that shares user names, because most tests need few of them.
 func newIDP(id string) *idp { return &idp{id: id, shared: true} }
 
 func (i *idp) ID() string             { return i.id }
@@ -95,7 +95,7 @@ func (i *idp) EndSession(tokens login.Tokens, back, state string) (string, bool)
 	return "https://" + i.id + ".example.net/logout?" + url.Values{"id_token_hint": {tokens.ID}, "post_logout_redirect_uri": {back}, "state": {state}}.Encode(), true
 }
 
-// VerifyLogout takes tokens that are a form of their own.
+// VerifyLogout accepts tokens in the form of a query string.
 func (i *idp) VerifyLogout(_ context.Context, token string) (*login.Logout, error) {
 	form, err := url.ParseQuery(token)
 	if err != nil || form.Get("jti") == "" {
@@ -112,7 +112,7 @@ func withProviders(providers ...*idp) func(*setup) {
 	}
 }
 
-// begin presses the button of a provider, and returns the state that the browser was sent away with.
+// begin presses the button of a provider, and returns the state that the browser leaves with.
 func (b *browser) begin(method string, fields ...string) (state string) {
 	b.t.Helper()
 	w := b.submit("/.auth/sign-in", append([]string{"method", method}, fields...)...)
@@ -127,7 +127,7 @@ func (b *browser) lastState(method string) string {
 	return asked[len(asked)-1].State
 }
 
-// comeBack is the provider's answer as the browser brings it.
+// comeBack is the browser's return with the provider's answer.
 func (b *browser) comeBack(method, state, name string) *httptest.ResponseRecorder {
 	b.t.Helper()
 	return b.get("/.auth/callback/"+method+"?"+url.Values{"state": {state}, "code": {name}}.Encode(), "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate")
@@ -188,7 +188,7 @@ func TestUserNameOfAnotherAccountIsRefused(t *testing.T) {
 	}
 }
 
-// An administrator can make a user of any name. Then that is who has it.
+// An administrator can create a user of any name. That user then has the name.
 func TestLocalUserWithTheNameOfAProvidersAccount(t *testing.T) {
 	corp := newIDP("corp")
 	corp.shared = false
@@ -230,7 +230,7 @@ func TestAnotherAccountThanAskedIsAddedAndTold(t *testing.T) {
 			continue
 		}
 		wantRedirect(t, w, "/.auth/accounts?other=1&return_to=%2Fx")
-		wantPage(t, b.get("/.auth/accounts?other=1&return_to=%2Fx"), http.StatusOK, "another account than the one that was asked for")
+		wantPage(t, b.get("/.auth/accounts?other=1&return_to=%2Fx"), http.StatusOK, "another account than the requested one")
 	}
 	if got := b.names(); got != "alice *bob" {
 		t.Errorf("signed in: %s", got)
@@ -250,7 +250,7 @@ func TestParallelTabs(t *testing.T) {
 	}
 }
 
-// Each leaves a page, no session, and a line that says why.
+// Each answer leaves a page, no session, and a line that says why.
 func TestHostileAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer func(b *browser, state string) *httptest.ResponseRecorder
@@ -327,7 +327,7 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
-// Whoever runs the site has to find out why somebody was not let in.
+// Whoever runs the site must be able to find out why somebody was not let in.
 func TestAuditSaysWhoWasNotLetInAndWhatDidNotHold(t *testing.T) {
 	b := newGateway(t, withProviders(newIDP("idp"))).browser()
 	for name, c := range map[string]struct {
@@ -538,14 +538,14 @@ func (b *browser) begunByAPI() (state string) {
 	return b.lastState("idp")
 }
 
-// The longest address that a page can be asked to lead to still fits beside all else.
+// The longest return address still fits into the cookie beside everything else.
 func TestLongReturnAddressFitsIntoTheCookie(t *testing.T) {
 	b := newGateway(t, withProviders(newIDP("idp"))).browser()
 	long := "/" + strings.Repeat("a", maxReturnTo-1)
 	wantRedirect(t, b.comeBack("idp", b.begin("idp", "return_to", long), "alice"), long)
 }
 
-// The account whose session has ended by its time is the one to ask for again.
+// The account whose session has expired is the one that the provider is asked for.
 func TestSigningInAgainAsksForTheAccount(t *testing.T) {
 	p := newIDP("idp")
 	b := newGateway(t, withProviders(p), func(s *setup) { s.options.IdleTimeout = time.Hour }).browser()

@@ -3,20 +3,20 @@ package portal
 import (
 	"strings"
 
-	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
-// maxReturnTo bounds a return address, so that the redirects that carry it stay within what
-// browsers and servers take for a URL.
+// maxReturnTo bounds a return address, in bytes, so that redirects that carry it stay within what
+// browsers and servers accept as a URL.
 const maxReturnTo = 2048
 
 // destination is a place that this site may send the browser to.
 type destination struct {
 	text   string // byte for byte as it was given; empty for the site's root
-	origin string // where it leads off this origin; else empty
+	origin string // the destination's origin where that is not this one; else empty
 }
 
-// location is what the Location header says.
+// location returns the value for a Location header.
 func (d destination) location() string {
 	if d.text == "" {
 		return "/"
@@ -24,18 +24,19 @@ func (d destination) location() string {
 	return d.text
 }
 
-// destination decides whether the browser may be sent to text: a path on this origin, or an
-// absolute URL on this origin, within the cookie's domain or on a trusted origin. Empty text is the
-// site's root.
+// destination checks that the browser may be sent to text: a path on this origin, or an absolute
+// URL on this origin, within the cookie's domain, or on a trusted origin. Empty text is the site's
+// root.
 //
-// Within the cookie's domain any port will do, for cookies know no ports (RFC 6265, section 8.5):
-// whoever listens there gets the jar's cookie anyway. The scheme must be the one served, or https.
+// Within the cookie's domain any port is allowed. Cookies know no ports (RFC 6265, section 8.5), so
+// whoever listens there receives the jar's cookie anyway. The scheme must be the one served, or
+// https.
 //
-// What browsers make of odd URLs is not foreseen case by case. A browser drops tabs and line
-// breaks, trims white space, takes a backslash for a slash and "https:/x" for "https://x" (WHATWG
-// URL, section 4.4), so only text comes through in which there is nothing to repair: visible ASCII,
-// no backslash where it could be taken for a slash, and no dot segments, which would leave it to
-// the reader what the path begins with. No URL that a browser itself has sent is lost by that.
+// Browsers repair odd URLs: they drop tabs and line breaks, trim white space, read a backslash as a
+// slash and "https:/x" as "https://x" (WHATWG URL, section 4.4). So destination accepts only text
+// that needs no repair: visible ASCII, without a backslash where it could become a slash, and
+// without dot segments, which readers resolve differently. Every URL that a browser has sent meets
+// this.
 func (p *Portal) destination(v Visitor, text string) (destination, bool) {
 	switch {
 	case text == "":
@@ -48,22 +49,22 @@ func (p *Portal) destination(v Visitor, text string) (destination, bool) {
 		}
 		return destination{text: text}, true
 	}
-	origin, rest, err := cutOrigin(text)
+	there, rest, err := origin.Cut(text)
 	if err != nil || !soundPath(pathOf(rest)) {
 		return destination{}, false
 	}
-	own, _ := ParseOrigin(v.Origin())
+	own, _ := origin.Parse(v.Origin())
 	switch {
-	case origin == own:
+	case there == own:
 		return destination{text: text}, true
-	case p.trusted[origin], sharesCookie(v, origin):
-		return destination{text: text, origin: origin}, true
+	case p.trusted[there], sharesCookie(v, there):
+		return destination{text: text, origin: there}, true
 	}
 	return destination{}, false
 }
 
-// callback decides the same for the API's callbackURL, whose paths are held to more: clients hand
-// them to routers that decode them, so no double slash or encoded slash may be anywhere.
+// callback is destination for the API's callbackURL. It also refuses double slashes and encoded
+// slashes anywhere in a path, because clients pass paths to routers that decode them.
 func (p *Portal) callback(v Visitor, text string) (destination, bool) {
 	dest, ok := p.destination(v, text)
 	if ok && strings.HasPrefix(text, "/") && ambiguousToRouters(pathOf(text)) {
@@ -77,13 +78,13 @@ func ambiguousToRouters(path string) bool {
 	return strings.Contains(path, "//") || strings.Contains(path, "%2f") || strings.Contains(path, "%5c")
 }
 
-// sharesCookie reports whether the origin gets the jar's cookie of this site.
-func sharesCookie(v Visitor, origin string) bool {
+// sharesCookie reports whether browsers send this site's jar cookie to an origin too.
+func sharesCookie(v Visitor, there string) bool {
 	domain := v.Cookie.Domain
-	if domain == "" || !cookie.Within(hostOf(origin), domain) {
+	if domain == "" || !origin.Within(origin.Host(there), domain) {
 		return false
 	}
-	return strings.HasPrefix(origin, "https://") || v.Scheme == "http"
+	return strings.HasPrefix(there, "https://") || v.Scheme == "http"
 }
 
 func visibleASCII(text string) bool {
@@ -95,7 +96,7 @@ func visibleASCII(text string) bool {
 	return true
 }
 
-// pathOf is what comes before the query and the fragment.
+// pathOf returns what comes before the query and the fragment.
 func pathOf(text string) string {
 	if end := strings.IndexAny(text, "?#"); end >= 0 {
 		return text[:end]
@@ -103,20 +104,20 @@ func pathOf(text string) string {
 	return text
 }
 
-// soundPath reports whether a path is read alike by all. In a query a backslash means nothing, and
-// browsers send it as it is; in a path they never do.
+// soundPath reports whether all readers take a path for the same. A backslash is an ordinary
+// character in a query, where browsers send it unchanged; they never send one in a path.
 func soundPath(path string) bool {
 	return !strings.Contains(path, `\`) && !hasDotSegment(path)
 }
 
-// startsWithSlashes reports whether a path would be a host to a browser, or become one to whoever
-// decodes it once too often.
+// startsWithSlashes reports whether a browser would read a path as a host, or a server that decodes
+// it once too often would.
 func startsWithSlashes(path string) bool {
 	second := strings.ToLower(path[1:min(len(path), 4)])
 	return strings.HasPrefix(second, "/") || second == "%2f" || second == "%5c"
 }
 
-// hasDotSegment knows dots as browsers do, encoded ones too.
+// hasDotSegment recognizes dots as browsers do, including encoded ones.
 func hasDotSegment(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {

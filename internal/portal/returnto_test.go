@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // hostileReturnTo reads the table that the browser test reads as well.
@@ -35,7 +36,7 @@ func hostileReturnTo(t testing.TB) []string {
 	return values
 }
 
-// trusting is a portal that can judge destinations and nothing else.
+// trusting returns a portal that can check destinations and do nothing else.
 func trusting(origins ...string) *Portal {
 	p := &Portal{trusted: make(map[string]bool)}
 	for _, origin := range origins {
@@ -169,7 +170,7 @@ func TestCallbackPathsAreHeldToMore(t *testing.T) {
 	}
 }
 
-// FuzzDestination holds what is accepted against what a browser and what net/url make of it.
+// FuzzDestination compares accepted destinations with what a browser and net/url make of them.
 func FuzzDestination(f *testing.F) {
 	for _, value := range hostileReturnTo(f) {
 		f.Add(value)
@@ -212,10 +213,26 @@ func FuzzDestination(f *testing.F) {
 	})
 }
 
+// FuzzOrigin compares accepted origins with what a browser makes of them.
+func FuzzOrigin(f *testing.F) {
+	for _, seed := range []string{"https://spa.example.com:8443", "HTTP://[::1]:80", "https://0x7f.1", "https://a@b", "http://127.0.0.1"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		accepted, err := origin.Parse(text)
+		if err != nil {
+			return
+		}
+		if got := browserOrigin("https://other.example", text); got != accepted {
+			t.Fatalf("a browser reads %q as %q, not as %q", text, got, accepted)
+		}
+	})
+}
+
 var absolute = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*):(.*)$`)
 
-// browserOrigin is the origin that a browser on a site goes to for a Location or link, by the parser
-// of the WHATWG URL standard, section 4.4, as far as it decides the origin.
+// browserOrigin returns the origin that a browser on a site goes to for a Location or link. It
+// follows the parser of the WHATWG URL standard, section 4.4, as far as that decides the origin.
 func browserOrigin(site, text string) string {
 	text = strings.TrimFunc(text, func(c rune) bool { return c <= ' ' })
 	text = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(text)
@@ -230,7 +247,7 @@ func browserOrigin(site, text string) string {
 			return "null"
 		}
 		if scheme == own && !strings.HasPrefix(rest, "//") {
-			// Relative to the site, as if the scheme were not there.
+			// The URL is relative to the site, as if the scheme were not there.
 			if len(rest) < 2 || !isSlash(rest[0]) || !isSlash(rest[1]) {
 				return site
 			}
@@ -253,11 +270,12 @@ func browserOrigin(site, text string) string {
 	if defaultPort != "" {
 		host = strings.TrimSuffix(host, defaultPort)
 	}
-	// Compressed, as a browser writes an IPv6 address, and the only one that the tests use.
+	// Browsers write an IPv6 address in its compressed form. The tests use no other host that they
+	// rewrite.
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		inner, port, _ := strings.Cut(inner, "]")
-		if addr, err := canonicalIPv6("[" + inner + "]"); err == nil {
-			host = addr + port
+		if there, err := origin.Parse("http://[" + inner + "]"); err == nil {
+			host = origin.Host(there) + port
 		}
 	}
 	return scheme + "://" + host

@@ -10,21 +10,21 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/portal/page"
 )
 
-// handler answers a request. An error that it returns is answered for it; then it must not have
-// begun an answer of its own.
+// handler answers a request. If it returns an error, the caller answers with that; the handler must
+// not have written anything then.
 type handler func(w http.ResponseWriter, r *http.Request, v Visitor) error
 
-// route is what there is at one path. Whatever is asked for by GET is there for HEAD as well.
+// route is what a path serves. GET includes HEAD.
 type route struct {
 	get, post handler
 	page      bool // for people: errors are pages too
 	static    bool // the same for everybody
-	signsIn   bool // its POST is a sign-in, which is worth forging even without cookies
-	once      bool // its GET is not to be repeated, nor asked for by HEAD, which programs do to look ahead
-	server    bool // its POST is another server's, which no browser stands behind
+	signsIn   bool // POST signs in, which is worth forging even without cookies
+	once      bool // GET has an effect: it must not be repeated, and HEAD, which programs use to look ahead, is refused
+	server    bool // POST comes from another server, not from a browser
 }
 
-// table is every path of the portal, without the prefix.
+// table returns all paths of the portal, without the prefix.
 func (p *Portal) table() map[string]route {
 	table := map[string]route{
 		"":           {get: p.home, page: true},
@@ -68,26 +68,26 @@ func (p *Portal) table() map[string]route {
 	return table
 }
 
-// Owns reports whether a path is the portal's, so that no upstream answers it.
+// Owns reports whether a path belongs to the portal, so that no upstream may answer it.
 func (p *Portal) Owns(path string) bool {
 	rest, ok := strings.CutPrefix(path, p.prefix)
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// Static reports whether what is at a path that the portal owns is the same for everybody. It can be
-// served to a browser of which nothing is known; the pages that say so look like the others by it.
+// Static reports whether a path of the portal serves the same bytes to everybody. Such a path may
+// be served although the session cannot be looked up, so that error pages have their style.
 func (p *Portal) Static(path string) bool {
 	return p.routes[strings.TrimPrefix(path, p.prefix)].static
 }
 
-// ServeHTTP answers a request for a path that the portal owns. It answers every such request; what
-// it does not know is 404.
+// ServeHTTP answers a request for a path that the portal owns. It answers 404 where there is
+// nothing.
 //
-// OPTIONS is a method like any other that a route does not have: 405, and Allow tells what was asked
-// for (RFC 9110, section 9.3.7). A CORS preflight fails by it, which is what is meant. Only where it
-// asks for a page of a trusted origin, and about the API, is it answered in the affirmative.
+// A route does not have the method OPTIONS: the answer is 405, and Allow lists the methods (RFC
+// 9110, section 9.3.7). A CORS preflight fails by that, as it should. Only preflights of trusted
+// origins for the API succeed.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visitor) {
-	secure(w.Header())
+	setCommonHeaders(w.Header())
 	shared := p.share(w.Header(), r, v)
 	route, ok := p.routes[strings.TrimPrefix(r.URL.Path, p.prefix)]
 	if !ok {
@@ -106,7 +106,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visitor) {
 	}
 	if r.Method == http.MethodPost && !route.server {
 		if err := p.checkOrigin(r, v, route.signsIn); err != nil {
-			p.audit.forged(r, v, err)
+			p.audit.logForgery(r, v, err)
 			p.fail(w, r, v, route.page, err)
 			return
 		}

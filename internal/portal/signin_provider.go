@@ -13,18 +13,18 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// departure is a wish to sign in at a provider, as it came through one of the doors.
-type departure struct {
-	to         destination       // afterwards
-	errorTo    destination       // where a client of the API wants errors
-	hint       string            // the account that is asked for, or empty
-	scopes     []string          // further ones
-	parameters map[string]string // further ones, of the authorization request
+// providerSignIn is a request to sign in at a provider, from a form or an API call.
+type providerSignIn struct {
+	to         destination       // where to go after a sign-in
+	errorTo    destination       // where an API client wants errors to be reported
+	hint       string            // the account that was asked for, or empty
+	scopes     []string          // additional ones
+	parameters map[string]string // additional ones of the authorization request
 }
 
-// depart returns where to send the browser to sign in at the provider, and gives it what to come back
-// with.
-func (p *Portal) depart(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, d departure) (location string, err error) {
+// startProviderSignIn returns where to send the browser to sign in at the provider. It stores the
+// flow in the browser.
+func (p *Portal) startProviderSignIn(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, d providerSignIn) (location string, err error) {
 	state := newState()
 	redirectURI := provider.RedirectURI()
 	if redirectURI == "" {
@@ -43,21 +43,21 @@ func (p *Portal) depart(w http.ResponseWriter, r *http.Request, v Visitor, provi
 			Method:   provider.ID(),
 			Pending:  pending,
 			Site:     v.Visit.Site(),
-			ReturnTo: fromElsewhere(v, redirectURI, d.to),
-			ErrorTo:  fromElsewhere(v, redirectURI, d.errorTo),
+			ReturnTo: seenFromCallback(v, redirectURI, d.to),
+			ErrorTo:  seenFromCallback(v, redirectURI, d.errorTo),
 			Asked:    d.hint,
 		})
 	}
 	if err != nil {
-		p.audit.providerFailed(r, v, provider.ID(), err)
+		p.audit.logProviderFailure(r, v, provider.ID(), err)
 		return "", err
 	}
 	return location, nil
 }
 
-// fromElsewhere is a destination as it is reached from where the provider sends the browser back to,
-// which may be another host of the cookie's domain.
-func fromElsewhere(v Visitor, redirectURI string, to destination) string {
+// seenFromCallback returns a destination as an address that works from the redirect URI, which may
+// be on another host of the cookie's domain.
+func seenFromCallback(v Visitor, redirectURI string, to destination) string {
 	if strings.HasPrefix(redirectURI, v.Origin()+"/") {
 		return to.text
 	}
@@ -70,42 +70,43 @@ func fromElsewhere(v Visitor, redirectURI string, to destination) string {
 	return to.text
 }
 
-// arrival is what a provider's answer came to.
-type arrival struct {
+// providerResult is a sign-in at a provider that has finished.
+type providerResult struct {
 	flow
 	session.Entry
 }
 
-// arrive signs in whom a provider's answer is about, in addition to the accounts that the browser has.
-// With an error the arrival has at most the flow.
-func (p *Portal) arrive(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider) (arrival, error) {
-	begun, err := p.answered(w, r, v, provider)
+// finishProviderSignIn signs in the account that a provider's answer names. The browser keeps its
+// other accounts. With an error the result has at most the flow.
+func (p *Portal) finishProviderSignIn(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider) (providerResult, error) {
+	begun, err := p.takeFlow(w, r, v, provider)
 	if err != nil {
-		p.audit.providerFailed(r, v, provider.ID(), err)
-		return arrival{}, err
+		p.audit.logProviderFailure(r, v, provider.ID(), err)
+		return providerResult{}, err
 	}
-	// The provider sends the browser back to its redirect URI, which may be at another host.
+	// The redirect URI may be on another host than the one where the sign-in began.
 	entry, err := p.redeem(w, r, v.at(begun.Site), provider, begun.Pending)
 	if err != nil {
-		p.audit.providerFailed(r, v, provider.ID(), err)
-		return arrival{flow: begun}, err
+		p.audit.logProviderFailure(r, v, provider.ID(), err)
+		return providerResult{flow: begun}, err
 	}
-	return arrival{begun, entry}, nil
+	return providerResult{begun, entry}, nil
 }
 
-// answered returns the flow that an answer is for. A state is only good at the callback of the provider
-// that it was made for: what one provider answers is nothing to another (RFC 9700, section 4.4).
-func (p *Portal) answered(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider) (flow, error) {
+// takeFlow returns the flow that an answer belongs to. A state is valid only at the callback of its
+// own provider, so that one provider's answer cannot be passed off as another's (RFC 9700, section
+// 4.4).
+func (p *Portal) takeFlow(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider) (flow, error) {
 	states := r.URL.Query()["state"]
 	if len(states) != 1 || states[0] == "" {
-		return flow{}, noFlow("state", nil)
+		return flow{}, flowError("state", nil)
 	}
 	begun, err := p.flows.resume(w, r, v, states[0])
 	if err != nil {
 		return flow{}, err
 	}
 	if begun.Method != provider.ID() {
-		return flow{}, noFlow("mix-up", nil)
+		return flow{}, flowError("mix-up", nil)
 	}
 	return begun, nil
 }
@@ -129,16 +130,16 @@ func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v Visitor, provi
 	if err != nil {
 		return session.Entry{}, err
 	}
-	if err := p.endIfOver(r.Context(), granted, since, entry); err != nil {
+	if err := p.endIfProviderEnded(r.Context(), granted, since, entry); err != nil {
 		return session.Entry{}, err
 	}
 	return entry, nil
 }
 
-// endIfOver ends a session that the provider has ended while it was being made, so that it was not
-// there to be found yet.
-func (p *Portal) endIfOver(ctx context.Context, granted *login.Granted, since time.Time, entry session.Entry) error {
-	over, err := p.over(ctx, granted, since)
+// endIfProviderEnded ends a new session if the provider has ended it while it was being made, when
+// it could not be found yet.
+func (p *Portal) endIfProviderEnded(ctx context.Context, granted *login.Granted, since time.Time, entry session.Entry) error {
+	over, err := p.endedSince(ctx, granted, since)
 	if err == nil && !over {
 		return nil
 	}
@@ -151,8 +152,8 @@ func (p *Portal) endIfOver(ctx context.Context, granted *login.Granted, since ti
 	return &login.RejectedError{Reason: "logout"}
 }
 
-// other reports whether somebody else has signed in than was asked for.
-func (a arrival) other() bool {
+// differsFromHint reports whether another account signed in than the one that was asked for.
+func (a providerResult) differsFromHint() bool {
 	id := a.Identity
 	return a.Asked != "" && !strings.EqualFold(a.Asked, id.Email) && !strings.EqualFold(a.Asked, id.UserName) && a.Asked != id.Account.Subject
 }

@@ -3,24 +3,26 @@ package portal
 import (
 	"net/http"
 
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// showView is show for the jar of a token as it is now. Where that cannot be found out the gate shows it, with the
-// first answer that has need of it.
-func (p *Portal) showView(w http.ResponseWriter, r *http.Request, v Visitor, token session.Token) {
+// updateView is setView with the current state of a token's jar. If the jar cannot be read, the
+// gate sets the view with its next answer.
+func (p *Portal) updateView(w http.ResponseWriter, r *http.Request, v Visitor, token session.Token) {
 	if now, err := p.manager.Visit(r.Context(), token); err == nil {
-		v.show(w, r, now)
+		v.setView(w, now)
 	}
 }
 
-// show tells the browser by which view it is to know what it stores from now on: that of who is active in its
-// jar by now. Whatever may have made another session the active one says so in its own answer, so that what comes next
-// already asks for nothing that was stored before.
-func (v Visitor) show(w http.ResponseWriter, r *http.Request, now session.Visit) {
+// setView gives the browser its current view, under which it stores answers from now on. Every
+// answer that may have changed the active session calls it, so that the next request does not use
+// anything stored before.
+func (v Visitor) setView(w http.ResponseWriter, now session.Visit) {
 	if v.Cookie.PerHost {
-		// Of this host, whichever the choice was for: that one is told with its own first answer.
-		here, err := session.ParseSite(hostOf(v.Origin()))
+		// The view is that of this host, even if the choice was made for another one. The other
+		// host sets its own with its next answer.
+		here, err := session.ParseSite(origin.Host(v.Origin()))
 		if err != nil {
 			return
 		}

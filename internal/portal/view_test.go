@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestEachChangeOfTheActiveSessionShowsItsView: the answer that changes who is active has the browser be at that
-// session's view, by either door.
+// TestEachChangeOfTheActiveSessionShowsItsView: every answer that changes the active session sets
+// that session's view, for forms and the API.
 func TestEachChangeOfTheActiveSessionShowsItsView(t *testing.T) {
 	b := newGateway(t).browser()
 	seen := map[string]string{}

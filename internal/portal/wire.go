@@ -44,8 +44,8 @@ type (
 		Token *string  `json:"token"`
 		User  wireUser `json:"user"`
 	}
-	// wireSignedOut has the address where the browser is signed out at the accounts' providers too. The
-	// stock client does not go there by itself, which an app that stays where it is could not undo.
+	// wireSignedOut has the address where the browser signs out at the accounts' providers too. The
+	// stock client does not follow it by itself, so the app decides.
 	wireSignedOut struct {
 		Success bool   `json:"success"`
 		URL     string `json:"url,omitempty"`
@@ -54,7 +54,7 @@ type (
 		URL      string `json:"url"`
 		Redirect bool   `json:"redirect"`
 	}
-	// wireOAuthError is an error as OAuth 2.0 has it (RFC 6749, section 5.2).
+	// wireOAuthError is an error of OAuth 2.0 (RFC 6749, section 5.2).
 	wireOAuthError struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
@@ -64,8 +64,8 @@ type (
 	}
 )
 
-// wireTime is written with exactly three digits after the second: the client reads all digits there
-// are as milliseconds.
+// wireTime has exactly three digits after the second, because the client reads all digits as
+// milliseconds.
 type wireTime time.Time
 
 func (t wireTime) MarshalText() ([]byte, error) {
@@ -105,8 +105,7 @@ func orNull(text string) *string {
 	return &text
 }
 
-// firstKnown is what the login method says, or else what was recorded at sign-in, which always has
-// a time.
+// firstKnown returns the time that the login method knows, or else the one recorded at sign-in.
 func firstKnown(now, recorded time.Time) wireTime {
 	if now.IsZero() {
 		return wireTime(recorded)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/caddy-multi-session/gateway/storage"
+
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 func fullJar() *Jar {
@@ -93,7 +95,7 @@ func TestLongNumbersOfClaimsSurviveTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.restart(defaults(), true)
+	w.restart(defaults())
 	entry, ok := w.visit(done.Token).Active()
 	if !ok {
 		t.Fatal("nobody is signed in")
@@ -257,7 +259,7 @@ func TestDamagedPinsAreUnreadable(t *testing.T) {
 		{"site in upper case", `"pins":[{},{"site":"A.example.com",` + account + `}]`},
 		{"site with a port", `"pins":[{},{"site":"a.example.com:443",` + account + `}]`},
 		{"site that is none", `"pins":[{},{"site":"a b",` + account + `}]`},
-		{"site that is too long", `"pins":[{},{"site":"` + strings.Repeat("a", maxSiteBytes+1) + `",` + account + `}]`},
+		{"site that is too long", `"pins":[{},{"site":"` + strings.Repeat("a", origin.MaxHostBytes+1) + `",` + account + `}]`},
 		{"site of nobody", `"pins":[{},{"site":"a"}]`},
 		{"more than are kept", `"pins":[{},` + strings.Join(many, ",") + `]`},
 		{"member of a later release", `"pins":[{"new":true}]`},
@@ -284,7 +286,7 @@ func TestUnreadableJarIsLeftAlone(t *testing.T) {
 	if _, err := w.store.CompareAndSwap(ctx, key, revision, record); err != nil {
 		t.Fatal(err)
 	}
-	w.restart(defaults(), true)
+	w.restart(defaults())
 	writes := w.mem.count("swap", "delete")
 
 	if v, err := w.Visit(ctx, token); !errors.Is(err, ErrUnreadable) || v.JarID() != "" || len(v.Entries()) != 0 {

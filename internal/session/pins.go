@@ -1,35 +1,20 @@
 package session
 
 import (
-	"errors"
 	"slices"
-	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // Site is a host that has an active session of its own: its name, in lower case and without a port. The
 // zero Site stands for all hosts of a jar together, which have one active session.
 type Site string
 
-// maxSiteBytes is what the DNS has room for (RFC 1035, section 2.3.4).
-const maxSiteBytes = 253
-
-// ParseSite returns the site of a host that is given without a port. It refuses what no browser could
-// reach: such a name would only take up room in the jar.
+// ParseSite returns the site of a host, which is given without a port. It refuses names that no
+// browser could reach, because they would only take up room in the jar.
 func ParseSite(host string) (Site, error) {
-	if len(host) > maxSiteBytes {
-		return "", errors.New("the host's name is too long")
-	}
-	host = strings.ToLower(host)
-	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || strings.ContainsFunc(label, notInLabel) {
-			return "", errors.New("the host's name is none of the DNS")
-		}
-	}
-	return Site(host), nil
-}
-
-func notInLabel(c rune) bool {
-	return !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_')
+	name, err := origin.ParseHostName(host)
+	return Site(name), err
 }
 
 // MaxPins bounds the sites of a jar that have a pin of their own, so that the largest jar, pins and all, is

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/caddy-multi-session/gateway/storage"
+
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 const (
@@ -21,24 +23,24 @@ const (
 
 func TestParseSite(t *testing.T) {
 	for host, want := range map[string]Site{
-		"a.example.com":                     "a.example.com",
-		"A.Example.COM":                     "a.example.com",
-		"xn--bcher-kva.example.com":         "xn--bcher-kva.example.com",
-		"my_app.example.com":                "my_app.example.com",
-		"localhost":                         "localhost",
-		"":                                  "",
-		".":                                 "",
-		".example.com":                      "",
-		"a.example.com.":                    "",
-		"a..example.com":                    "",
-		"a.example.com:443":                 "",
-		"a b.example.com":                   "",
-		"a\x00.example.com":                 "",
-		"bücher.example.com":                "",
-		"a\".example.com":                   "",
-		"[::1]":                             "",
-		strings.Repeat("a", maxSiteBytes):   Site(strings.Repeat("a", maxSiteBytes)),
-		strings.Repeat("a", maxSiteBytes+1): "",
+		"a.example.com":                          "a.example.com",
+		"A.Example.COM":                          "a.example.com",
+		"xn--bcher-kva.example.com":              "xn--bcher-kva.example.com",
+		"my_app.example.com":                     "my_app.example.com",
+		"localhost":                              "localhost",
+		"":                                       "",
+		".":                                      "",
+		".example.com":                           "",
+		"a.example.com.":                         "",
+		"a..example.com":                         "",
+		"a.example.com:443":                      "",
+		"a b.example.com":                        "",
+		"a\x00.example.com":                      "",
+		"bücher.example.com":                     "",
+		"a\".example.com":                        "",
+		"[::1]":                                  "",
+		strings.Repeat("a", origin.MaxHostBytes): Site(strings.Repeat("a", origin.MaxHostBytes)),
+		strings.Repeat("a", origin.MaxHostBytes+1): "",
 	} {
 		if got, err := ParseSite(host); got != want || (err != nil) != (want == "") {
 			t.Errorf("%q: %q, %v; want %q", host, got, err, want)
@@ -123,7 +125,7 @@ func TestEachSiteHasItsAccount(t *testing.T) {
 		p.chooseAt(wiki, "admin")
 		p.chooseAt(grafana, "me")
 		p.sees("chosen both ways", map[Site]string{grafana: "me", wiki: "admin", files: "me"})
-		p.restart(defaults(), false)
+		p.restart(defaults())
 		p.sees("restarted", map[Site]string{grafana: "me", wiki: "admin", files: "me"})
 		p.signInAt(wiki, "admin")
 		p.signInAt(files, "me")
@@ -291,7 +293,7 @@ func TestMoreSitesThanAreKept(t *testing.T) {
 func TestFullJarWithPinsFitsTheStore(t *testing.T) {
 	jar := &Jar{ID: "x", CreatedAt: epoch, Pins: []Pin{{}}}
 	for i := range MaxPins {
-		site := fmt.Sprintf("%0*d", maxSiteBytes, i)
+		site := fmt.Sprintf("%0*d", origin.MaxHostBytes, i)
 		account := Account{strings.Repeat("<", maxTextBytes), strings.Repeat("&", maxTextBytes)}
 		jar.Pins = append(jar.Pins, Pin{Site(site), account})
 	}

@@ -88,7 +88,7 @@ func (x *Exchange) settled(marking bool) bool {
 		return x.request.Accounts.SlotOf(used.Tag) == ""
 	}
 	return !slices.ContainsFunc(x.items, func(k item) bool {
-		return !k.plain() && k.tag != x.slot && k.tag != cookie.Anonymous && x.request.Accounts.SlotIsLive(k.tag)
+		return !k.plain() && k.tag != x.slot && k.tag != cookie.Anonymous && x.within(k.domain) && x.request.Accounts.SlotIsLive(k.tag)
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 var (
@@ -227,6 +228,8 @@ type diffWorld struct {
 	doubtful  map[string]bool     // a slot's tag and name of cookies that were refused
 	appNames  map[string]bool     // names that apps have set
 	appKeys   map[browserKey]bool // cookies that apps have set
+	wide      map[string]bool     // names that apps have set for domains wider than their jar's, where scripts do not count
+	byScripts map[string]bool     // names that scripts have written
 	orphaned  map[string]bool     // names of slots' cookies that the browser has evicted, so that copies may be left
 	evicted   map[browserKey]bool // since the last answer
 	crossed   bool                // an answer given before a switch has said after it whose scripted cookies are
@@ -290,7 +293,7 @@ func newDiffWorld(seed uint64, trace func(string)) *diffWorld {
 		slots: map[string]*browserStore{}, jars: map[string]*diffJar{}, owners: map[string]string{},
 		writers: map[string]*diffWriter{}, shownAt: map[string]int{}, scopes: map[string]*diffScope{},
 		adopted: map[string]bool{}, written: map[string]int{}, set: map[slotKey]int{}, contested: map[string]bool{},
-		doubtful: map[string]bool{}, appNames: map[string]bool{}, appKeys: map[browserKey]bool{}, orphaned: map[string]bool{}, evicted: map[browserKey]bool{},
+		doubtful: map[string]bool{}, appNames: map[string]bool{}, appKeys: map[browserKey]bool{}, orphaned: map[string]bool{}, wide: map[string]bool{}, byScripts: map[string]bool{}, evicted: map[browserKey]bool{},
 		optional: r.IntN(2) == 0, https: true,
 	}
 	switch r.IntN(5) {
@@ -388,7 +391,7 @@ func (w *diffWorld) writerOf(text string) *diffWriter {
 }
 
 func (w *diffWorld) scopeName(host string) string {
-	if w.site.Domain != "" && cookie.Within(host, w.site.Domain) {
+	if w.site.Domain != "" && origin.Within(host, w.site.Domain) {
 		return w.site.Domain
 	}
 	return host
@@ -786,7 +789,9 @@ func (w *diffWorld) checkForwarded(f *diffFlight) {
 		w.fail("request %d: nothing is known, and the app sees %q", f.n, seen)
 	case f.x.blind:
 		w.counts.Blind++
-		w.compareSlot(f, seen)
+		if j := w.jars[w.tokenAt(f.host)]; j == nil && f.x.slot == cookie.Anonymous || j != nil && j.has(f.x.slot) {
+			w.compareSlot(f, seen) // else it is the slot of a jar that the browser has lost, and may be cleared in part
+		}
 	case !f.x.alone:
 		w.counts.Shared++
 		w.compareSlot(f, seen)
@@ -856,7 +861,7 @@ func (w *diffWorld) compareAlone(f *diffFlight, seen []string) {
 	w.counts.Alone++
 	skip := func(pair string) bool {
 		name := cookieName(pair)
-		if w.options.excepted(name) || w.options.scripted(name) || w.contested[name] || w.doubtful[f.x.slot+" "+name] {
+		if w.options.excepted(name) || w.options.scripted(name) || w.contested[name] || w.wide[name] && w.byScripts[name] || w.doubtful[f.x.slot+" "+name] {
 			return true
 		}
 		o := w.writerOf(pair)
@@ -903,6 +908,9 @@ func (w *diffWorld) appLine(f *diffFlight) string {
 	clear := w.chance(20)
 	if !clear || w.chance(50) {
 		value = w.value(writer)
+	}
+	if name == "" && value != "" {
+		value = w.token(writer) // which has no equals sign that would make it a name
 	}
 	b := name + "=" + value
 	if name == "" && w.chance(50) {
@@ -1077,6 +1085,10 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 	for _, line := range a.lines {
 		c, ok := w.browser.parse(f.browserRequest, line, false)
 		if !ok {
+			if !c.expires.IsZero() && !c.expires.After(w.now) {
+				// The gateway deletes what the app wants gone although a browser would miss an attribute.
+				w.contested[c.name], w.doubtful[a.slot+" "+c.name] = true, true
+			}
 			continue
 		}
 		touched[c.key()] = true
@@ -1087,8 +1099,15 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 			w.contested[c.name] = true
 		}
 		w.appNames[c.name], w.appKeys[c.key()] = true, true
+		if !c.hostOnly && !origin.Within(c.domain, w.scopeName(f.host)) {
+			w.wide[c.name] = true
+		}
 		w.raw.set(f.browserRequest, line)
+		if slices.ContainsFunc(w.raw.cookies, func(o browserCookie) bool { return o.name == c.name && o.httpOnly != c.httpOnly }) {
+			w.contested[c.name] = true // what scripts write counts as nothing where the app has set the name with HttpOnly
+		}
 		if a.slot == "" || f.passes() {
+			w.contested[c.name] = true
 			continue
 		}
 		w.slot(a.slot).set(f.browserRequest, line)
@@ -1100,19 +1119,22 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 }
 
 // noteUncopied finds what an answer has set without a copy for scripts. What scripts make of a copy that comes later is
-// not believed. Where the request did not show the cookie either, an earlier copy stays and is not known as one.
+// not believed. Where the request did not show the value before either, its copy stays and is not known as one.
 func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 	for key := range touched {
-		i := w.raw.find(key)
+		i, at := w.raw.find(key), w.browser.find(key)
 		if i < 0 || w.raw.cookies[i].httpOnly {
+			if at >= 0 && !strings.Contains(f.slots[f.x.slot], key.name+"=") {
+				// The cookie was set for scripts to read, which the request did not show, and now it is gone or HttpOnly.
+				w.contested[key.name], w.orphaned[key.name] = true, true
+			}
 			continue
 		}
-		at := w.browser.find(key)
 		if at >= 0 && w.browser.cookies[at].value == w.raw.cookies[i].value {
 			continue
 		}
 		w.contested[key.name] = true
-		if at >= 0 && f.x.blind {
+		if at >= 0 && !strings.Contains(f.slots[f.x.slot], w.browser.cookies[at].value) {
 			w.orphaned[key.name] = true
 		}
 	}
@@ -1304,7 +1326,11 @@ func (w *diffWorld) runScript() {
 		if w.appNames[name] || w.foreignTouched(name) || name == "" || slices.Contains(diffAppNames, name) {
 			w.contested[name] = true
 		}
-		line = name + "=" + w.value(writer) + pick(w, cookiePaths)
+		value := w.value(writer)
+		if name == "" {
+			value = w.token(writer)
+		}
+		line = name + "=" + value + pick(w, cookiePaths)
 		if w.chance(15) {
 			line += "; Domain=" + siteOf(page.host)
 		}
@@ -1334,10 +1360,11 @@ func (w *diffWorld) scriptLine(page browserRequest, line string) {
 	name, _, _ := strings.Cut(line, "=")
 	w.touchUnlessShared(name)
 	clear(w.evicted)
+	w.byScripts[name] = true
 	if w.scope(page.host).marked == 0 {
 		w.contested[name] = true // what is there before the first answer is held back
 	}
-	if c, ok := w.browser.parse(page, line, true); ok && !c.hostOnly && !cookie.Within(c.domain, w.scopeName(page.host)) {
+	if c, ok := w.browser.parse(page, line, true); ok && !c.hostOnly && !origin.Within(c.domain, w.scopeName(page.host)) {
 		w.contested[c.name] = true // other jars may have it in use
 	}
 	w.raw.script(page, line)
@@ -1351,7 +1378,10 @@ func (w *diffWorld) rewrite(c browserCookie, writer diffWriter) string {
 	switch {
 	case gone && w.chance(50):
 	case !gone && w.chance(10):
-		line += c.value // the same again
+		line += c.value           // the same again
+		w.orphaned[c.name] = true // by now it is the script's
+	case c.name == "":
+		line += w.token(writer)
 	default:
 		line += w.value(writer)
 	}
@@ -1499,11 +1529,14 @@ func (w *diffWorld) receiveAll(f *diffFlight) {
 
 // checkDocument compares what scripts read with what apps have set for them to read.
 func (w *diffWorld) checkDocument(f *diffFlight) {
+	if f.x.uncounted() && !f.x.alone && !w.scope(f.host).shared() {
+		return // an account has the browser alone: copies stay as they are
+	}
 	w.counts.Quiet++
 	read := w.browser.document(f.browserRequest)
 	for _, c := range read {
 		o := w.writerOf(c.value)
-		if o != nil && o.kind == byApp && !o.outside && !w.orphaned[c.name] && o.user != f.user && o.scope == w.scopeName(f.host) && !w.options.excepted(c.name) && !w.doubtful[f.x.slot+" "+c.name] {
+		if o != nil && o.kind == byApp && !o.outside && !w.orphaned[c.name] && !(f.x.alone && o.user == "") && o.user != f.user && o.scope == w.scopeName(f.host) && !w.options.excepted(c.name) && !w.doubtful[f.x.slot+" "+c.name] {
 			w.fail("request %d: scripts of %q read %s=%s of %q", f.n, f.x.slot, c.name, c.value, o.user)
 		}
 	}

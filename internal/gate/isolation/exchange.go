@@ -111,7 +111,7 @@ func (o *Options) Read(x *Exchange, h http.Header, r Request) {
 	}
 	x.bytes, x.count = r.Cookies.Bytes, r.Cookies.Count
 	signs := h.Get("Sec-Fetch-Site") != ""
-	if r.LeftOut && !signs && x.noBrowser(h) {
+	if r.LeftOut && !signs && h.Get("Origin") == "" && x.noBrowser(h) {
 		x.options = nil
 		return
 	}
@@ -137,7 +137,7 @@ func (o *Options) Read(x *Exchange, h http.Header, r Request) {
 	}
 }
 
-// noBrowser reports whether a request without Fetch Metadata shows no cookie of the gateway.
+// noBrowser reports whether a request with neither Fetch Metadata nor Origin shows no cookie of the gateway.
 func (x *Exchange) noBrowser(h http.Header) bool {
 	c := x.request.Cookies
 	return c.Jar.Count == 0 && !c.Lax && !(c.Apps && cookie.ShowsSlots(h))

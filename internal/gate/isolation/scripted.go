@@ -2,6 +2,7 @@ package isolation
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
@@ -12,7 +13,7 @@ import (
 func (x *Exchange) exchangeScripted(page bool) {
 	r := &x.request
 	holder, known := r.Cookies.Scripted.Only()
-	mine := known && holder == x.slot || x.alone
+	mine := known && holder == x.slot && holder != cookie.Anonymous || x.alone
 	held := false
 	for i := range x.items {
 		k := &x.items[i]
@@ -33,7 +34,7 @@ func (x *Exchange) exchangeScripted(page bool) {
 	switch {
 	case !x.known: // a sign-in may have moved the jar, and another slot may hold them by now
 	case mine && !held && !(known && holder == x.slot):
-		x.plan = append(x.plan, r.Spec.SetScripted(x.slot))
+		x.holdScripted()
 	case !mine && page:
 		x.swapScripted(holder)
 	}
@@ -54,9 +55,7 @@ func (x *Exchange) scriptedItem(name, tag string) *item {
 // has kept is that account's: a page of it that is still open has written it again.
 func (x *Exchange) keepScripted(p *item) {
 	kept := x.scriptedItem(p.name, x.slot)
-	others := slices.ContainsFunc(x.items, func(o item) bool {
-		return o.has(guessed) && o.tag != x.slot && o.name == p.name && o.value == p.value
-	})
+	others := x.keptElsewhere(p, x.slot)
 	switch {
 	case kept != nil && kept.value == p.value:
 		p.send = true
@@ -68,6 +67,13 @@ func (x *Exchange) keepScripted(p *item) {
 		p.send = true
 		x.saveScripted(x.slot, p)
 	}
+}
+
+// keptElsewhere reports whether another slot than one has kept a plain cookie, which then is that slot's.
+func (x *Exchange) keptElsewhere(p *item, tag string) bool {
+	return slices.ContainsFunc(x.items, func(o item) bool {
+		return o.has(guessed) && o.tag != tag && o.name == p.name && o.value == p.value
+	})
 }
 
 // saveScripted has a slot keep a plain cookie.
@@ -84,14 +90,13 @@ func (x *Exchange) saveScripted(tag string, p *item) {
 // swapScripted keeps the plain cookies in the slot of their holder, if its session lives, and puts those
 // in their place that the active slot has kept.
 func (x *Exchange) swapScripted(holder string) {
-	r := &x.request
 	keep := holder != "" && x.live(holder)
 	for i := range x.items {
 		k := &x.items[i]
 		switch {
 		case !x.options.scripted(k.name) || !writable(k.name):
 		case k.plain():
-			if keep {
+			if keep && !x.keptElsewhere(k, holder) {
 				x.saveScripted(holder, k)
 			}
 			if x.scriptedItem(k.name, x.slot) == nil {
@@ -104,5 +109,22 @@ func (x *Exchange) swapScripted(holder string) {
 			x.plan = append(x.plan, k.clear(cookie.SlotName(holder, k.name))) // a script has deleted it
 		}
 	}
-	x.plan = append(x.plan, r.Spec.SetScripted(x.slot))
+	for _, name := range x.options.Scripted {
+		if holder != "" && !strings.Contains(name, "*") && writable(name) && x.scriptedItem(name, "") == nil && x.scriptedItem(name, x.slot) == nil {
+			x.plan = append(x.plan, stored{path: "/"}.clear(name)) // a script may have made it since the request was sent
+		}
+	}
+	x.holdScripted()
+}
+
+// holdScripted says that the plain cookies are the active slot's from now on. Nobody's slot never holds them: whether
+// somebody has signed in since is not known when a request without a jar is answered.
+func (x *Exchange) holdScripted() {
+	r := &x.request
+	switch {
+	case x.slot != cookie.Anonymous:
+		x.plan = append(x.plan, r.Spec.SetScripted(x.slot))
+	case r.Cookies.Scripted.Count > 0:
+		x.plan = append(x.plan, r.Spec.ClearScripted())
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // parse lists the cookies of apps, in the browser's order, and drops the gateway's own.
@@ -50,7 +51,7 @@ func (x *Exchange) parseSlotted(tag, name, value string) {
 // a slot of another host's jar.
 func (x *Exchange) within(domain string) bool {
 	jar := x.request.Spec.Domain
-	return domain == "" || domain == x.request.Host || jar != "" && cookie.Within(domain, jar)
+	return domain == "" || domain == x.request.Host || jar != "" && origin.Within(domain, jar)
 }
 
 // own reports whether a cookie is in the slot that the request is made under, and was set by an app.
@@ -254,6 +255,8 @@ func (x *Exchange) replaceCopy(k *item) {
 		return x.own(&s) && s.name == k.name && s.has(readable) && s.same(k.stored)
 	})
 	switch {
+	case i < 0 && x.alone && k.tag == cookie.Anonymous:
+		// A parallel request may be setting the account's own, and its copy would be cleared late.
 	case i < 0 && x.dead(k.tag):
 		x.always = append(x.always, k.clear(k.name))
 	case i < 0:
@@ -279,6 +282,7 @@ func (x *Exchange) sortOwn(k *item) {
 		x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name)))
 	case !others:
 		x.plan = append(x.plan, k.plainField(k.name))
+		k.changed = true // it has a copy again
 	}
 }
 

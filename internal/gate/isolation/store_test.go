@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // Limits of browsers: RFC 6265bis, section 5.6, and Chromium's bounds for the cookies of one site.
@@ -80,7 +80,7 @@ type browserRequest struct {
 	safe      bool   // its method is safe
 }
 
-func (r *browserRequest) trusted() bool { return r.https || cookie.Loopback(r.host) }
+func (r *browserRequest) trusted() bool { return r.https || origin.LoopbackForBrowser(r.host) }
 
 // siteOf returns the registrable domain of a host.
 func siteOf(host string) string {

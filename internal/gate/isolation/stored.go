@@ -269,6 +269,9 @@ func (k stored) clear(name string) string {
 		}
 	}
 	k.writePlace(&b)
+	if k.has(none) {
+		b.WriteString("; SameSite=None") // else browsers ignore the field in answers to requests of other sites
+	}
 	return b.String()
 }
 

@@ -6,11 +6,11 @@ import (
 	"unicode"
 )
 
-// Initials is what an avatar shows of a name: the first letters of its first and last word. A
+// Initials returns what an avatar shows of a name: the first letters of its first and last word. A
 // name without letters and digits gives a question mark.
 func Initials(name string) string {
-	// What follows in brackets is a remark, as in "Alice Example (Admin)"; what follows an at sign
-	// is the same for all colleagues.
+	// Text in brackets is a remark, as in "Alice Example (Admin)". Text after an at sign is the
+	// same for all colleagues.
 	if i := strings.IndexAny(name, "@(["); i > 0 {
 		name = name[:i]
 	}
@@ -31,8 +31,8 @@ func Initials(name string) string {
 	}
 }
 
-// dropInvisible removes format characters, such as joiners within a word and those that turn the
-// direction of text around.
+// dropInvisible removes format characters, such as joiners and those that change the direction of
+// text.
 func dropInvisible(r rune) rune {
 	if unicode.Is(unicode.Cf, r) {
 		return -1
@@ -40,7 +40,7 @@ func dropInvisible(r rune) rune {
 	return r
 }
 
-// joins is true of letters that would join with the next one, and so read as a word.
+// joins reports whether a letter would join with the next one and so read as a word.
 func joins(letter string) bool {
 	return strings.ContainsFunc(letter, func(r rune) bool { return unicode.In(r, unicode.Arabic, unicode.Syriac) })
 }
@@ -53,8 +53,8 @@ func separates(r rune) bool {
 	return r != '\'' && r != '’' // O'Brien is one word
 }
 
-// firstLetter is the first letter or digit of a word in its title-case form, with the marks that
-// belong to it. Marks are limited, since a name may pile up any number of them.
+// firstLetter returns the first letter or digit of a word in title case, with its marks. It limits
+// the marks, because a name may pile up any number of them.
 func firstLetter(word string) string {
 	const maxMarks = 2
 	var letter strings.Builder
@@ -75,9 +75,9 @@ func firstLetter(word string) string {
 	return letter.String()
 }
 
-// Hue is an account's avatar colour: the same for the same account, on every node and after every
+// Hue returns the colour of an account's avatar. It is the same on every node and after every
 // restart.
 func Hue(accountID string) int {
-	// Any byte would do. With this one the accounts of Caddyfile.example differ.
+	// Any byte would do. This one gives the accounts of Caddyfile.example different colours.
 	return int(sha256.Sum256([]byte(accountID))[3] % Hues)
 }

@@ -69,7 +69,7 @@ func FuzzInitials(f *testing.F) {
 }
 
 func TestHue(t *testing.T) {
-	// Fixed values: an account must not change its colour when the gateway is updated.
+	// Fixed values: an update must not change the colour of an account.
 	for id, want := range map[string]int{"": 2, "password:alice": 0, "google:117": 3} {
 		if got := Hue(id); got != want {
 			t.Errorf("%q: %d, want %d", id, got, want)

@@ -1,43 +1,42 @@
-// Has a page follow what happens in other tabs: when another account is active, or the list of accounts
-// is another, the page is drawn anew. The page works without it.
+// Reloads a page when another account becomes active, or when the list of accounts changes, in another
+// tab. The page works without this script.
 //
-// What a page shows is named by data-state. Of the visible pages of a browser at this origin one listens
-// to the gateway and tells the others, what they hear being all that they believe; what a page shows that
-// came up is to that one a reason to ask anew. Pages that nobody sees do nothing until somebody does.
+// data-state names what a page shows. Of the visible pages of this origin one listens to the gateway and
+// tells the others. The others believe only that page. When a page becomes visible and shows another
+// state, the listening page asks the gateway again. Hidden pages do nothing until they become visible.
 "use strict";
 (() => {
 	const page = document.body.dataset;
 	const root = document.getElementById("follow");
-	const name = "multi_session" + page.portal; // of the channel, the lock and what is remembered
+	const name = "multi_session" + page.portal; // of the channel, the lock and the stored value
 	const channel = "BroadcastChannel" in window ? new BroadcastChannel(name) : null;
 
-	let told = page.state; // how things are, as far as the page has heard
-	let leaving = false; // somebody has sent a form: to draw the page anew would lose the answer, and its cookie.
-	// Or the page is about to be drawn anew
-	let typed = false; // somebody has written something here
-	let stop = null; // ends listening
-	let ask = null; // asks the gateway anew; only where this page is the one that listens
+	let told = page.state; // the latest state that the page has heard of
+	// A form was sent, or a reload has begun. A reload would lose the form's answer and its cookies.
+	let leaving = false;
+	let typed = false; // somebody has typed something here
+	let stop = null; // stops listening
+	let ask = null; // asks the gateway again; set only in the page that listens
 
-	// renew has the page show how things are, if it does not and nothing is lost by it.
+	// renew reloads a page that is out of date, or shows a message if a reload would lose something.
 	function renew() {
 		if (document.visibilityState !== "visible" || leaving) return;
 		if (told === page.state) return root.replaceChildren();
 		if (typed || filled() || !mayRenew()) return void notify();
 		leaving = true;
-		// An answer to a form would be asked for by sending the form again.
+		// To reload the answer of a form, the browser would send the form again.
 		if (page.here) location.replace(page.here);
 		else location.reload();
 	}
 
-	// filled reports whether a field is not as it was drawn: typed in, also before this script was there, or
-	// filled in by the browser.
+	// filled reports whether a field has another value than the server gave it: one that somebody typed,
+	// perhaps before this script ran, or that the browser filled in.
 	function filled() {
 		return [...document.querySelectorAll("input:not([type=hidden])")].some((input) =>
 			input.type === "checkbox" ? input.checked !== input.defaultChecked : input.value !== input.defaultValue);
 	}
 
-	// mayRenew is false where the page was drawn anew several times just now. Whatever the reason, it does not
-	// go on like that.
+	// mayRenew returns false after several reloads in a short time, so that no mistake becomes a loop.
 	function mayRenew() {
 		const most = 5, within = 30_000, now = Date.now();
 		try {
@@ -46,11 +45,11 @@
 			sessionStorage.setItem(name, JSON.stringify([...times, now]));
 			return true;
 		} catch {
-			return false; // the browser keeps nothing for this site
+			return false; // the browser stores nothing for this site
 		}
 	}
 
-	// notify says what has happened, and leaves it to whoever is here to draw the page anew.
+	// notify says what has changed and offers a reload.
 	async function notify() {
 		const about = told;
 		let text = "Your accounts have changed in another tab.";
@@ -64,7 +63,7 @@
 			else if (!all.length) text = "You are signed out now.";
 			else text = "No account is active now.";
 		} catch {
-			// It is said without a name.
+			// The message stays general.
 		}
 		if (told !== about || told === page.state || leaving) return;
 		const link = document.createElement("a");
@@ -72,7 +71,7 @@
 		link.textContent = "Update this page";
 		link.addEventListener("click", (event) => {
 			if (page.here) return;
-			event.preventDefault(); // to an address with a fragment the browser would not go anew
+			event.preventDefault(); // the browser would not reload an address with a fragment
 			location.reload();
 		});
 		const message = document.createElement("p");
@@ -94,8 +93,8 @@
 		else ask();
 	}
 
-	// listen begins to listen once no other page of this browser does, and tells the others what it hears.
-	// Browsers have locks on HTTPS and localhost; elsewhere each visible page listens for itself.
+	// listen listens to the gateway as soon as no other page of this browser does, and tells the others
+	// what it hears. Browsers have locks on HTTPS and localhost; elsewhere each visible page listens.
 	function listen() {
 		if (stop) return;
 		const end = new AbortController();
@@ -114,7 +113,7 @@
 					hear(event.lastEventId);
 				});
 				source.addEventListener("error", () => {
-					// Most of the time the browser tries again by itself.
+					// Usually the browser reconnects by itself.
 					if (source.readyState === EventSource.CLOSED) again = setTimeout(ask, 15_000);
 				});
 			};
@@ -142,14 +141,14 @@
 	document.addEventListener("input", () => { typed = true; });
 	document.addEventListener("submit", (event) => {
 		leaving = true;
-		// Where switching leads back to is what the server has seen, which is without the fragment.
+		// The server does not see the fragment, so return_to lacks it.
 		const back = event.target.elements.return_to;
 		if (!page.here && back && location.hash && !back.value.includes("#")) back.value += location.hash;
 	});
 	addEventListener("pagehide", () => stop?.());
 	addEventListener("pageshow", (event) => {
 		if (!event.persisted) return;
-		// The page comes back as it was left, which may be long ago.
+		// The browser restores the page as it was left, perhaps long ago.
 		leaving = false;
 		look();
 	});

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-// TestWhichPagesFollow has each page told how things are. Those that are about it follow, from the address
-// that they are at by GET, and no other page may run a script.
+// TestWhichPagesFollow gives each page a State. The pages that show it follow changes, from the
+// address that they have by GET, and no other page may run a script.
 func TestWhichPagesFollow(t *testing.T) {
 	const none = "does not follow"
 	here := map[string]string{
@@ -22,8 +22,8 @@ func TestWhichPagesFollow(t *testing.T) {
 		"profile of a provider": "/.auth/account?return_to=%2Fx",
 		"refusal":               "", // wherever it is
 		"failure":               none,
-		"onward":                none,
-		"afresh":                none,
+		"redirect":              none,
+		"reset":                 none,
 	}
 	for name, view := range views("/x") {
 		t.Run(name, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestScriptNeedsNothingElse(t *testing.T) {
 	if len(body) > 8<<10 {
 		t.Errorf("%d bytes", len(body))
 	}
-	// Texts of accounts come to the page by it.
+	// The script receives the names of accounts.
 	for _, not := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "import", "//cdn", "http:"} {
 		if strings.Contains(string(body), not) {
 			t.Errorf("has %s", not)

@@ -51,7 +51,7 @@ var hostile = []string{
 	strings.Repeat("e\u0301\u0302\u0303", 500),
 }
 
-// views has every view with the same text in every place.
+// views returns every page with the same text in every place.
 func views(text string) map[string]func(http.ResponseWriter) {
 	who := Account{Handle: text, Name: text, Detail: text, Method: text, Initial: Initials(text), CanRemove: true, Places: []string{text, text}, Elsewhere: true}
 	provider := Provider{ID: text, Label: text, Initial: text, Unavailable: true}
@@ -59,16 +59,16 @@ func views(text string) map[string]func(http.ResponseWriter) {
 		"sign-in": func(w http.ResponseWriter) {
 			WriteSignIn(w, http.StatusUnauthorized, SignIn{
 				Frame: following, ReturnTo: text, Identifier: text, LoginHint: text, Password: true, Providers: []Provider{provider, provider},
-				Again: &who, AgainAt: text, Signed: 2, Notice: text, Problem: text,
+				Lapsed: &who, LapsedMethod: text, AccountCount: 2, Notice: text, Problem: text,
 			})
 		},
-		"onward": func(w http.ResponseWriter) {
-			WriteOnward(w, http.StatusOK, Onward{Frame: following, Location: "https://id.example.com/?" + url.Values{"q": {text}}.Encode(), Label: text})
+		"redirect": func(w http.ResponseWriter) {
+			WriteRedirect(w, http.StatusOK, Redirect{Frame: following, Location: "https://id.example.com/?" + url.Values{"q": {text}}.Encode(), Label: text})
 		},
 		"sign-up": func(w http.ResponseWriter) {
 			WriteSignUp(w, http.StatusUnprocessableEntity, SignUp{
 				Frame: following, ReturnTo: text, Name: text, UserName: text, Email: text, Invitation: text,
-				AskInvitation: true, MinPassword: 8, Signed: 2, Problem: text, Field: text,
+				AskInvitation: true, MinPassword: 8, AccountCount: 2, Problem: text, Field: text,
 			})
 		},
 		"profile": func(w http.ResponseWriter) {
@@ -87,8 +87,8 @@ func views(text string) map[string]func(http.ResponseWriter) {
 		"refusal": func(w http.ResponseWriter) {
 			WriteRefusal(w, http.StatusForbidden, Refusal{Frame: following, ReturnTo: text, Active: active(who), Requirement: text, Alternatives: []Account{who, who}})
 		},
-		"afresh": func(w http.ResponseWriter) {
-			WriteAfresh(w, http.StatusOK, Afresh{Frame: frame, Name: text})
+		"reset": func(w http.ResponseWriter) {
+			WriteReset(w, http.StatusOK, Reset{Frame: frame, Name: text})
 		},
 		"failure": func(w http.ResponseWriter) {
 			WriteFailure(w, Failure{Frame: following, Status: http.StatusNotFound, Title: text, Message: text, Retry: text, RetryLabel: text, Back: text})
@@ -109,7 +109,7 @@ func TestViewsAreWellFormed(t *testing.T) {
 			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame})
 		},
 		"sign-in with sign-up": func(w http.ResponseWriter) {
-			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true, SignUp: true, Signed: 2})
+			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true, SignUp: true, AccountCount: 2})
 		},
 		"sign-in with providers": func(w http.ResponseWriter) {
 			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Providers: providers})
@@ -118,16 +118,16 @@ func TestViewsAreWellFormed(t *testing.T) {
 			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Providers: providers, Password: true})
 		},
 		"sign-in again": func(w http.ResponseWriter) {
-			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Providers: providers, Password: true, Again: &alice, AgainAt: "github"})
+			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Providers: providers, Password: true, Lapsed: &alice, LapsedMethod: "github"})
 		},
-		"onward": func(w http.ResponseWriter) {
-			WriteOnward(w, http.StatusOK, Onward{Frame: frame, Location: "https://id.example.com/", Label: "Google"})
+		"redirect": func(w http.ResponseWriter) {
+			WriteRedirect(w, http.StatusOK, Redirect{Frame: frame, Location: "https://id.example.com/", Label: "Google"})
 		},
 		"sign-up": func(w http.ResponseWriter) {
 			WriteSignUp(w, http.StatusOK, SignUp{Frame: frame})
 		},
 		"sign-up with an invitation": func(w http.ResponseWriter) {
-			WriteSignUp(w, http.StatusOK, SignUp{Frame: frame, NeedInvitation: true, MinPassword: 8, Signed: 1})
+			WriteSignUp(w, http.StatusOK, SignUp{Frame: frame, NeedInvitation: true, MinPassword: 8, AccountCount: 1})
 		},
 		"profile": func(w http.ResponseWriter) {
 			WriteProfile(w, http.StatusOK, Profile{Frame: frame, Account: alice, Editable: true, MinPassword: 8, Devices: devices, Now: now})
@@ -183,8 +183,8 @@ func TestHostileTextStaysText(t *testing.T) {
 	})
 }
 
-// checkStructure holds a page against what the policy lets through and what people who do not
-// look at the page need.
+// checkStructure checks that a page works under its policy, and has what people need who do not see
+// it.
 func checkStructure(t *testing.T, document *html.Node) {
 	t.Helper()
 	count := map[atom.Atom]int{}
@@ -335,7 +335,7 @@ func TestSignIn(t *testing.T) {
 	for signed, want := range map[int]string{1: "Use the account that is signed in", 3: "Choose one of 3 signed-in accounts"} {
 		t.Run(fmt.Sprint("beside ", signed), func(t *testing.T) {
 			document := draw(t, func(w http.ResponseWriter) {
-				WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true, Signed: signed, ReturnTo: "/a?b=c&d"})
+				WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true, AccountCount: signed, ReturnTo: "/a?b=c&d"})
 			})
 			if href := attr(named(document, want), "href"); href != "/.auth/accounts?return_to=%2Fa%3Fb%3Dc%26d" {
 				t.Errorf("link %q", href)
@@ -615,14 +615,14 @@ func field(document *html.Node, name string) *html.Node {
 	return find(document, func(n *html.Node) bool { return n.DataAtom == atom.Input && attr(n, "name") == name })
 }
 
-// named is the link or button with that accessible name.
+// named returns the link or button with an accessible name.
 func named(document *html.Node, name string) *html.Node {
 	return find(document, func(n *html.Node) bool {
 		return (n.DataAtom == atom.A || n.DataAtom == atom.Button) && strings.Join(strings.Fields(content(n)), " ") == name
 	})
 }
 
-// press is what a browser would post where.
+// press returns what a browser posts, and where, when somebody presses a button.
 func press(t *testing.T, button *html.Node) (action string, values url.Values) {
 	t.Helper()
 	if button == nil {
@@ -657,7 +657,7 @@ func attr(n *html.Node, key string) string {
 	return ""
 }
 
-// content is the text that screen readers get of a node.
+// content returns the text that screen readers get of a node.
 func content(n *html.Node) string {
 	if n.Type == html.TextNode {
 		return n.Data

@@ -241,8 +241,8 @@ func TestProfileMessages(t *testing.T) {
 	})
 }
 
-// TestDirection: a name that is written from right to left, or says that it is, does not turn what
-// stands next to it around.
+// TestDirection: a name that is written from right to left, or contains marks that say so, does not
+// reverse the text next to it.
 func TestDirection(t *testing.T) {
 	const name = "\u202eمنى العربي"
 	for view, write := range views(name) {

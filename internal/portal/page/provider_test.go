@@ -72,7 +72,7 @@ func TestSignInWays(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		v        SignIn
-		buttons  []string // in order, the one to press in capitals
+		buttons  []string // in order, the primary one in capitals
 		or       bool
 		noWay    bool
 		hasFocus []string
@@ -85,17 +85,17 @@ func TestSignInWays(t *testing.T) {
 			[]string{"SIGN IN", "Continue with Google", "Continue with GitHub"}, true, false, []string{"identifier"}},
 		{"both, prefilled", SignIn{Providers: providers[:1], Password: true, Identifier: "alice"},
 			[]string{"SIGN IN", "Continue with Google"}, true, false, []string{"password"}},
-		{"again with a password", SignIn{Providers: providers[:2], Password: true, Again: &alice},
+		{"again with a password", SignIn{Providers: providers[:2], Password: true, Lapsed: &alice},
 			[]string{"SIGN IN", "Continue with Google", "Continue with GitHub"}, true, false, []string{"identifier"}},
-		{"again at a provider", SignIn{Providers: providers[:2], Password: true, Identifier: "alice", Again: &alice, AgainAt: "github"},
+		{"again at a provider", SignIn{Providers: providers[:2], Password: true, Identifier: "alice", Lapsed: &alice, LapsedMethod: "github"},
 			[]string{"CONTINUE WITH GITHUB", "Continue with Google", "Sign in"}, true, false, nil},
-		{"again at a provider, nothing filled in", SignIn{Providers: providers[:1], Password: true, Again: &alice, AgainAt: "google"},
+		{"again at a provider, nothing filled in", SignIn{Providers: providers[:1], Password: true, Lapsed: &alice, LapsedMethod: "google"},
 			[]string{"CONTINUE WITH GOOGLE", "Sign in"}, true, false, nil},
-		{"again at a provider, without passwords", SignIn{Providers: providers[:2], Again: &alice, AgainAt: "github"},
+		{"again at a provider, without passwords", SignIn{Providers: providers[:2], Lapsed: &alice, LapsedMethod: "github"},
 			[]string{"CONTINUE WITH GITHUB", "Continue with Google"}, false, false, nil},
-		{"again at a provider that is gone", SignIn{Providers: providers[:1], Password: true, Again: &alice, AgainAt: "gone"},
+		{"again at a provider that is gone", SignIn{Providers: providers[:1], Password: true, Lapsed: &alice, LapsedMethod: "gone"},
 			[]string{"SIGN IN", "Continue with Google"}, true, false, []string{"identifier"}},
-		{"a provider without anybody to sign in again", SignIn{Providers: providers[:2], Password: true, AgainAt: "github"},
+		{"a provider without anybody to sign in again", SignIn{Providers: providers[:2], Password: true, LapsedMethod: "github"},
 			[]string{"SIGN IN", "Continue with Google", "Continue with GitHub"}, true, false, []string{"identifier"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -121,10 +121,10 @@ func TestSignInWays(t *testing.T) {
 			if got := focused(document); !slices.Equal(got, c.hasFocus) {
 				t.Errorf("focus on %q", got)
 			}
-			if again := strings.Contains(content(document), "Your session of Alice Example has ended. Sign in again."); again != (c.v.Again != nil) {
+			if again := strings.Contains(content(document), "Your session of Alice Example has ended. Sign in again."); again != (c.v.Lapsed != nil) {
 				t.Errorf("says whose session has ended: %v", again)
 			}
-			if who := strings.Contains(content(document), "alice@example.com"); who != (c.v.Again != nil) {
+			if who := strings.Contains(content(document), "alice@example.com"); who != (c.v.Lapsed != nil) {
 				t.Errorf("says which account it is: %v", who)
 			}
 		})

@@ -22,16 +22,16 @@ var (
 	script []byte
 )
 
-// Style is the stylesheet and its content type, to be served at <prefix>/style.css. The bytes
-// are shared: do not change them.
+// Style returns the stylesheet and its content type, for <prefix>/style.css. Do not change the
+// bytes; they are shared.
 func Style() (body []byte, contentType string) { return style, "text/css; charset=utf-8" }
 
-// Icon is the site's icon and its content type, to be served at <prefix>/icon.svg. The bytes are
-// shared: do not change them.
+// Icon returns the site's icon and its content type, for <prefix>/icon.svg. Do not change the
+// bytes; they are shared.
 func Icon() (body []byte, contentType string) { return icon, "image/svg+xml" }
 
-// Script is the script of the pages that follow what happens in other tabs, and its content type, to be
-// served at <prefix>/follow.js. The bytes are shared: do not change them.
+// Script returns the script that follows changes in other tabs and its content type, for
+// <prefix>/follow.js. Do not change the bytes; they are shared.
 func Script() (body []byte, contentType string) { return script, "text/javascript; charset=utf-8" }
 
 var (
@@ -41,19 +41,19 @@ var (
 	profilePage  = parse("profile.html")
 	refusalPage  = parse("refusal.html")
 	failurePage  = parse("failure.html")
-	onwardPage   = parse("onward.html")
-	afreshPage   = parse("afresh.html")
+	redirectPage = parse("redirect.html")
+	resetPage    = parse("reset.html")
 )
 
-// parse joins a page with the layout around it. Every page gets a set of its own, because each
-// defines the same "title" and "main".
+// parse combines a page with the layout. Every page has its own set, because each defines "title"
+// and "main".
 func parse(name string) *template.Template {
 	functions := template.FuncMap{"link": link, "home": home, "stamp": stamp, "moment": moment, "ago": ago}
 	return template.Must(template.New("layout.html").Funcs(functions).
 		ParseFS(templates, "templates/layout.html", "templates/parts.html", "templates/"+name))
 }
 
-// link is the address of one of the portal's pages that leads back to returnTo afterwards.
+// link returns the address of a portal page that leads to returnTo afterwards.
 func link(prefix, path, returnTo string) string {
 	if returnTo == "" {
 		return prefix + path
@@ -61,7 +61,7 @@ func link(prefix, path, returnTo string) string {
 	return prefix + path + "?" + url.Values{"return_to": {returnTo}}.Encode()
 }
 
-// home is where an account goes on to.
+// home returns the address where an account continues.
 func home(returnTo string) string {
 	if returnTo == "" {
 		return "/"
@@ -69,16 +69,16 @@ func home(returnTo string) string {
 	return returnTo
 }
 
-// WriteSignIn answers with the sign-in page. Its forms post to <prefix>/sign-in, with return_to unless
-// that is empty: the one for passwords identifier and password, that of a provider method, which is its
-// ID, and, unless empty, login_hint.
+// WriteSignIn answers with the sign-in page. Its forms post to <prefix>/sign-in, with return_to
+// unless that is empty. The password form posts identifier and password. A provider's form posts
+// method, the provider's ID, and login_hint unless that is empty.
 func WriteSignIn(w http.ResponseWriter, status int, v SignIn) {
 	v.Here = link(v.Prefix, "/sign-in", v.ReturnTo)
 	write(w, status, signInPage, v.Frame, signInView{v, v.Problem != "" && isInputError(status)})
 }
 
-// isInputError tells problems with what was typed, which mark the fields as wrong, from those
-// that are none of the user's making, such as too many tries or a store that is down.
+// isInputError reports whether a problem is about what was typed, which marks the fields as wrong.
+// Other problems, such as too many tries or a store that is down, mark no field.
 func isInputError(status int) bool {
 	switch status {
 	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusUnprocessableEntity:
@@ -87,23 +87,23 @@ func isInputError(status int) bool {
 	return false
 }
 
-// WriteSignUp answers with the page that makes an account. Its form posts name, username, email,
-// password, where it is asked for invitation, and, unless empty, return_to to <prefix>/sign-up.
+// WriteSignUp answers with the sign-up page. Its form posts name, username, email, password,
+// invitation where the page asks for it, and return_to unless that is empty, to <prefix>/sign-up.
 func WriteSignUp(w http.ResponseWriter, status int, v SignUp) {
 	v.Here = link(v.Prefix, "/sign-up", v.ReturnTo)
 	write(w, status, signUpPage, v.Frame, signUpView{v})
 }
 
 // WriteAccounts answers with the chooser. Its forms post action ("switch", "sign-out", "remove" or
-// "sign-out-all"), session (a handle, not for "sign-out-all") and, unless empty, return_to to
-// <prefix>/accounts.
+// "sign-out-all"), session (a handle; not with "sign-out-all") and return_to unless that is empty,
+// to <prefix>/accounts.
 func WriteAccounts(w http.ResponseWriter, status int, v Accounts) {
 	v.Here = link(v.Prefix, "/accounts", v.ReturnTo)
 	write(w, status, accountsPage, v.Frame, v)
 }
 
-// AnyActive reports whether one of the accounts is active. None is when the active one ended by
-// itself: the user then has to choose.
+// AnyActive reports whether an account is active. None is after the active one has ended by itself;
+// the user then has to choose.
 func (v Accounts) AnyActive() bool {
 	for _, account := range v.Accounts {
 		if account.Active {
@@ -113,31 +113,32 @@ func (v Accounts) AnyActive() bool {
 	return false
 }
 
-// maxPlaces is how many hosts are named beside an account.
+// maxPlaces is how many hosts the page names beside an account.
 const maxPlaces = 3
 
-// NamedPlaces are the hosts that are named.
+// NamedPlaces returns the hosts that the page names.
 func (a Account) NamedPlaces() []string { return a.Places[:min(len(a.Places), maxPlaces)] }
 
-// MorePlaces is how many hosts are not named.
+// MorePlaces returns how many hosts the page does not name.
 func (a Account) MorePlaces() int { return len(a.Places) - len(a.NamedPlaces()) }
 
-// WriteProfile answers with the page of an account. Its forms post action and, unless empty,
-// return_to to <prefix>/account, with account, the Handle of Account. By action they post besides:
+// WriteProfile answers with the account page. Its forms post action, account (the Handle of
+// Account) and return_to unless that is empty, to <prefix>/account. An action also posts:
 //
-//   - "profile": name, username and picture;
-//   - "password": current_password, new_password, and end_others, which is "1" or absent;
-//   - "end": session, a Device's ID;
-//   - "end-others": nothing.
+// - "profile": name, username and picture;
+// - "password": current_password, new_password, and end_others, which is "1" or absent;
+// - "end": session, a Device's ID;
+// - "end-others": nothing.
 func WriteProfile(w http.ResponseWriter, status int, v Profile) {
-	v.Account.Active = false // there is no other here
+	v.Account.Active = false // the page shows one account only
 	v.Here = link(v.Prefix, "/account", v.ReturnTo)
 	write(w, status, profilePage, v.Frame, profileView{v})
 }
 
-// WriteRefusal answers with the refusal. Its forms are the chooser's "switch".
+// WriteRefusal answers with the page for an account without access. Its forms are those of the
+// chooser for "switch".
 func WriteRefusal(w http.ResponseWriter, status int, v Refusal) {
-	v.Active.Active = false // the heading above it says so
+	v.Active.Active = false // the heading says so already
 	write(w, status, refusalPage, v.Frame, v)
 }
 
@@ -150,29 +151,28 @@ func WriteFailure(w http.ResponseWriter, v Failure) {
 	write(w, v.Status, failurePage, v.Frame, v)
 }
 
-// WriteOnward answers with a page that the browser leaves at once for v.Location. It is what answers a
-// form in place of a redirect, because browsers hold the redirects behind a form to form-action.
-func WriteOnward(w http.ResponseWriter, status int, v Onward) {
+// WriteRedirect answers with a page that goes to v.Location at once. It answers a form instead of a
+// 303, because browsers apply the form's form-action to the redirects that follow it.
+func WriteRedirect(w http.ResponseWriter, status int, v Redirect) {
 	if !isAbsolute(v.Location) {
-		notDrawn(w)
+		writeDrawError(w)
 		return
 	}
 	v.State = "" // it is left at once
-	write(w, status, onwardPage, v.Frame, v)
+	write(w, status, redirectPage, v.Frame, v)
 }
 
-// isAbsolute reports whether a browser finds the same site in an address wherever the page is, and is
-// not led to anything but a site.
+// isAbsolute reports whether an address is an absolute http or https URL with a host.
 func isAbsolute(location string) bool {
 	u, err := url.Parse(location)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
-// write draws the whole page before it sends any of it, so that a page is never cut short.
+// write renders the whole page before it sends any of it, so that no page is cut short.
 func write(w http.ResponseWriter, status int, page *template.Template, frame Frame, view any) {
 	var body bytes.Buffer
 	if err := page.Execute(&body, view); err != nil {
-		notDrawn(w)
+		writeDrawError(w)
 		return
 	}
 	send(w, status, body.Bytes(), contentSecurityPolicy(frame))
@@ -188,19 +188,19 @@ func send(w http.ResponseWriter, status int, body []byte, policy string) {
 	_, _ = w.Write(body) // fails only when the browser has gone
 }
 
-func notDrawn(w http.ResponseWriter) {
+func writeDrawError(w http.ResponseWriter) {
 	http.Error(w, "The page could not be drawn.", http.StatusInternalServerError)
 }
 
-// origin matches what may stand in a policy as a source. Anything else could end its directive.
-var origin = regexp.MustCompile(`^https?://[A-Za-z0-9.-]+(:[0-9]+)?$`)
+// cspSource matches origins that may stand in a policy. Other text could end its directive.
+var cspSource = regexp.MustCompile(`^https?://[A-Za-z0-9.-]+(:[0-9]+)?$`)
 
-// contentSecurityPolicy allows what the pages are made of and nothing else. Browsers hold the
-// redirects that follow a form to form-action too, hence the target: without it a sign-in that
-// leads back to another origin would be stopped there.
+// contentSecurityPolicy allows what the pages consist of and nothing else. Browsers also apply
+// form-action to the redirects that follow a form, so it includes FormTarget; without it a sign-in
+// could not lead back to another origin.
 func contentSecurityPolicy(frame Frame) string {
 	formAction := "'self'"
-	if origin.MatchString(frame.FormTarget) {
+	if cspSource.MatchString(frame.FormTarget) {
 		formAction += " " + frame.FormTarget
 	}
 	policy := "default-src 'none'; style-src 'self'; img-src 'self'; "

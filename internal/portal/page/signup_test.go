@@ -60,7 +60,7 @@ func TestSignUp(t *testing.T) {
 	})
 	t.Run("links", func(t *testing.T) {
 		v := typed
-		v.Signed = 1
+		v.AccountCount = 1
 		document := drawSignUp(t, v)
 		for name, want := range map[string]string{
 			"Sign in instead":                   "/.auth/sign-in?return_to=%2Fa%3Fb%3Dc%26d",
@@ -135,7 +135,7 @@ func TestSignUpProblem(t *testing.T) {
 	}
 }
 
-// described is what screen readers say of an input besides its label.
+// described returns what screen readers say of an input besides its label.
 func described(document *html.Node, name string) string {
 	var texts []string
 	for _, id := range strings.Fields(attr(field(document, name), "aria-describedby")) {
@@ -146,7 +146,7 @@ func described(document *html.Node, name string) string {
 	return strings.Join(texts, " ")
 }
 
-// focused are the names of the inputs that ask for the focus.
+// focused returns the names of the inputs that ask for the focus.
 func focused(document *html.Node) []string {
 	var names []string
 	for n := range document.Descendants() {

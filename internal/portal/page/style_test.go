@@ -18,7 +18,7 @@ var (
 	hue     = regexp.MustCompile(`\.hue-(\d+) \{ --hue: (\d+); \}`)
 )
 
-// values are the custom properties that hold in a scheme.
+// values returns the custom properties of a scheme.
 func values(t *testing.T, scheme string) map[string]string {
 	t.Helper()
 	rules := root.FindAllStringSubmatch(string(style), -1)

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// stamp is a time as machines read it.
+// stamp formats a time for machines.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// moment is a time as people read it. It names its zone, because nothing tells the page where its
-// reader is.
+// moment formats a time for people. It names the zone, because the server does not know the
+// reader's.
 func moment(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") }
 
-// ago tells how long before now t was, and from a week on when. Days are those of UTC, as everywhere
-// on the page.
+// ago says how long before now t was, and from a week on the date. Days are those of UTC, as
+// everywhere on the page.
 func ago(now, t time.Time) string {
 	const day = 24 * time.Hour
 	passed := now.Sub(t)

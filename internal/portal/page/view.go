@@ -2,15 +2,15 @@ package page
 
 import "slices"
 
-// input is how a page has an input besides what it always is.
+// input is what varies of a page's input.
 type input struct {
-	DescribedBy string // ids of what screen readers say along with its label
+	DescribedBy string // ids of the texts that screen readers add to its label
 	Invalid     bool
 	Focus       bool
 }
 
-// problemInput is an input that has a hint, or none if empty. Where a problem is about it, the problem
-// is told first.
+// problemInput returns an input with a hint, which may be empty. If a problem concerns the input,
+// its text comes before the hint.
 func problemInput(hint string, concerned bool) input {
 	i := input{DescribedBy: hint, Invalid: concerned, Focus: concerned}
 	if concerned && hint != "" {
@@ -21,32 +21,32 @@ func problemInput(hint string, concerned bool) input {
 	return i
 }
 
-// signInView is what the template asks of a SignIn.
+// signInView is what the template needs besides a SignIn.
 type signInView struct {
 	SignIn
 	Invalid bool // what was typed is wrong
 }
 
-// providerButton is a provider as the sign-in page has it.
+// providerButton is a provider's button on the sign-in page.
 type providerButton struct {
 	Provider
-	Primary bool // it is the one to press
+	Primary bool // the button to press
 }
 
-// AgainAtProvider reports whether somebody is to sign in again at one of the providers. Passwords then
-// are the other way.
-func (v signInView) AgainAtProvider() bool {
-	return v.Again != nil && slices.ContainsFunc(v.Providers, v.isAgainAt)
+// LapsedAtProvider reports whether the lapsed account signs in at one of the providers. Passwords
+// are then the alternative.
+func (v signInView) LapsedAtProvider() bool {
+	return v.Lapsed != nil && slices.ContainsFunc(v.Providers, v.lapsedAt)
 }
 
-func (v signInView) isAgainAt(p Provider) bool { return p.ID == v.AgainAt }
+func (v signInView) lapsedAt(p Provider) bool { return p.ID == v.LapsedMethod }
 
-// Buttons are those of the providers, the one to press first.
+// Buttons returns the providers' buttons, primary ones first.
 func (v signInView) Buttons() []providerButton {
-	again, alone := v.AgainAtProvider(), !v.Password && len(v.Providers) == 1
+	again, alone := v.LapsedAtProvider(), !v.Password && len(v.Providers) == 1
 	var first, rest []providerButton
 	for _, p := range v.Providers {
-		if alone || again && v.isAgainAt(p) {
+		if alone || again && v.lapsedAt(p) {
 			first = append(first, providerButton{p, true})
 		} else {
 			rest = append(rest, providerButton{p, false})
@@ -55,11 +55,11 @@ func (v signInView) Buttons() []providerButton {
 	return append(first, rest...)
 }
 
-// signUpView is what the template asks of a SignUp.
+// signUpView is what the template needs besides a SignUp.
 type signUpView struct{ SignUp }
 
-// Input is the input of that name. The focus is on the one that a problem is about, and else where
-// typing begins: on the first that is empty.
+// Input returns the input of a name. The input that a problem is about has the focus, or else the
+// first empty one.
 func (v signUpView) Input(name, hint string) input {
 	i := problemInput(hint, v.Problem != "" && v.Field == name)
 	if v.Problem == "" || v.Field == "" {
@@ -80,18 +80,19 @@ func (v signUpView) firstEmpty() string {
 	return "password" // is always empty
 }
 
-// profileView is what the template asks of a Profile.
+// profileView is what the template needs besides a Profile.
 type profileView struct{ Profile }
 
-// Input is the input of that name. Without a problem none has the focus: the page is read first.
+// Input returns the input of a name. Without a problem no input has the focus, so that people read
+// the page first.
 func (v profileView) Input(name, hint string) input {
 	return problemInput(hint, v.Problem != "" && v.Field == name)
 }
 
-// messages are what is said next to a part of a page.
+// messages are the messages of a section.
 type messages struct{ Problem, Notice string }
 
-// Messages are those of a section, or with "" those of the whole page.
+// Messages returns the messages of a section; "" is the whole page.
 func (v profileView) Messages(section string) messages {
 	if v.Section != section {
 		return messages{}
@@ -99,8 +100,8 @@ func (v profileView) Messages(section string) messages {
 	return messages{v.Problem, v.Notice}
 }
 
-// Detail is the line below the name: the e-mail address, and where there is none what else the account
-// is known by. It is empty where it would repeat the name.
+// Detail returns the line below the name: the e-mail address, or else the account's detail. It is
+// empty where it would repeat the name.
 func (v profileView) Detail() string {
 	if v.Email == "" {
 		return v.Account.Detail

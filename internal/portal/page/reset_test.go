@@ -10,10 +10,11 @@ import (
 	"testing"
 )
 
-// TestReloadRunsItsOneScript: the policy allows what stands in the page, byte for byte, and nothing else.
-func TestReloadRunsItsOneScript(t *testing.T) {
+// TestAutomaticResetRunsItsOneScript: the policy allows exactly the script of the page, byte for
+// byte.
+func TestAutomaticResetRunsItsOneScript(t *testing.T) {
 	w := httptest.NewRecorder()
-	WriteReload(w, http.StatusOK)
+	WriteAutomaticReset(w, http.StatusOK)
 	found := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(w.Body.String(), -1)
 	if len(found) != 1 {
 		t.Fatalf("%d scripts in\n%s", len(found), w.Body)

@@ -12,16 +12,16 @@ import (
 	"golang.org/x/net/html/atom"
 )
 
-func drawOnward(t *testing.T, v Onward) *html.Node {
+func drawRedirect(t *testing.T, v Redirect) *html.Node {
 	t.Helper()
 	v.Frame = frame
-	return draw(t, func(w http.ResponseWriter) { WriteOnward(w, http.StatusOK, v) })
+	return draw(t, func(w http.ResponseWriter) { WriteRedirect(w, http.StatusOK, v) })
 }
 
-func TestOnward(t *testing.T) {
+func TestRedirect(t *testing.T) {
 	for signingOut, want := range map[bool]string{false: "Going to Google…", true: "Signing out at Google…"} {
 		t.Run(want, func(t *testing.T) {
-			document := drawOnward(t, Onward{Location: "https://id.example.com/", Label: "Google", SigningOut: signingOut})
+			document := drawRedirect(t, Redirect{Location: "https://id.example.com/", Label: "Google", SigningOut: signingOut})
 			for tag, want := range map[atom.Atom]string{atom.H1: want, atom.Title: want + " · app.example.com"} {
 				if n := find(document, func(n *html.Node) bool { return n.DataAtom == tag }); content(n) != want {
 					t.Errorf("%s %q", tag, content(n))
@@ -34,14 +34,14 @@ func TestOnward(t *testing.T) {
 	}
 	t.Run("no other page leads on by itself", func(t *testing.T) {
 		for name, view := range views("https://id.example.com/") {
-			if _, ok := refresh(draw(t, view)); ok != (name == "onward") {
+			if _, ok := refresh(draw(t, view)); ok != (name == "redirect") {
 				t.Errorf("%s: %v", name, ok)
 			}
 		}
 	})
 }
 
-func TestOnwardLeadsExactlyThere(t *testing.T) {
+func TestRedirectLeadsExactlyThere(t *testing.T) {
 	for _, location := range []string{
 		"https://id.example.com",
 		"https://id.example.com/authorize?client_id=a&state=b&redirect_uri=https%3A%2F%2Fapp.example.com%2Fcb",
@@ -61,7 +61,7 @@ func TestOnwardLeadsExactlyThere(t *testing.T) {
 		"HTTPS://id.example.com/",
 	} {
 		t.Run(location, func(t *testing.T) {
-			document := drawOnward(t, Onward{Location: location, Label: "X"})
+			document := drawRedirect(t, Redirect{Location: location, Label: "X"})
 			checkStructure(t, document)
 			there, ok := refresh(document)
 			if !ok || there != location {
@@ -74,7 +74,7 @@ func TestOnwardLeadsExactlyThere(t *testing.T) {
 	}
 }
 
-func TestOnwardLeadsNowhereElse(t *testing.T) {
+func TestRedirectLeadsNowhereElse(t *testing.T) {
 	for i, location := range append([]string{
 		"",
 		"/relative",
@@ -93,7 +93,7 @@ func TestOnwardLeadsNowhereElse(t *testing.T) {
 	}, hostile...) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			w := httptest.NewRecorder()
-			WriteOnward(w, http.StatusOK, Onward{Frame: frame, Location: location, Label: "X"})
+			WriteRedirect(w, http.StatusOK, Redirect{Frame: frame, Location: location, Label: "X"})
 			if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "<") {
 				t.Errorf("%q: %d %q", location, w.Code, w.Body)
 			}
@@ -101,8 +101,8 @@ func TestOnwardLeadsNowhereElse(t *testing.T) {
 	}
 }
 
-// refresh is where a page sends the browser by itself, after the shared declarative refresh steps of
-// the HTML standard, section 4.2.5.3.
+// refresh returns where a page sends the browser by itself, after the shared declarative refresh
+// steps of the HTML standard, section 4.2.5.3.
 func refresh(document *html.Node) (address string, ok bool) {
 	meta := find(document, func(n *html.Node) bool {
 		return n.DataAtom == atom.Meta && strings.EqualFold(attr(n, "http-equiv"), "refresh")
@@ -129,7 +129,8 @@ func refresh(document *html.Node) (address string, ok bool) {
 	return rest, true
 }
 
-// decoded is an address without its percent-encoding, in which two may differ and mean the same.
+// decoded returns an address without its percent-encoding, which may differ without a difference in
+// meaning.
 func decoded(t *testing.T, address string) string {
 	t.Helper()
 	text, err := url.PathUnescape(address)
