@@ -3,9 +3,11 @@
 // from it. Serve reads as the list of the steps; each step is a file:
 //
 //	request.go     find the jar, strip forged headers, renew the provider's tokens
+//	speculation.go pages that browsers fetch ahead of a visit
 //	expect.go      Multi-Session-Expect
 //	admit.go       the decision: forward, send to sign in, refuse
 //	reset.go       the page before the first page after a switch
+//	upgrade.go     connections of other protocols, and the pages that may open them
 //	revalidate.go  conditions of requests and validators of answers, a set for each view
 //	cookies.go     cookies of apps, a slot for each session
 //	forward.go     hand the request on, and end it when its session ends
@@ -128,6 +130,12 @@ type Portal interface {
 	// Ended answers a request whose session has ended before the upstream answered.
 	Ended(http.ResponseWriter)
 
+	// RefuseSpeculation answers a request for a page that a browser fetches ahead of a visit.
+	RefuseSpeculation(http.ResponseWriter)
+
+	// RefuseUpgrade answers a page that may not open a connection of another protocol.
+	RefuseUpgrade(http.ResponseWriter)
+
 	// Insecure answers a request over plain HTTP from where the gateway does not allow that.
 	Insecure(http.ResponseWriter, *http.Request, Visitor)
 
@@ -182,6 +190,10 @@ type Options struct {
 	// Cache keeps stored answers apart by view. Nil: they pass as they are.
 	Cache *CacheOptions
 
+	// UpgradeOrigins are origins, in canonical form, whose pages may open connections of other
+	// protocols as the active account, beside this site's and the trusted ones.
+	UpgradeOrigins []string
+
 	// EndStreamsOnSwitch ends requests under way when another account becomes the active one, and
 	// not only when their session ends.
 	EndStreamsOnSwitch bool
@@ -204,6 +216,8 @@ type CacheOptions struct {
 	KeepOnSwitch bool
 }
 
+func (o *CacheOptions) isPublic(r *http.Request) bool { return o.Public != nil && o.Public(r) }
+
 func (o *Options) applies(r *http.Request) (bool, error) {
 	if o.Applies == nil {
 		return true, nil
@@ -222,22 +236,31 @@ type Config struct {
 	Cookies  cookie.Options
 	Streams  *stream.Registry
 	Log      *zap.Logger
+
+	// TrustedOrigins are other origins, in canonical form, that act for the browser's accounts.
+	TrustedOrigins []string
 }
 
 // Gate serves the requests of all gates of a configuration. Its methods may be called concurrently.
 type Gate struct {
 	Config
 
-	warnings        *recentSet   // what the log was told already
-	held            atomic.Int32 // how many lines logHeld has written
-	resets          *resetGuard  // which browsers got the reset page
-	portalRedirects *recentSet   // where the portal has sent which browsers
+	trusted         map[string]bool // TrustedOrigins
+	warnings        *recentSet      // what the log was told already
+	held            atomic.Int32    // how many lines logHeld has written
+	resets          *resetGuard     // which browsers got the reset page
+	portalRedirects *recentSet      // where the portal has sent which browsers
 }
 
 // New returns a Gate.
 func New(c Config) *Gate {
+	trusted := make(map[string]bool, len(c.TrustedOrigins))
+	for _, o := range c.TrustedOrigins {
+		trusted[o] = true
+	}
 	return &Gate{
 		Config:          c,
+		trusted:         trusted,
 		warnings:        newRecentSet(0),
 		resets:          newResetGuard(),
 		portalRedirects: newRecentSet(recent),
@@ -248,6 +271,9 @@ func New(c Config) *Gate {
 // error would run the site's error routes, and these may lead to the upstream that is protected.
 func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Handler) error {
 	q := g.begin(r)
+	if q.refuseSpeculation(w, r, o) {
+		return nil
+	}
 	if g.Portal.Owns(q.url.Path) {
 		q.servePortal(w, r, o)
 		return nil
@@ -270,6 +296,9 @@ func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Ha
 		q.setIdentity(r, o)
 	}
 	q.claim(o, applies)
+	if q.refuseUpgrade(w, r, o) {
+		return nil
+	}
 	q.revalidateCache(r)
 	q.isolateCookies(r, o, !applies)
 	return q.forward(w, r, next)
