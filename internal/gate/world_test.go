@@ -56,7 +56,7 @@ func newWorld(tb testing.TB) *world {
 	}
 	tb.Cleanup(func() { _ = store.Close() })
 	options := session.Options{MaxSessions: 5, Lifetime: time.Hour, IdleTimeout: time.Hour}
-	w := &world{tb: tb, portal: new(portalStub), manager: session.NewManager(session.NewJars(store, true), everybody{}, options, time.Now)}
+	w := &world{tb: tb, portal: new(portalStub), manager: session.NewManager(session.NewJars(store), everybody{}, options, time.Now)}
 	tb.Cleanup(w.manager.Close)
 	core, log := observer.New(zapcore.InfoLevel)
 	w.log = log

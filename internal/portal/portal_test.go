@@ -94,7 +94,7 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	manager := session.NewManager(session.NewJars(store, true), logins, s.options, clock.Now)
+	manager := session.NewManager(session.NewJars(store), logins, s.options, clock.Now)
 	t.Cleanup(manager.Close)
 	core, log := observer.New(zapcore.DebugLevel)
 	box, err := seal.NewBox([]byte("a key of thirty-two bytes or more"))

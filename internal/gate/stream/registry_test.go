@@ -29,7 +29,7 @@ func browsers(tb testing.TB, n int) []session.Visit {
 	}
 	defer store.Close()
 	options := session.Options{MaxSessions: 5, Lifetime: time.Hour}
-	manager := session.NewManager(session.NewJars(store, true), directory{}, options, time.Now)
+	manager := session.NewManager(session.NewJars(store), directory{}, options, time.Now)
 	defer manager.Close()
 	visits := make([]session.Visit, n)
 	for i := range visits {

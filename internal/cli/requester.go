@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"bytes"
@@ -15,24 +15,24 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/admin"
 )
 
-// requester is who answers requests for the administration API: a server that runs, or a database
-// that this process has open for the time being.
+// requester answers requests to the administration API. It is a running server, or a database that
+// this process has open.
 type requester interface {
 	http.RoundTripper
 	io.Closer
 
-	// origin is what the requests' URLs begin with.
+	// origin returns the scheme and host of the requests' URLs.
 	origin() string
 
-	// String names who answers, for people.
+	// String names the requester in messages.
 	String() string
 }
 
-// client speaks the administration API.
+// client is a client of the administration API.
 type client struct{ requester }
 
-// call sends a request whose body is in as JSON, none where in is nil, and returns the answer. One
-// that is no success is an error that says what the API said.
+// call sends a request with in as its JSON body, or without a body if in is nil, and returns the
+// body of the answer. An answer other than a success is an error with the API's message.
 func (c client) call(ctx context.Context, method, path string, query url.Values, in any) ([]byte, error) {
 	var body io.Reader
 	if in != nil {
@@ -54,7 +54,7 @@ func (c client) call(ctx context.Context, method, path string, query url.Values,
 	return answer, nil
 }
 
-// send sends a request, and returns the answer if it is a success. The caller closes its body.
+// send sends a request and returns the answer if it is a success. The caller closes its body.
 func (c client) send(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader) (*http.Response, error) {
 	target := c.origin() + admin.Root + path
 	if len(query) > 0 {
@@ -75,26 +75,26 @@ func (c client) send(ctx context.Context, method, path string, query url.Values,
 		return response, nil
 	}
 	defer response.Body.Close()
-	return nil, c.refusal(response)
+	return nil, c.readError(response)
 }
 
-// maxRefusal bounds what is read of an answer that is an error.
-const maxRefusal = 1 << 20
+// maxErrorBody bounds how many bytes of an error answer are read.
+const maxErrorBody = 1 << 20
 
-// refusedError is an answer of the API that is an error.
-type refusedError struct{ said admin.Error }
+// apiError is an error answer of the API.
+type apiError struct{ said admin.Error }
 
-func (e *refusedError) Error() string { return e.said.Error }
+func (e *apiError) Error() string { return e.said.Error }
 
-func (c client) refusal(response *http.Response) error {
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxRefusal))
+func (c client) readError(response *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", c, err)
 	}
 	var said admin.Error
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if kind == "application/json" && json.Unmarshal(body, &said) == nil && said.Error != "" {
-		return &refusedError{said}
+		return &apiError{said}
 	}
 	if response.StatusCode == http.StatusNotFound {
 		return fmt.Errorf("%s does not know %s: it is another program, or a Caddy without this module", c, admin.Root)
@@ -102,7 +102,7 @@ func (c client) refusal(response *http.Response) error {
 	return fmt.Errorf("%s answered %s", c, response.Status)
 }
 
-// oneLine is an error's text as a line, whatever it is made of.
+// oneLine returns an error whose text is one line.
 func oneLine(err error) error {
 	if err == nil {
 		return nil

@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// offline is a database that this process has open, asked by the same requests as a server: the
-// handler of its administration behind a pipe.
+// offline is a database that this process has open. Requests reach the handler of its
+// administration API through a pipe, so that they are the same requests as to a server.
 type offline struct {
 	http.Transport
 	server http.Server
@@ -20,13 +20,13 @@ type offline struct {
 	close  func() error
 }
 
-// newOffline returns what serves the handler. Close ends it, and calls close after all requests.
+// newOffline serves the handler behind a pipe. Close waits for all requests and then calls close.
 func newOffline(name string, handler http.Handler, close func() error) *offline {
 	o := &offline{pipes: newPipes(), name: name, close: close}
 	o.DialContext = o.pipes.dial
 	o.server.Handler = handler
-	o.server.ErrorLog = log.New(io.Discard, "", 0) // a request that broke is an error for who asked
-	go func() { _ = o.server.Serve(o.pipes) }()    // returns when Close ends it
+	o.server.ErrorLog = log.New(io.Discard, "", 0) // the client sees the error of a broken request
+	go func() { _ = o.server.Serve(o.pipes) }()    // returns when Close shuts it down
 	return o
 }
 
@@ -34,6 +34,7 @@ func (o *offline) origin() string { return "http://offline" }
 
 func (o *offline) String() string { return o.name }
 
+// Close implements io.Closer.
 func (o *offline) Close() error {
 	o.CloseIdleConnections()
 	return errors.Join(o.server.Shutdown(context.Background()), o.close())

@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestRequesters: a handler is asked the same way behind a pipe as over a network.
+// TestRequesters asks the same handler over a network and through a pipe.
 func TestRequesters(t *testing.T) {
 	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -36,10 +36,8 @@ func TestRequesters(t *testing.T) {
 	})
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	online, err := newOnline(strings.TrimPrefix(server.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := strings.TrimPrefix(server.URL, "http://")
+	online := newOnline(Address{Text: address, Network: "tcp", Target: address})
 	closed := false
 	offline := newOffline("database x", handler, func() error { closed = true; return nil })
 	for name, asked := range map[string]requester{"online": online, "offline": offline} {
@@ -93,25 +91,17 @@ func (o *offline) dialAgain(t *testing.T) (*http.Response, error) {
 }
 
 func TestOnlineAddresses(t *testing.T) {
-	for _, c := range []struct{ address, origin, from string }{
-		{"localhost:2019", "http://localhost:2019", "http://localhost:2019"},
-		{":2019", "http://:2019", "http://:2019"},
-		{"tcp/[::1]:2019", "http://[::1]:2019", "http://[::1]:2019"},
-		{"unix//run/caddy.sock", "http://127.0.0.1", ""},
-		{"unix//run/caddy.sock|0220", "http://127.0.0.1", ""},
-		{"localhost:2000-2010", "", ""},
-		{"localhost:port", "", ""},
-		{"{env.NOTHING_THAT_IS_SET}", "", ""},
+	for _, c := range []struct{ name, network, target, origin, from string }{
+		{"host and port", "tcp", "localhost:2019", "http://localhost:2019", "http://localhost:2019"},
+		{"port alone", "tcp", ":2019", "http://:2019", "http://:2019"},
+		{"IPv6", "tcp", "[::1]:2019", "http://[::1]:2019", "http://[::1]:2019"},
+		{"socket", "unix", "/run/caddy.sock", "http://127.0.0.1", ""},
 	} {
-		o, err := newOnline(c.address)
-		if err != nil {
-			if c.origin != "" {
-				t.Errorf("%s: %v", c.address, err)
+		t.Run(c.name, func(t *testing.T) {
+			o := newOnline(Address{Network: c.network, Target: c.target})
+			if o.origin() != c.origin || o.from != c.from {
+				t.Errorf("origin %q from %q, want %q from %q", o.origin(), o.from, c.origin, c.from)
 			}
-			continue
-		}
-		if o.origin() != c.origin || o.from != c.from {
-			t.Errorf("%s: origin %q from %q, want %q from %q", c.address, o.origin(), o.from, c.origin, c.from)
-		}
+		})
 	}
 }

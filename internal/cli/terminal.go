@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"bytes"
@@ -12,18 +12,18 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is what a command asks its user by. Questions go to where errors go, so that the output
-// stays what was asked for.
+// terminal asks the user questions. They go to standard error, so that standard output has only the
+// command's result.
 type terminal struct {
 	in  *os.File
 	out io.Writer
 }
 
-// interactive reports whether there is somebody to ask.
+// interactive reports whether the input is a terminal.
 func (t terminal) interactive() bool { return term.IsTerminal(int(t.in.Fd())) }
 
-// confirm asks whether to go on, and is an error unless the answer is yes. Without a terminal nobody
-// can be asked.
+// confirm asks whether to continue. It returns an error unless the answer is yes, and always if
+// there is no terminal.
 func (t terminal) confirm(question string) error {
 	if !t.interactive() {
 		return errors.New("there is no terminal to ask at: say --yes if it is meant")
@@ -40,7 +40,8 @@ func (t terminal) confirm(question string) error {
 	return errors.New("nothing was changed")
 }
 
-// readLine reads to the end of a line, byte by byte: what follows is not this question's.
+// readLine reads to the end of a line. It reads byte by byte, to leave what follows for the next
+// question.
 func readLine(r io.Reader) (string, error) {
 	var line []byte
 	for b := make([]byte, 1); ; {
@@ -55,23 +56,24 @@ func readLine(r io.Reader) (string, error) {
 	}
 }
 
-// maxTypedPassword is longer than any password, in bytes: more than that is a file by mistake.
+// maxTypedPassword is more bytes than any password has. A longer input is a file piped by mistake.
 const maxTypedPassword = 64 << 10
 
-// password returns a new password, typed twice without being shown, or the only line of the input
-// where that is no terminal. It is never an argument, which other users of the machine could see.
+// password asks for a new password, twice and without showing it. If the input is not a terminal,
+// its only line is the password. Passwords are never arguments, which other users of the machine
+// could see.
 func (t terminal) password(of string) (string, error) {
 	if !t.interactive() {
 		return t.pipedPassword()
 	}
-	first, err := t.hidden("New password of " + of + ": ")
+	first, err := t.readHidden("New password of " + of + ": ")
 	if err != nil {
 		return "", err
 	}
 	if first == "" {
 		return "", errNoPassword
 	}
-	second, err := t.hidden("The same again: ")
+	second, err := t.readHidden("The same again: ")
 	if err != nil {
 		return "", err
 	}
@@ -95,14 +97,14 @@ func (t terminal) pipedPassword() (string, error) {
 	case len(text) == 0:
 		return "", errNoPassword
 	case bytes.ContainsRune(text, '\n') || len(text) > maxTypedPassword:
-		return "", errors.New("the input has more than one line, and a password is one")
+		return "", errors.New("the input has more than one line: a password is a single line")
 	}
 	return string(text), nil
 }
 
-// hidden reads a line that is not shown. Whoever interrupts it gets back a terminal that shows what
-// is typed.
-func (t terminal) hidden(prompt string) (string, error) {
+// readHidden reads a line without showing it. An interrupt restores the terminal's echo before the
+// process ends.
+func (t terminal) readHidden(prompt string) (string, error) {
 	fd := int(t.in.Fd())
 	state, err := term.GetState(fd)
 	if err != nil {

@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"bytes"
@@ -13,14 +13,15 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/admin"
 )
 
-// backupVerifier makes sure that a backup that is written to it is whole. What its records are is
-// for the gateway to judge that restores it.
+// backupVerifier checks that the backup written to it is complete and undamaged: its last line has
+// the number of records and a checksum. The records themselves are checked by the gateway that
+// restores them.
 type backupVerifier struct {
-	sum   hash.Hash // of all lines before the one at hand
-	lines int       // how many these are
-	line  []byte    // the one at hand
-	ended bool      // with a line feed
-	head  []byte    // the first one
+	sum   hash.Hash // of all lines before the current one
+	lines int       // how many lines came before the current one
+	line  []byte    // the current line
+	ended bool      // the current line has its line feed
+	head  []byte    // the first line
 }
 
 func newBackupVerifier() *backupVerifier { return &backupVerifier{sum: sha256.New()} }
@@ -28,7 +29,7 @@ func newBackupVerifier() *backupVerifier { return &backupVerifier{sum: sha256.Ne
 // Write implements io.Writer. It never fails.
 func (v *backupVerifier) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
-		if v.ended { // and another one begins, so it was not the last
+		if v.ended { // another line begins, so the current one is not the last
 			if v.lines == 0 {
 				v.head = bytes.Clone(v.line)
 			}
@@ -47,7 +48,7 @@ func (v *backupVerifier) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// finish returns how many records the backup has, once all of it was written.
+// finish returns the number of records. Call it after all of the backup is written.
 func (v *backupVerifier) finish() (records int, err error) {
 	var end struct {
 		Records *int   `json:"records"`
@@ -57,14 +58,14 @@ func (v *backupVerifier) finish() (records int, err error) {
 	case !v.ended || json.Unmarshal(v.line, &end) != nil || end.Records == nil || v.lines == 0:
 		return 0, errors.New("the backup is not whole: its end is missing")
 	case end.SHA256 != hex.EncodeToString(v.sum.Sum(nil)):
-		return 0, errors.New("the backup is damaged: its checksum is another one")
+		return 0, errors.New("the backup is damaged: its checksum does not match")
 	case *end.Records != v.lines-1:
-		return 0, fmt.Errorf("the backup is damaged: it has %d records, and not %d", v.lines-1, *end.Records)
+		return 0, fmt.Errorf("the backup is damaged: it has %d records, not %d", v.lines-1, *end.Records)
 	}
 	return *end.Records, nil
 }
 
-// takenAt is when the backup was taken, zero where it does not say so.
+// takenAt returns when the backup was taken, zero if the backup does not say.
 func (v *backupVerifier) takenAt() time.Time {
 	var head struct {
 		TakenAt admin.Time `json:"taken_at"`

@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"crypto/sha256"
@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// sealed is a backup of the lines.
-func sealed(records int, lines ...string) string {
+// makeBackup returns a backup of the lines, with the last line that counts and seals them.
+func makeBackup(records int, lines ...string) string {
 	all := strings.Join(lines, "\n") + "\n"
 	sum := sha256.Sum256([]byte(all))
 	return fmt.Sprintf("%s{\"records\":%d,\"sha256\":%q}\n", all, records, hex.EncodeToString(sum[:]))
@@ -20,10 +20,10 @@ func sealed(records int, lines ...string) string {
 
 func TestBackupVerifier(t *testing.T) {
 	head := `{"format":"x","taken_at":"2026-03-01T12:00:00.000Z"}`
-	whole := sealed(2, head, `{"key":"a"}`, `{"key":"b"}`)
+	whole := makeBackup(2, head, `{"key":"a"}`, `{"key":"b"}`)
 	for _, c := range []struct{ name, backup, want string }{
 		{"whole", whole, ""},
-		{"without records", sealed(0, head), ""},
+		{"without records", makeBackup(0, head), ""},
 		{"nothing", "", "its end is missing"},
 		{"an end alone", `{"records":0,"sha256":""}` + "\n", "its end is missing"},
 		{"without its end", head + "\n" + `{"key":"a"}` + "\n", "its end is missing"},
@@ -31,7 +31,7 @@ func TestBackupVerifier(t *testing.T) {
 		{"without the last line feed", whole[:len(whole)-1], "its end is missing"},
 		{"changed", strings.Replace(whole, `"a"`, `"c"`, 1), "checksum"},
 		{"a line less", strings.Replace(whole, `{"key":"a"}`+"\n", "", 1), "checksum"},
-		{"another number", sealed(3, head, `{"key":"a"}`), "has 1 records, and not 3"},
+		{"another number", makeBackup(3, head, `{"key":"a"}`), "has 1 records, not 3"},
 		{"something after it", whole + "{}\n", "its end is missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

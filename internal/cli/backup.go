@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"bytes"
@@ -16,13 +16,13 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/admin"
 )
 
-// standard stands for standard output or input in place of a file.
-const standard = "-"
+// stdio is the file name that stands for standard output or input.
+const stdio = "-"
 
-func (c *cli) backup() *cobra.Command {
+func (c *commands) backup() *cobra.Command {
 	var force bool
-	cmd := c.command("backup [<file>|-]", "Writes a backup of all users and invitations", cobra.MaximumNArgs(1), changing, func(t *task) error {
-		if len(t.args) == 0 || t.args[0] == standard {
+	cmd := c.command("backup [<file>|-]", "Writes a backup of all users and invitations", cobra.MaximumNArgs(1), accessWrite, func(t *task) error {
+		if len(t.args) == 0 || t.args[0] == stdio {
 			return t.backupToOutput()
 		}
 		return t.backupToFile(t.args[0], force)
@@ -31,13 +31,13 @@ func (c *cli) backup() *cobra.Command {
 Writes a backup of all users, with the hashes of their passwords, and of all
 invitations. Sessions are not in it. Without a file, or with -, it goes to the
 standard output, unless that is a terminal.`
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "Replace the file if it is there")
-	cmd.ValidArgsFunction = fileFirst
+	cmd.Flags().BoolVarP(&force, "force", "f", false, "Replace the file if it exists")
+	cmd.ValidArgsFunction = completeFile
 	return cmd
 }
 
-// fileFirst completes files where an argument is one.
-func fileFirst(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// completeFile completes the first argument as a file.
+func completeFile(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -52,16 +52,16 @@ func (t *task) backupToOutput() error {
 	return err
 }
 
-// backupToFile writes the backup beside the file and renames it when it is whole and on disk, so
-// that the file is never a part of a backup.
+// backupToFile writes the backup to a temporary file in the same directory and renames it once it
+// is complete and on disk. So the file is never half a backup.
 func (t *task) backupToFile(path string, force bool) error {
 	if _, err := os.Lstat(path); !force && !errors.Is(err, fs.ErrNotExist) {
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("%s is there already: say --force to replace it", path)
+		return fmt.Errorf("%s exists: say --force to replace it", path)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*") // of mode 0600
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".new-*") // with mode 0600
 	if err != nil {
 		return err
 	}
@@ -82,8 +82,8 @@ func (t *task) backupToFile(path string, force bool) error {
 	return t.say("Wrote %s: %s.", path, plural(records, "record"))
 }
 
-// publish gives a file its name. Without force it replaces none that was made meanwhile, as far as
-// the file system has links.
+// publish gives the temporary file its final name. Without force it fails if a file of that name
+// was created meanwhile; file systems without hard links cannot detect that.
 func publish(temp, path string, force bool) error {
 	if !force {
 		err := os.Link(temp, path)
@@ -94,7 +94,7 @@ func publish(temp, path string, force bool) error {
 	return os.Rename(temp, path)
 }
 
-// writeBackup takes a backup, writes it and makes sure that it is whole.
+// writeBackup fetches a backup, writes it and verifies that it is complete.
 func (t *task) writeBackup(w io.Writer) (records int, err error) {
 	if err := t.connect(); err != nil {
 		return 0, err
@@ -106,13 +106,13 @@ func (t *task) writeBackup(w io.Writer) (records int, err error) {
 	defer response.Body.Close()
 	verifier := newBackupVerifier()
 	if _, err := io.Copy(io.MultiWriter(w, verifier), response.Body); err != nil {
-		return 0, fmt.Errorf("the backup is not whole: %w", err)
+		return 0, fmt.Errorf("the backup is incomplete: %w", err)
 	}
 	return verifier.finish()
 }
 
-func (c *cli) restore() *cobra.Command {
-	cmd := c.command("restore <file>|-", "Replaces all users and invitations by those of a backup, and ends all sessions", cobra.ExactArgs(1), creating, func(t *task) error {
+func (c *commands) restore() *cobra.Command {
+	cmd := c.command("restore <file>|-", "Replaces all users and invitations by those of a backup, and ends all sessions", cobra.ExactArgs(1), accessCreate, func(t *task) error {
 		backup, err := openBackup(t.args[0])
 		if err != nil {
 			return err
@@ -128,24 +128,24 @@ func (c *cli) restore() *cobra.Command {
 		if _, err := backup.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		err = t.confirm("Replace all users and invitations by those of the backup of %s, and sign everybody out?", moment(verifier.takenAt()))
+		err = t.confirm("Replace all users and invitations by those of the backup of %s, and sign everybody out?", formatTime(verifier.takenAt()))
 		if err != nil {
 			return err
 		}
 		return t.sendBackup(backup)
 	})
-	cmd.ValidArgsFunction = fileFirst
-	return c.confirmed(cmd)
+	cmd.ValidArgsFunction = completeFile
+	return c.addYesFlag(cmd)
 }
 
-// backupFile is a backup that is read twice.
+// backupFile is a backup that can be read twice: once to verify it, once to send it.
 type backupFile interface {
 	io.ReadSeeker
 	io.Closer
 }
 
 func openBackup(path string) (backupFile, error) {
-	if path != standard {
+	if path != stdio {
 		return os.Open(path)
 	}
 	all, err := io.ReadAll(os.Stdin)

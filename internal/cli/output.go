@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"unicode"
 )
 
-// table writes rows in aligned columns. Cells are made harmless.
+// table writes rows in aligned columns.
 type table struct{ w *tabwriter.Writer }
 
 func newTable(w io.Writer, columns ...string) table {
@@ -20,15 +20,15 @@ func newTable(w io.Writer, columns ...string) table {
 
 func (t table) row(cells ...string) {
 	for i, cell := range cells {
-		cells[i] = harmless(cell)
+		cells[i] = printable(cell)
 	}
 	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
 }
 
 func (t table) end() error { return t.w.Flush() }
 
-// details writes names and values in two columns, without a heading.
-func details(w io.Writer, pairs ...string) error {
+// writeDetails writes pairs of name and value in two columns without a heading.
+func writeDetails(w io.Writer, pairs ...string) error {
 	t := table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
 	for i := 0; i < len(pairs); i += 2 {
 		t.row(pairs[i], pairs[i+1])
@@ -36,9 +36,9 @@ func details(w io.Writer, pairs ...string) error {
 	return t.end()
 }
 
-// harmless replaces what a terminal would obey instead of showing it, and what turns the direction
-// of text around or cannot be seen. Names and user agents are other people's text.
-func harmless(text string) string {
+// printable replaces characters that a terminal would obey instead of showing, invisible ones, and
+// those that change the direction of text. Names and user agents come from strangers.
+func printable(text string) string {
 	if text == "" {
 		return "-"
 	}
@@ -50,10 +50,10 @@ func harmless(text string) string {
 	}, text)
 }
 
-// maxCell is how many characters of a long text a table shows.
+// maxCell is the maximum number of characters of a long text in a table.
 const maxCell = 48
 
-func shortened(text string) string {
+func shorten(text string) string {
 	runes := []rune(text)
 	if len(runes) <= maxCell {
 		return text
@@ -61,15 +61,15 @@ func shortened(text string) string {
 	return string(runes[:maxCell-1]) + "…"
 }
 
-// moment writes a time of the API as people at this machine read it.
-func moment(t time.Time) string {
+// formatTime formats a time in the machine's time zone, to the minute.
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	return t.Local().Format("2006-01-02 15:04")
 }
 
-// plural is a number of things, as in "1 session" and "2 sessions".
+// plural returns a number with its noun, such as "1 session" and "2 sessions".
 func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing

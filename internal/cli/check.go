@@ -1,4 +1,4 @@
-package caddymodule
+package cli
 
 import (
 	"encoding/json"
@@ -11,11 +11,11 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/admin"
 )
 
-func (c *cli) check() *cobra.Command {
-	return c.command("check", "Reads all of the database and says whether it is in order", cobra.NoArgs, looking, func(t *task) error {
+func (c *commands) check() *cobra.Command {
+	return c.command("check", "Reads the whole database and reports whether it is in order", cobra.NoArgs, accessRead, func(t *task) error {
 		var found admin.Checked
 		show, err := t.call(http.MethodGet, "/check", nil, nil, &found)
-		var refused *refusedError
+		var refused *apiError
 		if errors.As(err, &refused) {
 			return errors.Join(t.showProblems(refused.said), err)
 		}
@@ -26,13 +26,13 @@ func (c *cli) check() *cobra.Command {
 	})
 }
 
-// showProblems writes what a check has found.
+// showProblems prints the problems that a check found.
 func (t *task) showProblems(said admin.Error) error {
 	if t.json {
 		return json.NewEncoder(t.stdout()).Encode(said)
 	}
 	for _, problem := range said.Problems {
-		if _, err := fmt.Fprintln(t.stdout(), harmless(problem)); err != nil {
+		if _, err := fmt.Fprintln(t.stdout(), printable(problem)); err != nil {
 			return err
 		}
 	}
