@@ -1283,7 +1283,7 @@ type slotKey struct {
 // touchUnlessShared is touch, unless all hosts are shared for sure.
 func (w *diffWorld) touchUnlessShared(name string) {
 	for _, host := range w.hosts {
-		if s := w.scope(host); !s.shared() && len(s.arrived) > 0 {
+		if s := w.scope(host); !s.shared() && len(s.slots) > 0 {
 			w.touch(name)
 			return
 		}
