@@ -260,6 +260,7 @@ type diffFlight struct {
 	sent      int
 	slots     map[string]string   // a slot's tag to what its app should see
 	soft      map[string][]string // a slot's tag to names that may have been changed since the app set them
+	shown     []string
 	raw       []string
 	answered  map[string]bool // as in diffScope when it was sent
 	pageKind  bool            // it asks for a document
@@ -651,7 +652,8 @@ func (w *diffWorld) launch(f *diffFlight, h http.Header) *diffFlight {
 	for user := range w.scope(f.host).answered {
 		f.answered[user] = true
 	}
-	if shown := w.browser.request(f.browserRequest); shown != nil {
+	f.shown = w.browser.request(f.browserRequest)
+	if shown := f.shown; shown != nil {
 		if len(shown) > 1 && w.chance(20) { // HTTP/2
 			at := 1 + w.r.IntN(len(shown)-1)
 			h["Cookie"] = []string{strings.Join(shown[:at], "; "), strings.Join(shown[at:], "; ")}
@@ -1015,8 +1017,8 @@ func (w *diffWorld) clearSlot(f *diffFlight) {
 		for _, c := range s.cookies {
 			w.contested[c.name] = true
 			w.doubtful[f.x.slot+" "+c.name] = true
-			if len(w.flights) > 1 {
-				w.orphaned[c.name] = true // another answer may bring a copy back
+			if !slices.Contains(f.shown, c.name+"="+c.value) || len(w.flights) > 1 {
+				w.orphaned[c.name] = true // another answer has made a copy since, or may make one
 			}
 		}
 	}
