@@ -1057,7 +1057,7 @@ func (w *diffWorld) receive(f *diffFlight) {
 		w.browser.set(f.browserRequest, line)
 	}
 	w.noteUncopied(f, touched)
-	w.noteStale(f, a, touched)
+	w.noteStale(f, a, before, touched)
 	w.checkAdopted(f)
 	w.checkForeign(f, a, before, touched)
 	if !a.informational {
@@ -1144,9 +1144,18 @@ func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 
 // noteStale finds copies that an answer has made of what the slot has no longer, because another answer has
 // replaced or removed it meanwhile.
-func (w *diffWorld) noteStale(f *diffFlight, a diffAnswer, touched map[browserKey]bool) {
+func (w *diffWorld) noteStale(f *diffFlight, a diffAnswer, before []browserCookie, touched map[browserKey]bool) {
 	for _, line := range a.header["Set-Cookie"] {
 		c, ok := w.browser.parse(f.browserRequest, line, false)
+		if _, name, slotted := cookie.ParseSlotName(c.name); slotted && c.value == "" {
+			// A slot's cookie goes. Where the request did not show its copy, another answer has made it since.
+			for _, o := range before {
+				if o.name == name && !slices.Contains(f.shown, o.name+"="+o.value) {
+					w.orphaned[name], w.contested[name] = true, true
+				}
+			}
+			continue
+		}
 		if !ok || touched[c.key()] || cookie.Reserved(c.name) || w.writerOf(c.value) == nil || w.slots[a.slot] == nil {
 			continue
 		}
