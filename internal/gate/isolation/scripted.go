@@ -110,7 +110,7 @@ func (x *Exchange) swapScripted(holder string) {
 		}
 	}
 	for _, name := range x.options.Scripted {
-		if holder != "" && !strings.Contains(name, "*") && writable(name) && x.scriptedItem(name, "") == nil && x.scriptedItem(name, x.slot) == nil {
+		if (holder != "" || x.slot != cookie.Anonymous) && !strings.Contains(name, "*") && writable(name) && x.scriptedItem(name, "") == nil && x.scriptedItem(name, x.slot) == nil {
 			x.plan = append(x.plan, stored{path: "/"}.clear(name)) // a script may have made it since the request was sent
 		}
 	}
