@@ -1284,6 +1284,9 @@ func (w *diffWorld) evict(c browserCookie) {
 			s.remove(key)
 		}
 		w.contested[name], w.orphaned[name] = true, true
+		if len(w.flights) > 0 {
+			w.doubtful[tag+" "+name] = true // an answer may bring it back
+		}
 		return
 	}
 	if cookie.Reserved(c.name) {
