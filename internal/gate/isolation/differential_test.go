@@ -45,13 +45,13 @@ func TestDifferential(t *testing.T) {
 	}
 	cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	t.Logf("%d stories, %+v, %v CPU, %v", *storiesFlag, total, cpu.Round(time.Millisecond), time.Since(begun).Round(time.Millisecond))
-	if total.Alone == 0 || total.Shared == 0 || total.Blind == 0 || total.Quiet == 0 || total.Foreign == 0 || total.Robots == 0 {
+	if total.Alone == 0 || total.Shared == 0 || total.Blind == 0 || total.Quiet == 0 || total.Scripted == 0 || total.Foreign == 0 || total.Robots == 0 {
 		t.Errorf("the stories miss something: %+v", total)
 	}
 }
 
 // diffCounts are how often each kind of check was made.
-type diffCounts struct{ Forwarded, Alone, Shared, Blind, Quiet, Foreign, Robots, Evicted, Refused int }
+type diffCounts struct{ Forwarded, Alone, Shared, Blind, Quiet, Scripted, Foreign, Robots, Evicted, Refused int }
 
 func (c *diffCounts) add(o diffCounts) {
 	c.Forwarded += o.Forwarded
@@ -59,6 +59,7 @@ func (c *diffCounts) add(o diffCounts) {
 	c.Shared += o.Shared
 	c.Blind += o.Blind
 	c.Quiet += o.Quiet
+	c.Scripted += o.Scripted
 	c.Foreign += o.Foreign
 	c.Robots += o.Robots
 	c.Evicted += o.Evicted
@@ -232,6 +233,7 @@ type diffWorld struct {
 	byScripts map[string]bool     // names that scripts have written
 	orphaned  map[string]bool     // names of slots' cookies that the browser has evicted, so that copies may be left
 	evicted   map[browserKey]bool // since the last answer
+	tokens    map[string]string   // a host and a slot's tag to the scripted cookie that its scripts have made
 	crossed   bool                // an answer given before a switch has said after it whose scripted cookies are
 	lost      bool                // the browser has evicted a cookie of the gateway's own
 }
@@ -241,6 +243,7 @@ type diffScope struct {
 	arrived  map[string]bool // accounts that counted requests were forwarded as
 	answered map[string]bool // accounts of which an answer has reached the browser
 	slots    map[string]bool // that requests were forwarded under at all
+	doubt    bool            // another account may have been here, for all that the gateway could see
 	marked   int             // when the first mark reached the browser, 0 before
 	firstAt  int             // when the first counted request was sent
 }
@@ -260,6 +263,7 @@ type diffFlight struct {
 	sent      int
 	slots     map[string]string   // a slot's tag to what its app should see
 	soft      map[string][]string // a slot's tag to names that may have been changed since the app set them
+	shown     []string
 	raw       []string
 	answered  map[string]bool // as in diffScope when it was sent
 	pageKind  bool            // it asks for a document
@@ -293,7 +297,7 @@ func newDiffWorld(seed uint64, trace func(string)) *diffWorld {
 		slots: map[string]*browserStore{}, jars: map[string]*diffJar{}, owners: map[string]string{},
 		writers: map[string]*diffWriter{}, shownAt: map[string]int{}, scopes: map[string]*diffScope{},
 		adopted: map[string]bool{}, written: map[string]int{}, set: map[slotKey]int{}, contested: map[string]bool{},
-		doubtful: map[string]bool{}, appNames: map[string]bool{}, appKeys: map[browserKey]bool{}, orphaned: map[string]bool{}, wide: map[string]bool{}, byScripts: map[string]bool{}, evicted: map[browserKey]bool{},
+		doubtful: map[string]bool{}, appNames: map[string]bool{}, appKeys: map[browserKey]bool{}, orphaned: map[string]bool{}, wide: map[string]bool{}, tokens: map[string]string{}, byScripts: map[string]bool{}, evicted: map[browserKey]bool{},
 		optional: r.IntN(2) == 0, https: true,
 	}
 	switch r.IntN(5) {
@@ -591,6 +595,7 @@ func (w *diffWorld) signOut() {
 
 func (w *diffWorld) restart() {
 	w.note("the browser restarts")
+	clear(w.tokens)
 	w.flights, w.pages = nil, nil
 	w.browser.restart()
 	w.raw.restart()
@@ -651,7 +656,8 @@ func (w *diffWorld) launch(f *diffFlight, h http.Header) *diffFlight {
 	for user := range w.scope(f.host).answered {
 		f.answered[user] = true
 	}
-	if shown := w.browser.request(f.browserRequest); shown != nil {
+	f.shown = w.browser.request(f.browserRequest)
+	if shown := f.shown; shown != nil {
 		if len(shown) > 1 && w.chance(20) { // HTTP/2
 			at := 1 + w.r.IntN(len(shown)-1)
 			h["Cookie"] = []string{strings.Join(shown[:at], "; "), strings.Join(shown[at:], "; ")}
@@ -810,6 +816,21 @@ func (w *diffWorld) checkPassed(f *diffFlight) {
 	}
 }
 
+// isAlone reports whether an account has had the hosts of a jar to itself, for all that the gateway could see.
+func (w *diffWorld) isAlone(f *diffFlight) bool {
+	scope := w.scope(f.host)
+	for _, pair := range f.shown {
+		if tag, _, ok := cookie.ParseSlotName(cookieName(pair)); ok && tag != f.x.slot {
+			scope.doubt = true // a slot of a host with another jar
+		}
+	}
+	scope.doubt = scope.doubt || f.visit.severalAccounts || len(f.shown) > maxHeld || w.lost
+	for slot := range scope.slots {
+		scope.doubt = scope.doubt || slot != f.x.slot
+	}
+	return !scope.doubt && f.x.request.Accounts != nil && !f.x.blind
+}
+
 // withholds reports whether browsers withhold cookies with SameSite=Lax from a request.
 func (f *diffFlight) withholds() bool { return f.crossSite && !(f.topLevel && f.safe) }
 
@@ -828,6 +849,9 @@ func (w *diffWorld) checkMode(f *diffFlight) {
 	}
 	if f.x.alone && others > 0 && !w.lost && !f.withholds() {
 		w.fail("request %d: %q is taken to be alone, after answers to %v", f.n, f.user, f.answered)
+	}
+	if w.isAlone(f) && !f.x.alone {
+		w.fail("request %d: %q is taken not to be alone, and nobody else was here", f.n, f.user)
 	}
 }
 
@@ -1015,8 +1039,8 @@ func (w *diffWorld) clearSlot(f *diffFlight) {
 		for _, c := range s.cookies {
 			w.contested[c.name] = true
 			w.doubtful[f.x.slot+" "+c.name] = true
-			if len(w.flights) > 1 {
-				w.orphaned[c.name] = true // another answer may bring a copy back
+			if !slices.Contains(f.shown, c.name+"="+c.value) || len(w.flights) > 1 {
+				w.orphaned[c.name] = true // another answer has made a copy since, or may make one
 			}
 		}
 	}
@@ -1055,7 +1079,7 @@ func (w *diffWorld) receive(f *diffFlight) {
 		w.browser.set(f.browserRequest, line)
 	}
 	w.noteUncopied(f, touched)
-	w.noteStale(f, a, touched)
+	w.noteStale(f, a, before, touched)
 	w.checkAdopted(f)
 	w.checkForeign(f, a, before, touched)
 	if !a.informational {
@@ -1142,9 +1166,18 @@ func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 
 // noteStale finds copies that an answer has made of what the slot has no longer, because another answer has
 // replaced or removed it meanwhile.
-func (w *diffWorld) noteStale(f *diffFlight, a diffAnswer, touched map[browserKey]bool) {
+func (w *diffWorld) noteStale(f *diffFlight, a diffAnswer, before []browserCookie, touched map[browserKey]bool) {
 	for _, line := range a.header["Set-Cookie"] {
 		c, ok := w.browser.parse(f.browserRequest, line, false)
+		if _, name, slotted := cookie.ParseSlotName(c.name); slotted && c.value == "" {
+			// A slot's cookie goes. Where the request did not show its copy, another answer has made it since.
+			for _, o := range before {
+				if o.name == name && !slices.Contains(f.shown, o.name+"="+o.value) {
+					w.orphaned[name], w.contested[name] = true, true
+				}
+			}
+			continue
+		}
 		if !ok || touched[c.key()] || cookie.Reserved(c.name) || w.writerOf(c.value) == nil || w.slots[a.slot] == nil {
 			continue
 		}
@@ -1200,7 +1233,7 @@ func (w *diffWorld) checkForeign(f *diffFlight, a diffAnswer, before []browserCo
 	for _, c := range before {
 		token := tokenPattern.FindString(c.value)
 		o := w.writers[token]
-		if o == nil || o.kind == byApp && !o.outside || w.adopted[token] || touched[c.key()] || w.evicted[c.key()] || cookie.Slotted(c.name) {
+		if o == nil || o.kind == byApp && !o.outside || w.adopted[token] || touched[c.key()] || w.evicted[c.key()] || cookie.Reserved(c.name) {
 			continue
 		}
 		if w.options.scripted(c.name) && c.path == "/" && c.hostOnly {
@@ -1241,6 +1274,7 @@ func (w *diffWorld) checkOwn(f *diffFlight) {
 // evict mirrors what a browser drops to make room.
 func (w *diffWorld) evict(c browserCookie) {
 	w.counts.Evicted++
+	clear(w.tokens)
 	w.evicted[c.key()] = true
 	w.note("evicted: %s=%s", c.name, c.value)
 	key := c.key()
@@ -1250,6 +1284,9 @@ func (w *diffWorld) evict(c browserCookie) {
 			s.remove(key)
 		}
 		w.contested[name], w.orphaned[name] = true, true
+		if len(w.flights) > 0 {
+			w.doubtful[tag+" "+name] = true // an answer may bring it back
+		}
 		return
 	}
 	if cookie.Reserved(c.name) {
@@ -1283,7 +1320,7 @@ type slotKey struct {
 // touchUnlessShared is touch, unless all hosts are shared for sure.
 func (w *diffWorld) touchUnlessShared(name string) {
 	for _, host := range w.hosts {
-		if s := w.scope(host); !s.shared() && len(s.arrived) > 0 {
+		if s := w.scope(host); !s.shared() && len(s.slots) > 0 {
 			w.touch(name)
 			return
 		}
@@ -1310,11 +1347,9 @@ func (w *diffWorld) runScript() {
 	switch {
 	case w.chance(12):
 		if w.scriptedAllowed(page) {
-			line = "tok=" + w.value(writer) + "; Path=/"
-			if w.chance(15) {
-				line = "tok=; Path=/; Max-Age=0"
-			}
+			w.writeScripted(page)
 		}
+		return
 	case len(readable) > 0 && w.chance(70):
 		c := pick(w, readable)
 		line = w.rewrite(c, writer)
@@ -1342,9 +1377,7 @@ func (w *diffWorld) runScript() {
 		return
 	}
 	if name, _, _ := strings.Cut(line, "="); w.options.scripted(name) {
-		if i := slices.IndexFunc(readable, func(c browserCookie) bool { return c.name == name }); i >= 0 && !w.scriptedAllowed(page) {
-			return
-		}
+		return // only writeScripted makes these
 	}
 	w.note("a script of %s%s (%q) writes %s", page.host, page.path, page.slot, line)
 	w.scriptLine(page.browserRequest, line)
@@ -1519,6 +1552,47 @@ func (w *diffWorld) quiet() {
 		w.receive(f)
 	}
 	w.checkDocument(f)
+	w.checkScripted(f)
+	if page := w.pages[len(w.pages)-1]; w.chance(60) && w.scriptedAllowed(page) {
+		w.writeScripted(page)
+	}
+}
+
+// writeScripted has a script of a page write the cookie that Options.Scripted names.
+func (w *diffWorld) writeScripted(page *diffPage) {
+	value := ""
+	line := w.options.Scripted[0] + "=; Path=/; Max-Age=0"
+	if w.chance(85) {
+		value = w.value(diffWriter{kind: byScript, user: page.user, uncounted: page.uncounted, scope: w.scopeName(page.host)})
+		line = w.options.Scripted[0] + "=" + value + "; Path=/"
+	}
+	if len(value) > storeMaxPair-100 {
+		return // it does not fit with its slot's name, and is lost at the switch
+	}
+	w.tokens[page.host+" "+page.slot] = value
+	if len(w.flights) > 0 {
+		delete(w.tokens, page.host+" "+page.slot) // an answer may be on its way that knows another
+	}
+	w.note("a script of %s%s (%q) writes %s", page.host, page.path, page.slot, line)
+	w.scriptLine(page.browserRequest, line)
+}
+
+// checkScripted compares what an app sees of scripted cookies with what scripts of its account's pages have made.
+func (w *diffWorld) checkScripted(f *diffFlight) {
+	want, known := w.tokens[f.host+" "+f.x.slot]
+	if !known || w.crossed || f.x.blind || f.x.slot == cookie.Anonymous {
+		return
+	}
+	w.counts.Scripted++
+	got := ""
+	for _, pair := range splitPairs(f.header.Get("Cookie")) {
+		if cookieName(pair) == w.options.Scripted[0] {
+			got = strings.TrimPrefix(pair, w.options.Scripted[0]+"=")
+		}
+	}
+	if got != want {
+		w.fail("request %d: as %q the app sees the scripted cookie %q, want %q", f.n, f.x.slot, got, want)
+	}
 }
 
 func (w *diffWorld) receiveAll(f *diffFlight) {

@@ -109,8 +109,12 @@ func (x *Exchange) swapScripted(holder string) {
 			x.plan = append(x.plan, k.clear(cookie.SlotName(holder, k.name))) // a script has deleted it
 		}
 	}
+	if holder == "" && x.slot == cookie.Anonymous {
+		return
+	}
 	for _, name := range x.options.Scripted {
-		if holder != "" && !strings.Contains(name, "*") && writable(name) && x.scriptedItem(name, "") == nil && x.scriptedItem(name, x.slot) == nil {
+		exact := !strings.Contains(name, "*") && writable(name)
+		if exact && x.scriptedItem(name, "") == nil && x.scriptedItem(name, x.slot) == nil {
 			x.plan = append(x.plan, stored{path: "/"}.clear(name)) // a script may have made it since the request was sent
 		}
 	}

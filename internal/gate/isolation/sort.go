@@ -210,13 +210,15 @@ func (x *Exchange) changedCopy(p *item, tag string) (of *item) {
 	return of
 }
 
-// save keeps in a slot what a script has made of a copy.
-func (x *Exchange) save(k, p *item) {
+// save keeps in a slot what a script has made of a copy. It reports whether browsers take so much.
+func (x *Exchange) save(k, p *item) bool {
 	saved := k.stored
 	saved.before, saved.value = fingerprint(k.value), p.value
-	if fits(cookie.SlotName(k.tag, k.name), saved.encode()) {
-		x.plan = append(x.plan, saved.slotField(k.tag, k.name))
+	if !fits(cookie.SlotName(k.tag, k.name), saved.encode()) {
+		return false
 	}
+	x.plan = append(x.plan, saved.slotField(k.tag, k.name))
+	return true
 }
 
 // saveChanges keeps what scripts have made of the copies of an account that had the browser alone until this
@@ -235,8 +237,7 @@ func (x *Exchange) saveChanges() {
 		if !p.plain() || p.pair >= 0 || p.send || x.holds(p) {
 			continue
 		}
-		if k := x.changedCopy(p, tag); k != nil {
-			x.save(k, p)
+		if k := x.changedCopy(p, tag); k != nil && x.save(k, p) {
 			p.pair, k.pair = k.index, p.index
 		}
 	}
