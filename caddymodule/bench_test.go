@@ -71,7 +71,7 @@ func signedIn(tb testing.TB, app *App) string { return signedInWith(tb, app, nil
 // signedInWith is signedIn, with what a provider has granted.
 func signedInWith(tb testing.TB, app *App, grant *session.Grant) string {
 	tb.Helper()
-	e, err := app.running()
+	g, err := app.running()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -79,11 +79,11 @@ func signedInWith(tb testing.TB, app *App, grant *session.Grant) string {
 	if !ok {
 		tb.Fatal("there is no alice")
 	}
-	done, err := e.manager.SignIn(tb.Context(), session.Token{}, identity, grant, session.Client{})
+	done, err := g.Sessions.SignIn(tb.Context(), session.Token{}, identity, grant, session.Client{})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	jar, err := e.cookies.For(false, "localhost")
+	jar, err := g.Gate.Cookies.For(false, "localhost")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -170,10 +170,6 @@ func withCookies(cookie string, n int) string {
 func BenchmarkGate(b *testing.B) {
 	app, ctx := testApp(b)
 	cookie := signedIn(b, app)
-	engine, err := app.running()
-	if err != nil {
-		b.Fatal(err)
-	}
 	gate := handlerFor(b, ctx, &Handler{})
 	admins := handlerFor(b, ctx, &Handler{Require: session.Policy{{Kind: session.RequireGroup, Values: []string{"staff", "admin"}}}})
 	custom := handlerFor(b, ctx, &Handler{Headers: []IdentityHeader{{Name: "X-User", Value: "{http.auth.user.id}"}}})
@@ -193,10 +189,8 @@ func BenchmarkGate(b *testing.B) {
 		})
 	}
 	run("without", cookie, func(w http.ResponseWriter, r *http.Request) error { return upstreamStub(w, r) })
-	run("receive", cookie, func(_ http.ResponseWriter, r *http.Request) error { engine.receive(r); return nil })
-	run("receive and pass", cookie, func(w http.ResponseWriter, r *http.Request) error {
-		return engine.receive(r).pass(w, r, upstreamStub, gate.apart)
-	})
+	clean := CleanHandler{app: app}
+	run("an error route", cookie, func(w http.ResponseWriter, r *http.Request) error { return clean.ServeHTTP(w, r, upstreamStub) })
 	for _, h := range []struct {
 		name, cookie string
 		*Handler
@@ -214,12 +208,6 @@ func BenchmarkGate(b *testing.B) {
 	} {
 		run("whole, "+h.name, h.cookie, func(w http.ResponseWriter, r *http.Request) error { return h.ServeHTTP(w, r, upstreamStub) })
 	}
-
-	engine.cookies.Domain, engine.cookies.PerHost = "localhost", true
-	if site := engine.receive(prepared(browserHeader(cookie))).Visit.Site(); site != "localhost" {
-		b.Fatalf("the site is %q", site)
-	}
-	run("receive, with an account for each host", cookie, func(_ http.ResponseWriter, r *http.Request) error { engine.receive(r); return nil })
 }
 
 // TestGateLetsThroughWhoIsSignedIn keeps the benchmark honest: what it measures does happen.

@@ -15,11 +15,11 @@ func init() {
 	caddy.RegisterModule(CleanHandler{})
 }
 
-// CleanHandler frees a request of the identity headers that a client sent and of the gateway's
-// cookies, unless a gate did so already. A request that fails before it reaches the gate is handed to
-// its server's error routes as the client sent it; if these lead to an upstream, a forged identity
-// must not go with it. So every error route of a server that has a gate begins with this handler.
-// Nobody needs to configure it.
+// CleanHandler deletes the identity headers that a client sent, and the gateway's cookies, from a
+// request in an error route, unless a gate has done so already. If a request fails before it reaches
+// the gate, Caddy hands it to the server's error routes as the client sent it. If these lead to an
+// upstream, a forged identity must not go with it. So every error route of a server that has a gate
+// begins with this handler. Nobody needs to configure it.
 type CleanHandler struct {
 	app *App
 }
@@ -40,26 +40,21 @@ func (h *CleanHandler) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *CleanHandler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	engine, err := h.app.running()
+	g, err := h.app.running()
 	if err != nil {
-		h.app.unavailable(w, err)
+		h.app.answerUnavailable(w, err)
 		return nil
 	}
-	arrived := engine.receive(r)
-	if !arrived.cookies.sorted {
-		// Which gate it was meant for is not known, and so not whose cookies are whose.
-		arrived.cookies.unclaimed = true
-	}
-	return arrived.pass(w, r, next, apart{cookies: h.app.isolation, caches: h.app.caches})
+	return g.Gate.ServeErrorRoute(w, r, &h.app.errorRoutes, next)
 }
 
-// cleanErrorRoutes puts a CleanHandler in front of the server's error routes. A gate calls it while
-// it is provisioned: Caddy provisions a server's routes first and its error routes after them. The
-// routes are changed where they are, because a gate inside an error route comes too late for the
-// routes before it, and must not disturb those.
+// cleanErrorRoutes puts a CleanHandler in front of the server's error routes. Gates call it while
+// they are provisioned: Caddy provisions a server's routes first and its error routes after them. It
+// changes the routes in place, because a gate inside an error route comes too late for the routes
+// before it, and must leave those as they are.
 //
-// Named routes come last of all. It is an error if the only gates are there: the error routes would
-// be left as they are.
+// Caddy provisions named routes last. If the only gates are there, the error routes could not be
+// changed any more, which is an error.
 func (a *App) cleanErrorRoutes(server *caddyhttp.Server) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -67,7 +62,7 @@ func (a *App) cleanErrorRoutes(server *caddyhttp.Server) error {
 		return nil
 	}
 	routes := server.Errors.Routes
-	// A route that is provisioned has handlers and has given up their JSON.
+	// A provisioned route has handlers, and its JSON is gone.
 	done := slices.ContainsFunc(routes, func(r caddyhttp.Route) bool { return r.Handlers != nil })
 	left := slices.ContainsFunc(routes, func(r caddyhttp.Route) bool { return r.HandlersRaw != nil })
 	if done && !left {

@@ -6,12 +6,11 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-multi-session/gateway/internal/gateway"
 	"github.com/caddy-multi-session/gateway/internal/login"
-	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/user"
 )
@@ -51,40 +50,26 @@ func openFile(path string, app *App, needs access) (requester, error) {
 }
 
 // administer returns the administration of an open database, which Close closes.
-func administer(path string, db *database, app *App) (requester, error) {
-	known := app != nil
-	if !known {
+func administer(path string, db *gateway.Database, app *App) (requester, error) {
+	var directory session.Directory
+	if app == nil {
+		method, err := new(PasswordLogin).LoginMethod(memory)
+		if err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
 		app = new(App)
 		app.setDefaults()
+		if app.logins, err = login.NewMethods(method); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+		app.options, directory = everythingLives, recordedAccounts{db.Users}
 	}
 	app.log = zap.NewNop() // who changes something sees what came of it
-	logins, err := app.loginsOf(db)
-	if err != nil {
-		return nil, errors.Join(err, db.store.Close())
-	}
-	var directory session.Directory = logins
-	if !known {
-		directory = recordedAccounts{db.users}
-		app.options = everythingLives
-	}
-	manager := session.NewManager(db.jars, directory, app.options, time.Now)
-	return newOffline("database "+path, app.administration(db, logins, manager), func() error {
-		manager.Close()
-		return db.store.Close()
-	}), nil
-}
-
-// loginsOf returns the logins with the users of a database. Without a configuration there is the one
-// that a configuration has mostly.
-func (a *App) loginsOf(db *database) (*login.Methods, error) {
-	if a.logins != nil {
-		return a.loginsWith(db)
-	}
-	method, err := new(PasswordLogin).LoginMethod(memory)
+	handler, closeAll, err := gateway.Administer(db, app.config(), directory)
 	if err != nil {
 		return nil, err
 	}
-	return login.NewMethods(method.(*password.Method).With(db.users, db.names))
+	return newOffline("database "+path, handler, closeAll), nil
 }
 
 // everythingLives are the options of a configuration that nobody knows. It may let sessions live as

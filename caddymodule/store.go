@@ -1,24 +1,15 @@
 package caddymodule
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
-	"github.com/caddy-multi-session/gateway/internal/gate/stream"
-	"github.com/caddy-multi-session/gateway/internal/login"
-	"github.com/caddy-multi-session/gateway/internal/session"
-	"github.com/caddy-multi-session/gateway/internal/tokens"
-	"github.com/caddy-multi-session/gateway/internal/user"
-	"github.com/caddy-multi-session/gateway/storage"
+	"github.com/caddy-multi-session/gateway/internal/gateway"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
 )
 
@@ -28,32 +19,25 @@ func init() {
 
 // StoreOpener is a module of the namespace multi_session.stores.
 type StoreOpener interface {
-	// Resource names what is opened, and nothing of how. Two configurations that name the same
-	// resource share one open store.
+	// Resource names what is opened, independently of all options. Two configurations that name the
+	// same resource share one open store.
 	Resource() string
 
-	// OpenStore opens the store. Closing it waits for the calls under way.
+	// OpenStore opens the store.
 	OpenStore(*zap.Logger) (Store, error)
 }
 
-// Store is a store that is open.
-type Store interface {
-	storage.Store
-	io.Closer
+// Store is an open store.
+type Store = gateway.Store
 
-	// Exclusive reports whether no other process can write to the same records while this store is
-	// open, so that what was read once can be kept.
-	Exclusive() bool
-}
-
-// BBoltStore keeps sessions in one file of this machine, which one process can have open.
+// BBoltStore keeps sessions in one file on this machine. One process at a time can have it open.
 type BBoltStore struct {
-	// Path is the file. It is created, with directories, where it is missing. Default:
-	// multi_session.db in Caddy's data directory. Global placeholders are replaced.
+	// Path is the file. It is created, with its directories, if it is missing. Global placeholders are
+	// replaced. Default: multi_session.db in Caddy's data directory.
 	Path string `json:"path,omitempty"`
 
 	path     string
-	readOnly bool // for a look at a file that no server has open
+	readOnly bool // for commands that only read a file which no server has open
 }
 
 // CaddyModule implements caddy.Module.
@@ -80,8 +64,8 @@ func (s *BBoltStore) Provision(caddy.Context) error {
 	return nil
 }
 
-// resolve makes a path absolute and free of symbolic links, as far as it exists yet, so that a file
-// has one name however it is written.
+// resolve returns the absolute path without symbolic links, as far as it exists. So a file has one
+// name, however a configuration writes it.
 func resolve(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -114,24 +98,24 @@ func (s *BBoltStore) OpenStore(log *zap.Logger) (Store, error) {
 	return exclusiveStore{store}, nil
 }
 
-// exclusiveStore is a bbolt store: the lock on its file keeps other processes out.
+// exclusiveStore is a bbolt store. The lock on its file keeps other processes out.
 type exclusiveStore struct{ *boltstore.Store }
 
 func (exclusiveStore) Exclusive() bool { return true }
 
-// resources are the stores in use, by resource. A configuration takes its lease before the one it
-// replaces gives its own back, so a reload keeps the store open.
+// resources has the stores in use, by resource. At a reload the new configuration takes its lease
+// before the old one releases its own, so the store stays open.
 var resources = caddy.NewUsagePool()
 
-// lease is a configuration's share in a store. What it shares is opened once, by whoever first
-// needs it, and closed when the last lease is released.
+// lease is a configuration's share in a store. The first configuration that needs the store opens it.
+// It is closed when the last lease is released.
 type lease struct {
 	resource string
 	shared   *sharedStore
 }
 
-// leaseOf takes a lease and opens nothing.
-func leaseOf(opener StoreOpener) *lease {
+// takeLease takes a lease of a store. It opens nothing.
+func takeLease(opener StoreOpener) *lease {
 	resource := opener.Resource()
 	value, _, _ := resources.LoadOrNew(resource, func() (caddy.Destructor, error) {
 		return &sharedStore{opener: opener}, nil
@@ -139,63 +123,38 @@ func leaseOf(opener StoreOpener) *lease {
 	return &lease{resource, value.(*sharedStore)}
 }
 
-// another takes one more lease of the same store.
-func (l *lease) another() *lease { return leaseOf(l.shared.opener) }
+// takeAnother takes one more lease of the same store.
+func (l *lease) takeAnother() *lease { return takeLease(l.shared.opener) }
 
-func (l *lease) open() (*database, error) { return l.shared.database() }
+func (l *lease) open() (*gateway.Database, error) { return l.shared.database() }
 
 func (l *lease) release() error {
 	_, err := resources.Delete(l.resource)
 	return err
 }
 
-// sharedStore is a database, once open.
+// sharedStore is the store of all leases of one resource.
 type sharedStore struct {
 	opener StoreOpener
 
 	mu   sync.Mutex
-	open *database
+	open *gateway.Database // nil until it is needed
 }
 
-// database is an open store and what is in it: the jars of browsers, and the users that the gateway
-// keeps itself.
-type database struct {
-	store Store
-	jars  *session.Jars
-	users *user.Users
-	notes *session.Notes
-	names *login.Names
-
-	streams  *stream.Registry // requests that pass, also those of a configuration that was replaced
-	underway *tokens.Underway // renewals of tokens, also of a configuration that is being replaced
-}
-
-func openDatabase(opener StoreOpener) (*database, error) {
+// openDatabase opens a store and reads the database in it.
+func openDatabase(opener StoreOpener) (*gateway.Database, error) {
 	store, err := opener.OpenStore(currentLogger("multi_session.store"))
 	if err != nil {
 		return nil, err
 	}
-	// Users are in memory, which holds only while nobody else writes them.
-	if !store.Exclusive() {
-		return nil, errors.Join(fmt.Errorf("store %s: other processes can write to it, which this release cannot do with", opener.Resource()), store.Close())
-	}
-	users, err := user.Load(context.Background(), store, time.Now)
+	db, err := gateway.Load(store)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("store %s: %w", opener.Resource(), err), store.Close())
+		return nil, fmt.Errorf("store %s: %w", opener.Resource(), err)
 	}
-	notes := session.NewNotes(store, time.Now)
-	return &database{
-		store:    store,
-		jars:     session.NewJars(store, store.Exclusive()),
-		users:    users,
-		notes:    notes,
-		names:    login.NewNames(notes),
-		streams:  stream.NewRegistry(),
-		underway: tokens.NewUnderway(),
-	}, nil
+	return db, nil
 }
 
-func (s *sharedStore) database() (*database, error) {
+func (s *sharedStore) database() (*gateway.Database, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open != nil {
@@ -216,8 +175,7 @@ func (s *sharedStore) Destruct() error {
 	if s.open == nil {
 		return nil
 	}
-	s.open.streams.Close()
-	return s.open.store.Close()
+	return s.open.Close()
 }
 
 // Interface guards

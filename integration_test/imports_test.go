@@ -20,6 +20,8 @@ var mayImport = map[string][]string{
 	"caddymodule":                {"internal/", "storage/", "github.com/caddyserver/caddy/v2/", "github.com/spf13/cobra", "github.com/spf13/pflag", "go.uber.org/zap/", "golang.org/x/term"},
 	"internal/admin":             {"internal/login", "internal/login/password", "internal/session", "internal/strictjson", "internal/user", "storage", "go.uber.org/zap/"},
 	"internal/session":           {"internal/origin", "storage"},
+	"internal/gateway":           {"internal/admin", "internal/cookie", "internal/gate", "internal/gate/identity", "internal/gate/stream", "internal/login", "internal/login/password", "internal/portal", "internal/seal", "internal/session", "internal/tokens", "internal/user", "storage", "go.uber.org/zap/"},
+	"internal/gate":              {"internal/cookie", "internal/gate/cache", "internal/gate/identity", "internal/gate/stream", "internal/login", "internal/origin", "internal/session", "go.uber.org/zap/"},
 	"internal/gate/cache":        {},
 	"internal/cookie":            {"internal/origin", "internal/session"},
 	"internal/gate/stream":       {"internal/session"},

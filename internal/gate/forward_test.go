@@ -1,4 +1,4 @@
-package caddymodule
+package gate
 
 import (
 	"context"
@@ -12,28 +12,18 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// liveServer serves an upstream's handler behind a gate, on a server of its own over HTTP/1.1 or HTTP/2.
-func liveServer(t *testing.T, http2 bool, next caddyhttp.HandlerFunc) (e *engine, client *http.Client, request *http.Request) {
+// liveServer serves an upstream's handler behind a gate, on a server of its own over HTTP/1.1 or
+// HTTP/2. Alice is signed in.
+func liveServer(t *testing.T, http2 bool, next handler) (w *world, client *http.Client, request *http.Request) {
 	t.Helper()
-	app, ctx := testApp(t)
-	gate := handlerFor(t, ctx, &Handler{})
-	cookie := signedIn(t, app)
-	e, err := app.running()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.streams.SetLookup(e.judge)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	w = newWorld(t).signIn("alice")
+	o := isolating(t)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		r.Host = "localhost"
 		r.TLS = nil // the cookie is one of plain HTTP
-		if err := gate.ServeHTTP(w, caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil), next); err != nil {
+		if err := w.Serve(rw, serverContext(r), o, next); err != nil {
 			t.Error(err)
 		}
 	}))
@@ -43,21 +33,12 @@ func liveServer(t *testing.T, http2 bool, next caddyhttp.HandlerFunc) (e *engine
 	server.EnableHTTP2 = http2
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	request, err = http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Cookie", cookie)
-	return e, server.Client(), request
-}
-
-// signOut ends all that alice has.
-func signOut(t *testing.T, e *engine) {
-	t.Helper()
-	ended, err := e.manager.End(t.Context(), session.Selection{Account: session.Account{Method: "password", Subject: "alice"}}, nil)
-	if err != nil || len(ended) != 1 {
-		t.Fatalf("ended %d sessions, %v", len(ended), err)
-	}
+	request.Header.Set("Cookie", w.jar())
+	return w, server.Client(), request
 }
 
 // TestAnAnswerThatBreaksOffHasBegun: where nothing of it arrived, browsers and other clients would make the request
@@ -65,7 +46,7 @@ func signOut(t *testing.T, e *engine) {
 func TestAnAnswerThatBreaksOffHasBegun(t *testing.T) {
 	var requests atomic.Int32
 	came := make(chan struct{})
-	e, client, request := liveServer(t, false, func(w http.ResponseWriter, r *http.Request) error {
+	gate, client, request := liveServer(t, false, func(w http.ResponseWriter, r *http.Request) error {
 		if requests.Add(1) == 1 {
 			return nil // clients do it on connections that were used before
 		}
@@ -91,7 +72,7 @@ func TestAnAnswerThatBreaksOffHasBegun(t *testing.T) {
 		over <- err
 	}()
 	<-came
-	signOut(t, e)
+	gate.signOut("alice")
 	select {
 	case err := <-over:
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -108,11 +89,11 @@ func TestAnAnswerThatBreaksOffHasBegun(t *testing.T) {
 }
 
 // answeredAfterSignOut returns the answer to a request whose session ends once the handler has it.
-func answeredAfterSignOut(t *testing.T, e *engine, came <-chan struct{}, client *http.Client, request *http.Request) *http.Response {
+func answeredAfterSignOut(t *testing.T, gate *world, came <-chan struct{}, client *http.Client, request *http.Request) *http.Response {
 	t.Helper()
 	go func() {
 		<-came
-		signOut(t, e)
+		gate.signOut("alice")
 	}()
 	response, err := client.Do(request)
 	if err != nil {
@@ -128,7 +109,7 @@ func TestAttackStubbornUpstream(t *testing.T) {
 		for _, begun := range []bool{true, false} {
 			t.Run(name+map[bool]string{true: ", with an answer begun", false: ", without an answer"}[begun], func(t *testing.T) {
 				release, came, said := make(chan struct{}), make(chan struct{}), make(chan error, 2)
-				e, client, request := liveServer(t, http2, func(w http.ResponseWriter, r *http.Request) error {
+				gate, client, request := liveServer(t, http2, func(w http.ResponseWriter, r *http.Request) error {
 					if begun {
 						_, _ = io.WriteString(w, "begun ")
 						_ = http.NewResponseController(w).Flush()
@@ -157,7 +138,7 @@ func TestAttackStubbornUpstream(t *testing.T) {
 					over <- err.Error()
 				}()
 				<-came
-				signOut(t, e)
+				gate.signOut("alice")
 				select {
 				case <-over: // while the handler is still there
 				case <-time.After(time.Minute):
@@ -180,7 +161,7 @@ func TestEndedInOrder(t *testing.T) {
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
 			came := make(chan struct{})
-			e, client, request := liveServer(t, http2, func(w http.ResponseWriter, r *http.Request) error {
+			gate, client, request := liveServer(t, http2, func(w http.ResponseWriter, r *http.Request) error {
 				w.Header().Set("Set-Cookie", "late=1")
 				w.Header().Set("Content-Length", "1000")
 				w.Header().Set("Etag", `"secret"`)
@@ -189,10 +170,10 @@ func TestEndedInOrder(t *testing.T) {
 				w.WriteHeader(499)
 				return errors.New("which must not run error routes")
 			})
-			response := answeredAfterSignOut(t, e, came, client, request)
+			response := answeredAfterSignOut(t, gate, came, client, request)
 			defer response.Body.Close()
 			body, err := io.ReadAll(response.Body)
-			if err != nil || response.StatusCode != http.StatusUnauthorized || string(body) != `{"code":"UNAUTHORIZED","message":"Unauthorized"}` {
+			if err != nil || response.StatusCode != http.StatusUnauthorized || string(body) != "ended" {
 				t.Errorf("%s %q, %v", response.Status, body, err)
 			}
 			for _, header := range []string{"Set-Cookie", "Etag"} {
@@ -213,14 +194,14 @@ func TestAttackHalfAnAnswer(t *testing.T) {
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
 			came := make(chan struct{})
-			e, client, request := liveServer(t, http2, func(w http.ResponseWriter, r *http.Request) error {
+			gate, client, request := liveServer(t, http2, func(w http.ResponseWriter, r *http.Request) error {
 				_, _ = io.WriteString(w, "half")
 				_ = http.NewResponseController(w).Flush()
 				close(came)
 				<-r.Context().Done()
 				return nil
 			})
-			response := answeredAfterSignOut(t, e, came, client, request)
+			response := answeredAfterSignOut(t, gate, came, client, request)
 			defer response.Body.Close()
 			if body, err := io.ReadAll(response.Body); err == nil {
 				t.Errorf("the answer is %q, and complete", body)
@@ -229,30 +210,24 @@ func TestAttackHalfAnAnswer(t *testing.T) {
 	}
 }
 
-// TestErrorRoutesAreNotInterrupted: a request that ended by itself can go on, to error routes, and is still
-// of its session there.
+// TestErrorRoutesAreNotInterrupted: a request that ended by itself can go on, to error routes, and
+// belongs to its session there too.
 func TestErrorRoutesAreNotInterrupted(t *testing.T) {
-	app, ctx := testApp(t)
-	gate := handlerFor(t, ctx, &Handler{})
-	r := prepared(browserHeader(signedIn(t, app)))
+	w := newWorld(t).signIn("alice")
+	r := w.request("/")
 	failed := errors.New("the upstream is down")
-	err := gate.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return failed }))
+	err := w.Serve(httptest.NewRecorder(), r, isolating(t), handler(func(http.ResponseWriter, *http.Request) error { return failed }))
 	if !errors.Is(err, failed) || r.Context().Err() != nil {
 		t.Fatalf("%v, and the context is %v", err, r.Context().Err())
 	}
-	e, err := app.running()
-	if err != nil {
-		t.Fatal(err)
-	}
-	arrived := e.receive(r)
-	clean := CleanHandler{app: app}
-	err = clean.ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-		if r.Context().Err() != nil || !arrived.live.open {
-			t.Errorf("the context is %v, and that it is live %t", r.Context().Err(), arrived.live.open)
+	q := w.Server.Load(r)
+	err = w.ServeErrorRoute(httptest.NewRecorder(), r, &Options{ErrorRoute: true}, handler(func(_ http.ResponseWriter, r *http.Request) error {
+		if r.Context().Err() != nil || !q.live.isOpen() {
+			t.Errorf("the context is %v, and that it is live %t", r.Context().Err(), q.live.isOpen())
 		}
 		return nil
 	}))
-	if err != nil || arrived.live.open {
-		t.Errorf("%v, and afterwards it is live %t", err, arrived.live.open)
+	if err != nil || q.live.isOpen() {
+		t.Errorf("%v, and afterwards it is live %t", err, q.live.isOpen())
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-multi-session/gateway/internal/gate"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -26,7 +27,6 @@ func (t *tokenStub) Exposed(*session.Session) login.Tokens {
 }
 
 func (*tokenStub) Current(_ context.Context, e session.Entry) (session.Entry, bool) { return e, true }
-func (*tokenStub) Close()                                                           {}
 
 var granted = &session.Grant{Sealed: []byte("sealed")}
 
@@ -34,7 +34,7 @@ func TestTokenPlaceholders(t *testing.T) {
 	both := login.Tokens{Access: "the-access-token", ID: "the-id-token"}
 	for name, test := range map[string]struct {
 		grant      *session.Grant
-		grants     exposer
+		tokens     gate.Tokens
 		access, id string
 	}{
 		"both are exposed":           {granted, &tokenStub{Tokens: both}, "the-access-token", "the-id-token"},
@@ -48,7 +48,7 @@ func TestTokenPlaceholders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := prepared(make(http.Header))
 			identity := &session.Identity{Account: session.Account{Method: "corp", Subject: "alice"}, UserName: "alice"}
-			setPlaceholders(r, session.Entry{Session: &session.Session{Grant: test.grant}, Identity: identity}, test.grants)
+			server{}.SetUser(r, session.Entry{Session: &session.Session{Grant: test.grant}, Identity: identity}, test.tokens)
 			repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 			for placeholder, want := range map[string]string{"access_token": test.access, "id_token": test.id} {
 				got, known := repl.GetString("http.auth.user." + placeholder)
@@ -69,12 +69,12 @@ func TestTokensReachTheUpstreamOnly(t *testing.T) {
 	app, ctx := provisionedApp(t, aliceLogin)
 	bearer := handlerFor(t, ctx, &Handler{Headers: []IdentityHeader{{Name: "Authorization", Value: "Bearer {http.auth.user.access_token}"}}})
 	plain := handlerFor(t, ctx, &Handler{})
-	e, err := app.running()
+	g, err := app.running()
 	if err != nil {
 		t.Fatal(err)
 	}
 	keeper := &tokenStub{Tokens: login.Tokens{Access: "the-access-token"}}
-	e.grants = keeper
+	g.Gate.Tokens = keeper
 
 	for name, test := range map[string]struct {
 		handler *Handler

@@ -1,0 +1,78 @@
+package gate
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/gate/identity"
+)
+
+// admit decides whether a request may pass a gate: as the active account, or without an identity if
+// the gate is optional. If it reports false, the request is answered.
+func (q *Request) admit(w http.ResponseWriter, r *http.Request, o *Options) bool {
+	entry, active := q.Visit.Active()
+	switch {
+	case errors.Is(q.err, cookie.ErrInsecure) && o.Optional:
+		return true
+	case q.err != nil:
+		q.explain(w, r)
+		return false
+	case !active && o.Optional:
+		return true
+	case !active:
+		q.gate.Portal.Challenge(q.answer(w), q.asMade(r), q.Visitor)
+		return false
+	}
+	q.gate.Server.SetUser(r, entry, q.gate.Tokens)
+	q.addPolicy(o)
+	if rule, unmet := o.Require.Unmet(entry.Identity); unmet {
+		q.gate.Portal.Refuse(q.answer(w), q.asMade(r), q.Visitor, q.policies, rule)
+		return false
+	}
+	q.Visit.Used(entry)
+	return true
+}
+
+// addPolicy adds a gate's rules to those of the gates before it: a refusal offers the accounts that
+// meet them all.
+func (q *Request) addPolicy(o *Options) {
+	switch {
+	case len(o.Require) == 0:
+	case q.policies == nil:
+		q.policies = o.Require
+	default:
+		q.policies = slices.Concat(q.policies, o.Require)
+	}
+}
+
+// setIdentity tells the upstream who the active account is. What handlers between two gates have set
+// is deleted first, so that an inner gate alone says who it is.
+func (q *Request) setIdentity(r *http.Request, o *Options) {
+	q.gate.Managed.Strip(r)
+	entry, active := q.Visit.Active()
+	if !active {
+		return
+	}
+	identity.SetIdentity(r.Header, o.Fields, entry.Identity)
+	for _, header := range o.Headers {
+		identity.Set(r.Header, header.Name, q.gate.Server.Expand(r, header.Value))
+	}
+}
+
+// claim makes the request one of the active session, if the upstream is given its identity or its
+// cookies: it ends when that session ends. Of several gates one is enough.
+func (q *Request) claim(o *Options, identified bool) {
+	if !identified && o.Cookies == nil {
+		return
+	}
+	entry, active := q.Visit.Active()
+	if !active {
+		return
+	}
+	q.live.owner = entry
+	if o.EndStreamsOnSwitch {
+		q.live.EndOnSwitch()
+	}
+}

@@ -1,0 +1,56 @@
+package gate
+
+import (
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestRecentSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, test := range map[string]struct {
+			lifetime, wait time.Duration
+			again          bool // it is new once more
+		}{
+			"at once":         {10 * time.Second, 0, false},
+			"within its time": {10 * time.Second, 9 * time.Second, false},
+			"after its time":  {10 * time.Second, 10 * time.Second, true},
+			"for good":        {0, 1000 * time.Hour, false},
+		} {
+			s := recentSet{lifetime: test.lifetime}
+			if !s.addNew("text") || s.addNew("text") || !s.has("text") || s.has("other") {
+				t.Errorf("%s: it does not know what was added", name)
+			}
+			time.Sleep(test.wait) // of the bubble's clock
+			if again := !s.has("text"); again != test.again || s.addNew("text") != test.again {
+				t.Errorf("%s: it is new again %t", name, again)
+			}
+		}
+	})
+}
+
+// TestRecentSetAddsAgain: with add the time begins anew.
+func TestRecentSetAddsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := recentSet{lifetime: 10 * time.Second}
+		s.add("text")
+		time.Sleep(9 * time.Second)
+		s.add("text")
+		time.Sleep(9 * time.Second)
+		if !s.has("text") {
+			t.Error("it is forgotten")
+		}
+	})
+}
+
+// TestRecentSetIsBounded: whoever makes up texts fills no memory.
+func TestRecentSetIsBounded(t *testing.T) {
+	var s recentSet
+	for i := range 10 * maxRecent {
+		s.addNew(strconv.Itoa(i))
+	}
+	if len(s.added) > maxRecent {
+		t.Errorf("it has %d texts", len(s.added))
+	}
+}

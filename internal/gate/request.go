@@ -1,0 +1,192 @@
+package gate
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// phase is where a Request is on its way. The package doc says what changes it.
+type phase uint8
+
+const (
+	received phase = iota
+	forwarding
+	answered
+)
+
+// Request is what the gateway knows about one HTTP request. Every gate and error route that the HTTP
+// request comes to shares it. One goroutine at a time uses it, but for what live says.
+type Request struct {
+	Visitor
+	gate  *Gate
+	phase phase
+	from  phase // the one that answer has left
+	err   error // why the jar is not known: cookie.ErrInsecure or the store's
+
+	// The request as the client has sent it.
+	method     string
+	requestURI string
+	url        *url.URL
+	original   *http.Request // with the three above; nil until a rewritten request needs it
+	expected   []string      // values of ExpectHeader
+
+	policies session.Policy // the rules of all gates so far
+	options  *Options       // of the first gate that has forwarded the request; nil before
+	cache    cacheExchange
+	cookies  cookieExchange
+	response response
+	live     live
+}
+
+// begin returns the Request of an HTTP request. The first time it deletes the identity headers that
+// the client has sent, and finds the browser's jar.
+func (g *Gate) begin(r *http.Request) *Request {
+	if q := g.Server.Load(r); q != nil {
+		q.reopen()
+		return q
+	}
+	q := &Request{gate: g}
+	q.method, q.requestURI, q.url = g.Server.Original(r)
+	q.Scheme, q.Host = g.Server.Site(r)
+	q.ClientIP = g.Server.ClientIP(r)
+	q.err = q.findJar(r)
+	q.renewTokens(r)
+	q.expected = r.Header[ExpectHeader]
+	g.Managed.Strip(r)
+	g.Server.Store(r, q)
+	return q
+}
+
+// reopen undoes answer for a request that another handler lets a gate decide about once more, instead
+// of sending the gateway's answer. What an upstream answers then must pass the filters.
+func (q *Request) reopen() {
+	if q.phase == answered {
+		q.phase = q.from
+	}
+}
+
+// answer says that the gateway answers the request itself, so its own cookies pass the filters of a
+// gate further out.
+func (q *Request) answer(w http.ResponseWriter) http.ResponseWriter {
+	if q.phase != answered {
+		q.phase, q.from = answered, q.phase
+	}
+	return w
+}
+
+// findJar finds the jar of the request's cookie. With an error nothing is known about the browser.
+func (q *Request) findJar(r *http.Request) (err error) {
+	host := hostname(q.Host)
+	if q.Cookie, err = q.gate.Cookies.For(q.Scheme == "https", host); err != nil {
+		return err
+	}
+	q.Token = q.Cookie.Read(r.Header)
+	var site session.Site
+	if q.Cookie.PerHost {
+		// Within the cookie's domain, no browser asks for a host whose name does not parse.
+		if site, err = session.ParseSite(host); err != nil {
+			q.Token = session.Token{}
+		}
+	}
+	visit, err := q.gate.Sessions.Visit(r.Context(), q.Token)
+	q.Visit = visit.At(site)
+	if errors.Is(err, session.ErrUnreadable) {
+		q.gate.Log.Error("a stored jar is not readable; its browser is signed out", zap.Error(err))
+		return nil
+	}
+	return err
+}
+
+// renewTokens renews the provider's tokens of the active session where that is due. If the provider
+// has ended the session, the request goes on as if the jar did not have it.
+func (q *Request) renewTokens(r *http.Request) {
+	if q.gate.Tokens == nil {
+		return
+	}
+	entry, active := q.Visit.Active()
+	if !active {
+		return
+	}
+	switch now, live := q.gate.Tokens.Current(r.Context(), entry); {
+	case !live:
+		q.Visit = q.Visit.Without(entry.ID)
+	case now.Session != entry.Session:
+		q.Visit = q.Visit.Renewed(now.Session)
+	}
+}
+
+// known reports whether it is known whose the request is. Over plain HTTP nobody can be signed in, so
+// there it is known to be nobody's.
+func (q *Request) known(o *Options) bool {
+	return !o.ErrorRoute && (q.err == nil || errors.Is(q.err, cookie.ErrInsecure))
+}
+
+// asMade returns the request as the browser made it. Rewrites of the site are for the upstream; to
+// the portal they would change what a path means.
+func (q *Request) asMade(r *http.Request) *http.Request {
+	if q.original != nil {
+		return q.original
+	}
+	if q.method == r.Method && q.requestURI == r.RequestURI && *q.url == *r.URL {
+		return r // not kept: the site may rewrite it in place before the next gate
+	}
+	original := *r
+	original.Method, original.RequestURI, original.URL = q.method, q.requestURI, q.url
+	q.original = &original
+	return q.original
+}
+
+// path returns the path that the browser asked for, as it was written.
+func (q *Request) path() string {
+	path, _, _ := strings.Cut(q.requestURI, "?")
+	if !strings.HasPrefix(path, "/") {
+		return "/" // no browser asks like this
+	}
+	return path
+}
+
+// stillActive reports whether requests of the browser are still made as the same session as this one.
+func (q *Request) stillActive(r *http.Request) bool {
+	now, err := q.gate.Sessions.Visit(r.Context(), q.Token)
+	return err == nil && now.At(q.Visit.Site()).Slot() == q.Visit.Slot()
+}
+
+// servePortal answers a request for a path of the portal.
+func (q *Request) servePortal(w http.ResponseWriter, r *http.Request) {
+	if entry, active := q.Visit.Active(); active {
+		q.gate.Server.SetUser(r, entry, nil)
+	}
+	original := q.asMade(r)
+	if q.err != nil && !q.gate.Portal.Static(q.url.Path) {
+		q.explain(w, r)
+		return
+	}
+	q.gate.Portal.Serve(q.answer(w), original, q.Visitor)
+	q.noteRedirect(w.Header())
+}
+
+// explain answers a request whose jar is not known.
+func (q *Request) explain(w http.ResponseWriter, r *http.Request) {
+	w, r = q.answer(w), q.asMade(r)
+	if errors.Is(q.err, cookie.ErrInsecure) {
+		q.gate.Portal.Insecure(w, r, q.Visitor)
+		return
+	}
+	q.gate.Portal.Unavailable(w, r, q.Visitor, q.err)
+}
+
+// hostname returns a host without its port. Unlike url.URL's it never fails: what is no host is
+// within no domain and no loopback address either.
+func hostname(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		return host[:i]
+	}
+	return host
+}

@@ -1,0 +1,80 @@
+package gate
+
+import (
+	"net/http"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/gate/cache"
+)
+
+// cacheExchange is a request and its answer as far as caches are concerned.
+type cacheExchange struct {
+	cache.Exchange
+	isolated bool // caches are kept apart; the fields below have no meaning otherwise
+	public   bool // the answer is the same for everybody
+	unowned  bool // whose the answer is nobody knows, so no browser may store it
+	page     bool // somebody goes to the address in a tab
+
+	view        string // the one that the request is made under
+	browserView string // the one that the browser's cookie says, and its stored answers belong to
+	shown       string // the one that a page of the host was last shown under; empty if unknown
+}
+
+// changesShown reports whether the answer is the first page of the host under another view than the
+// last. A browser in which nobody has signed in yet has nothing to remember.
+func (c *cacheExchange) changesShown() bool {
+	return c.page && c.isolated && !c.unowned && !c.public && c.shown != c.view && (c.view != cookie.Anonymous || c.shown != "")
+}
+
+// readView finds out under which view a request is made, and which one the browser has. It runs
+// before isolateCookies takes the gateway's cookies out. For a request that was forwarded before,
+// this is known.
+func (q *Request) readView(r *http.Request, o *Options) {
+	if q.options != nil {
+		return
+	}
+	q.cache = cacheExchange{isolated: o.Cache != nil}
+	if o.Cache == nil {
+		return
+	}
+	c := &q.cache
+	c.browserView, c.view = q.Cookie.ReadView(r.Header), cookie.View(q.Visit.Slot())
+	c.unowned = !q.known(o)
+	c.public = !c.unowned && o.Cache.Public != nil && o.Cache.Public(q.asMade(r))
+	c.Exchange = cache.Of(q.method, r.Header, c.view, c.public)
+	if c.page = isTopNavigation(r); c.page {
+		c.shown = q.Cookie.ReadShown(r.Header)
+	}
+}
+
+// revalidateCache changes the conditions of a request to what the upstream has said under the
+// request's view. It does so once, however often the request is forwarded.
+func (q *Request) revalidateCache(r *http.Request) {
+	if q.options == nil && q.cache.isolated {
+		q.cache.Request(r.Header)
+	}
+}
+
+// markAnswer has browsers store an answer for the view that it was asked under, and tells the browser
+// that view if it is still the active session's.
+func (q *Request) markAnswer(r *http.Request, h http.Header, status int) {
+	c := &q.cache
+	if !c.isolated {
+		return
+	}
+	hasCookie := q.Cookie.Name != ""
+	stale := c.browserView != c.view && hasCookie && !c.public
+	shows := c.changesShown() && hasCookie
+	late := c.unowned
+	if !late && (stale || shows || c.Stored(h, status)) {
+		late = !q.stillActive(r)
+	}
+	if stale && !late {
+		q.Cookie.SetView(h, c.view)
+	}
+	if shows && !late {
+		q.Cookie.SetShown(h, c.view)
+	}
+	// A browser stores an answer under the view that it had when it asked.
+	c.Answer(h, status, late || stale)
+}
