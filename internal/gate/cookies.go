@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 // This file is all that the gate knows of the cookies of apps: package cookie has the rules.
@@ -38,7 +39,7 @@ func (q *Request) sortCookies(r *http.Request, o *Options) {
 		cookie.StripRequest(r.Header)
 		return
 	}
-	arriving := cookie.Arriving{Jar: q.Cookie, Host: hostname(q.Host), Path: q.path(), Order: q.gate.order, Now: time.Now}
+	arriving := cookie.Arriving{Jar: q.Cookie, Host: origin.WithoutPort(q.Host), Path: q.path(), Order: q.gate.order, Now: time.Now}
 	if q.known(o) {
 		arriving.Visit = &q.Visit
 	}

@@ -118,11 +118,11 @@ type Portal interface {
 	// rules of all gates that the request has come to.
 	Refuse(w http.ResponseWriter, r *http.Request, v Visitor, policy session.Policy, unmet session.Rule)
 
-	// Changed answers a request that was meant for another session than the active one.
-	Changed(http.ResponseWriter)
+	// RefuseChanged answers a request that was meant for another session than the active one.
+	RefuseChanged(http.ResponseWriter)
 
-	// Ended answers a request whose session has ended before the upstream answered.
-	Ended(http.ResponseWriter)
+	// RefuseEnded answers a request whose session has ended before the upstream answered.
+	RefuseEnded(http.ResponseWriter)
 
 	// Insecure answers a request over plain HTTP from where the gateway does not allow that.
 	Insecure(http.ResponseWriter, *http.Request, Visitor)

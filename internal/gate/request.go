@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -83,7 +84,7 @@ func (q *Request) answer(w http.ResponseWriter) http.ResponseWriter {
 
 // findJar finds the jar of the request's cookie. With an error nothing is known about the browser.
 func (q *Request) findJar(r *http.Request) (err error) {
-	host := hostname(q.Host)
+	host := origin.WithoutPort(q.Host)
 	if q.Cookie, err = q.gate.Cookies.For(q.Scheme == "https", host); err != nil {
 		return err
 	}
@@ -180,13 +181,4 @@ func (q *Request) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q.gate.Portal.Unavailable(w, r, q.Visitor, q.err)
-}
-
-// hostname returns a host without its port. Unlike url.URL's it never fails: what is no host is
-// within no domain and no loopback address either.
-func hostname(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		return host[:i]
-	}
-	return host
 }

@@ -141,21 +141,6 @@ func TestUserIsKnownToTheServer(t *testing.T) {
 	}
 }
 
-func TestHostname(t *testing.T) {
-	for host, want := range map[string]string{
-		"app.example.com":      "app.example.com",
-		"app.example.com:8443": "app.example.com",
-		"[::1]":                "[::1]",
-		"[::1]:80":             "[::1]",
-		"":                     "",
-		":80":                  "",
-	} {
-		if got := hostname(host); got != want {
-			t.Errorf("%q: %q, want %q", host, got, want)
-		}
-	}
-}
-
 // TestOneRequestForAllGates: what is found out once is not asked again.
 func TestOneRequestForAllGates(t *testing.T) {
 	w := newWorld(t).signIn("alice")

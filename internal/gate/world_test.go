@@ -199,11 +199,11 @@ func (p *portalStub) Refuse(w http.ResponseWriter, r *http.Request, v Visitor, p
 	p.say(w, http.StatusForbidden, "refuse", r, v)
 }
 
-func (p *portalStub) Changed(w http.ResponseWriter) {
+func (p *portalStub) RefuseChanged(w http.ResponseWriter) {
 	p.say(w, http.StatusConflict, "changed", nil, Visitor{})
 }
 
-func (p *portalStub) Ended(w http.ResponseWriter) {
+func (p *portalStub) RefuseEnded(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusUnauthorized)
 	_, _ = io.WriteString(w, "ended")

@@ -32,7 +32,7 @@ func (p portalForGate) Unavailable(w http.ResponseWriter, r *http.Request, v gat
 }
 
 func (p portalForGate) Reset(w http.ResponseWriter, v gate.Visitor, foreign, clearStorage bool) {
-	p.Portal.Afresh(w, portal.Visitor(v), foreign, clearStorage)
+	p.Portal.Reset(w, portal.Visitor(v), foreign, clearStorage)
 }
 
 var _ gate.Portal = portalForGate{}

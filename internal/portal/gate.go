@@ -24,17 +24,17 @@ func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 	redirect(w, p.address(path, p.requestedAddress(r, v), nil))
 }
 
-// Changed answers a request to an upstream that expects another session than the active one. Only
+// RefuseChanged answers a request to an upstream that expects another session than the active one. Only
 // scripts send that expectation, so the answer is JSON.
-func (p *Portal) Changed(w http.ResponseWriter) {
+func (p *Portal) RefuseChanged(w http.ResponseWriter) {
 	setCommonHeaders(w.Header())
 	writeProblem(w, errSessionChanged)
 }
 
-// Ended answers a request to an upstream whose session ended before the upstream answered. It does
+// RefuseEnded answers a request to an upstream whose session ended before the upstream answered. It does
 // not redirect to the sign-in page: the request may be of any kind, and its sender expects another
 // answer.
-func (p *Portal) Ended(w http.ResponseWriter) {
+func (p *Portal) RefuseEnded(w http.ResponseWriter) {
 	setCommonHeaders(w.Header())
 	writeProblem(w, errUnauthorized)
 }

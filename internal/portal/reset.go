@@ -6,7 +6,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/portal/page"
 )
 
-// Afresh answers a navigation with the reset page. The page makes the browser drop what it has in
+// Reset answers a navigation with the reset page. The page makes the browser drop what it has in
 // memory of this host, and leads to the same address again.
 //
 // The page's embedder and opener policies isolate it from all other pages (HTML, sections 7.1.3 and
@@ -18,7 +18,7 @@ import (
 // Foreign says that a page of another site led here. A page that continued by itself would then
 // look like a request of this site, and browsers would send it cookies that they withhold from
 // other sites. So a foreign navigation continues only after a click.
-func (p *Portal) Afresh(w http.ResponseWriter, v Visitor, foreign, clearStorage bool) {
+func (p *Portal) Reset(w http.ResponseWriter, v Visitor, foreign, clearStorage bool) {
 	h := w.Header()
 	setCommonHeaders(h)
 	h.Set("Clear-Site-Data", `"cache"`)
