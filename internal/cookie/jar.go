@@ -33,8 +33,8 @@ var names = [...]string{NameHost, NameDomain, NamePlain}
 // Reserved reports whether a name is one that upstreams can neither see nor set.
 func Reserved(name string) bool { return reserved(name) }
 
-// reserved reports whether a name is the gateway's: a jar's, that of a sign-in under way, that of what
-// says whose the plain cookies are, those of views, or one of a slot's.
+// reserved reports whether a name is the gateway's: that of a jar's cookie, of a sign-in under way, of
+// the owner of plain cookies, of a view, of a confirmed jar, or of a slot's cookie.
 func reserved(name string) bool {
 	for _, n := range names {
 		rest, ok := strings.CutPrefix(name, n)
@@ -42,7 +42,7 @@ func reserved(name string) bool {
 			continue
 		}
 		switch rest {
-		case "", ownerMark, viewMark, hostViewMark, shownMark:
+		case "", ownerMark, viewMark, hostViewMark, shownMark, confirmedMark, startedMark:
 			return true
 		}
 		if strings.HasPrefix(rest, flowMark) {
