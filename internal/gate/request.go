@@ -39,7 +39,10 @@ type Request struct {
 	expected   []string      // values of ExpectHeader
 
 	policies session.Policy // the rules of all gates so far
-	options  *Options       // of the first gate that has forwarded the request; nil before
+
+	keepConfirmed bool // the answer sets the cookie that confirms the jar at this host
+
+	options  *Options // of the first gate that has forwarded the request; nil before
 	cache    cacheExchange
 	cookies  cookieExchange
 	response response
@@ -58,6 +61,7 @@ func (g *Gate) begin(r *http.Request) *Request {
 	q.Scheme, q.Host = g.Server.Site(r)
 	q.ClientIP = g.Server.ClientIP(r)
 	q.err = q.findJar(r)
+	q.confirmJar(r)
 	q.renewTokens(r)
 	q.expected = r.Header[ExpectHeader]
 	g.Managed.Strip(r)
@@ -156,7 +160,7 @@ func (q *Request) path() string {
 // stillActive reports whether requests of the browser are still made as the same session as this one.
 func (q *Request) stillActive(r *http.Request) bool {
 	now, err := q.gate.Sessions.Visit(r.Context(), q.Token)
-	return err == nil && now.At(q.Visit.Site()).Slot() == q.Visit.Slot()
+	return err == nil && now.As(q.Visit).Slot() == q.Visit.Slot()
 }
 
 // servePortal answers a request for a path of the portal.
@@ -169,6 +173,7 @@ func (q *Request) servePortal(w http.ResponseWriter, r *http.Request) {
 		q.explain(w, r)
 		return
 	}
+	q.storeConfirmation(w.Header())
 	q.gate.Portal.Serve(q.answer(w), original, q.Visitor)
 	q.noteRedirect(w.Header())
 }

@@ -43,6 +43,7 @@ func (w *response) filter(status int) {
 	w.of.storeCookies(w.request, header, !isFinal(status))
 	if isFinal(status) && status != http.StatusSwitchingProtocols {
 		w.of.markAnswer(w.request, header, status)
+		w.of.storeConfirmation(header)
 	}
 	w.cookies = header["Set-Cookie"]
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/gate/identity"
 	"github.com/caddy-multi-session/gateway/internal/gate/stream"
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
 )
@@ -119,6 +120,24 @@ func (w *world) request(path string, header ...string) *http.Request {
 	return serverContext(r)
 }
 
+// confirm has the browser of a request bring what confirms its jar at the request's host.
+func (w *world) confirm(r *http.Request) {
+	w.tb.Helper()
+	visit, err := w.manager.Visit(w.tb.Context(), w.token)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	https, host := r.TLS != nil, origin.WithoutPort(r.Host)
+	spec, err := w.Cookies.For(https, host)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	h := http.Header{}
+	spec.SetConfirmed(h, visit.JarID())
+	pair, _, _ := strings.Cut(h.Get("Set-Cookie"), ";")
+	r.Header.Set("Cookie", r.Header.Get("Cookie")+"; "+pair)
+}
+
 // handler is an upstream behind a gate.
 type handler func(http.ResponseWriter, *http.Request) error
 
@@ -167,6 +186,7 @@ type portalStub struct {
 	foreign  bool
 	storage  bool
 	redirect string // Location of Serve
+	resumes  bool   // what ResumeSignIn reports
 }
 
 const portalCookie = "multi_session_flow_x=1"
@@ -188,6 +208,13 @@ func (p *portalStub) Serve(w http.ResponseWriter, r *http.Request, v Visitor) {
 		w.Header().Set("Location", p.redirect)
 	}
 	p.say(w, http.StatusOK, "portal", r, v)
+}
+
+func (p *portalStub) ResumeSignIn(w http.ResponseWriter, r *http.Request, v Visitor) bool {
+	if p.resumes {
+		p.say(w, http.StatusSeeOther, "resume", r, v)
+	}
+	return p.resumes
 }
 
 func (p *portalStub) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {

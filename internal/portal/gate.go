@@ -10,11 +10,12 @@ import (
 
 // Challenge answers a request to an upstream that needs a sign-in. A navigation goes to the sign-in
 // page. If the browser has accounts but none is active, it goes to the chooser, so that nobody acts
-// as somebody else without having chosen it. Anything else gets 401.
+// as somebody else without having chosen it. At a host where the jar is not confirmed, none is
+// active. Anything else gets 401.
 func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 	setCommonHeaders(w.Header())
 	if !navigation(r) {
-		writeProblem(w, errUnauthorized)
+		writeProblem(w, noActive(v))
 		return
 	}
 	path := "/sign-in"
@@ -22,6 +23,14 @@ func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 		path = "/accounts"
 	}
 	redirect(w, p.address(path, p.requestedAddress(r, v), nil))
+}
+
+// noActive is the problem with a request that nobody is active for.
+func noActive(v Visitor) *problem {
+	if !v.Visit.Confirmed() {
+		return errUnconfirmed
+	}
+	return errUnauthorized
 }
 
 // RefuseChanged answers a request to an upstream that expects another session than the active one. Only
