@@ -10,14 +10,18 @@ import (
 // switchTo makes one of the browser's accounts active: for the whole jar, or with "active per_host" for
 // the visit's site. It confirms the jar at this host.
 func (p *Portal) switchTo(w http.ResponseWriter, r *http.Request, v Visitor, handle string) (session.Entry, error) {
+	event := eventSwitch
+	if !v.Visit.Confirmed() {
+		event = eventContinue
+	}
 	entry, err := p.manager.At(v.Visit.Site()).SetActive(r.Context(), v.Token, handle)
 	if err != nil {
-		p.audit.logFailedEvent(r, v, eventSwitch, err)
+		p.audit.logFailedEvent(r, v, event, err)
 		return session.Entry{}, err
 	}
 	v.confirm(w, r, v.Visit.JarID())
 	p.updateView(w, r, v, v.Token)
-	p.audit.logSwitch(r, v, entry)
+	p.audit.logSwitch(r, v, event, entry)
 	return entry, nil
 }
 
