@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/gate"
+	"github.com/caddy-multi-session/gateway/internal/gate/isolation"
 	"github.com/caddy-multi-session/gateway/internal/gateway"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/origin"
@@ -394,7 +395,7 @@ func (a *App) register(o *gate.Options) {
 	routes.ErrorRoute = true
 	if o.Cookies != nil {
 		if routes.Cookies == nil {
-			routes.Cookies = new(cookie.Isolation)
+			routes.Cookies = new(isolation.Options)
 		}
 		routes.Cookies.Except = append(routes.Cookies.Except, o.Cookies.Except...)
 	}

@@ -9,14 +9,14 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// block reads the options of a block: each name once, each with as many arguments as it takes, and
-// no others. Its errors name the file and the line.
+// block reads the options of a block. It refuses duplicate and unknown options, and surplus
+// arguments. Its errors name the file and the line.
 type block struct {
 	*caddyfile.Dispenser
 	seen map[string]bool
 }
 
-// once refuses an option that was there before. Options that may repeat do not call it.
+// once refuses a duplicate option. Options that may repeat do not call it.
 func (b *block) once() error {
 	name := b.Val()
 	if b.seen[name] {
@@ -29,7 +29,7 @@ func (b *block) once() error {
 	return nil
 }
 
-// unknown refuses an option that is not one of the block's.
+// unknown refuses an option that the block does not have.
 func (b *block) unknown() error {
 	if b.Val() == "{" {
 		return b.Err("the option before takes no block")
@@ -37,7 +37,7 @@ func (b *block) unknown() error {
 	return b.Errf("unrecognized option %q", b.Val())
 }
 
-// flag reads an option without arguments, given once.
+// flag reads an option that takes no arguments and may not repeat.
 func (b *block) flag() error {
 	if err := b.once(); err != nil {
 		return err
@@ -45,7 +45,7 @@ func (b *block) flag() error {
 	return b.noMore()
 }
 
-// value reads the only argument of an option that is given once.
+// value reads the only argument of an option that may not repeat.
 func (b *block) value() (string, error) {
 	if err := b.once(); err != nil {
 		return "", err
@@ -53,7 +53,7 @@ func (b *block) value() (string, error) {
 	return b.argument()
 }
 
-// values reads one argument or more of an option that is given once.
+// values reads one or more arguments of an option that may not repeat.
 func (b *block) values() ([]string, error) {
 	if err := b.once(); err != nil {
 		return nil, err
@@ -74,8 +74,8 @@ func (b *block) argument() (string, error) {
 	return value, b.noMore()
 }
 
-// secret reads the only argument of an option that is given once. No error tells of it: of a secret
-// that should have been quoted, a part is a surplus argument.
+// secret reads the only argument of an option that may not repeat. Its errors do not show any
+// argument: a secret that should have been quoted comes as several.
 func (b *block) secret() (string, error) {
 	name := b.Val()
 	values, err := b.values()
@@ -88,7 +88,7 @@ func (b *block) secret() (string, error) {
 	return values[0], nil
 }
 
-// turnedOff reads the word that turns an option off. Nothing else does for it.
+// turnedOff reads the word off, the only argument that the option takes.
 func (b *block) turnedOff() (bool, error) {
 	name := b.Val()
 	text, err := b.value()
@@ -98,7 +98,7 @@ func (b *block) turnedOff() (bool, error) {
 	return err == nil, err
 }
 
-// arguments reads one argument or more.
+// arguments reads one or more arguments.
 func (b *block) arguments() ([]string, error) {
 	name := b.Val()
 	values := b.RemainingArgs()

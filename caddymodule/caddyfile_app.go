@@ -25,7 +25,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 	return httpcaddyfile.App{Name: appName, Value: caddyconfig.JSON(app, nil)}, nil
 }
 
-// UnmarshalCaddyfile sets the app up from the global option. Syntax:
+// UnmarshalCaddyfile sets up the app from the global option. Syntax:
 //
 //	multi_session {
 //	    login <module> [<id>] {
@@ -46,7 +46,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    insecure_http
 //	}
 //
-// There is at least one login, and any number of them. Everything else is given once at most.
+// At least one login is needed. Every other option may be given once.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	b := &block{Dispenser: d}
 	b.Next() // the option's name
@@ -141,7 +141,7 @@ func (a *App) unmarshalMaxSessions(b *block) error {
 	return nil
 }
 
-// guest reads an option that names a module and has that module's options in its block.
+// guest reads an option that names a guest module, whose options are in its block.
 func guest(b *block, namespace string) (json.RawMessage, error) {
 	option := b.Val()
 	if !b.NextArg() {
@@ -162,7 +162,7 @@ func guest(b *block, namespace string) (json.RawMessage, error) {
 	return caddyconfig.JSONModuleObject(module, "module", name, nil), nil
 }
 
-// UnmarshalCaddyfile sets the store up. Syntax, behind "store":
+// UnmarshalCaddyfile sets up the store. Syntax, after "store":
 //
 //	bbolt {
 //	    path <file>
@@ -185,7 +185,7 @@ func (s *BBoltStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// UnmarshalCaddyfile sets the login up. Syntax, behind "login":
+// UnmarshalCaddyfile sets up the login. Syntax, after "login":
 //
 //	password [<id>] {
 //	    user <name> [<email>] <hash> {
@@ -203,8 +203,8 @@ func (s *BBoltStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //	    throttle off
 //	}
 //
-// There can be any number of users; the blocks of a user and of sign_up may be left out. A claim with several values is
-// a list of them.
+// There can be any number of users. The blocks of a user and of sign_up are optional. A claim with
+// several values is a list.
 func (l *PasswordLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	b := &block{Dispenser: d}
 	b.Next() // the module's name

@@ -13,8 +13,8 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder(appName, httpcaddyfile.Before, "basic_auth")
 }
 
-// parseHandler makes a route of the directive. A matcher becomes the handler's own and not the
-// route's, so that the portal is reachable and forged headers are deleted on all of the site.
+// parseHandler makes a route of the directive. The matcher belongs to the handler and not to the
+// route, so that the portal can be reached, and forged headers are deleted, on the whole site.
 func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	if !h.Next() {
 		return nil, h.ArgErr()
@@ -33,7 +33,7 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return h.NewRoute(nil, handler), nil
 }
 
-// UnmarshalCaddyfile sets the handler up from the directive. Syntax:
+// UnmarshalCaddyfile sets up the handler from the directive. Syntax:
 //
 //	multi_session [<matcher>] {
 //	    require group|user <value...>
@@ -54,8 +54,8 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	    clear_storage_on_switch
 //	}
 //
-// Of several require lines all must hold, of several values any. The block may be left out: any
-// signed-in account passes, and the upstream gets the headers of the preset remote.
+// An account must meet all require lines, and any value of each. Without the block, any signed-in
+// account passes, and the upstream gets the headers of the preset remote.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	b := &block{Dispenser: d}
 	b.Next() // the directive's name

@@ -1,12 +1,14 @@
 package caddymodule
 
-// unmarshalIsolateCookies reads isolate_cookies, with on, off, or a block of what is left out.
+// unmarshalIsolateCookies reads isolate_cookies, with on, off, or a block of exceptions.
 func (h *Handler) unmarshalIsolateCookies(b *block) error {
 	h.IsolateCookies = new(IsolateCookies)
-	err := unmarshalIsolation(b, &h.IsolateCookies.Off, "except", func(options *block) (err error) {
+	err := unmarshalIsolation(b, &h.IsolateCookies.Off, "except or scripted", func(options *block) (err error) {
 		switch b.Val() {
 		case "except":
 			h.IsolateCookies.Except, err = options.values()
+		case "scripted":
+			h.IsolateCookies.Scripted, err = options.values()
 		default:
 			err = options.unknown()
 		}
@@ -21,7 +23,7 @@ func (h *Handler) unmarshalIsolateCookies(b *block) error {
 	return nil
 }
 
-// unmarshalIsolateCache reads isolate_cache, with on, off, or a block of what is everybody's and what stays.
+// unmarshalIsolateCache reads isolate_cache, with on, off, or a block of exceptions.
 func (h *Handler) unmarshalIsolateCache(b *block) error {
 	h.IsolateCache = new(IsolateCache)
 	err := unmarshalIsolation(b, &h.IsolateCache.Off, "public or keep_on_switch", func(options *block) (err error) {
@@ -45,8 +47,8 @@ func (h *Handler) unmarshalIsolateCache(b *block) error {
 	return nil
 }
 
-// unmarshalIsolation reads on, off, or a block that is not empty. Option reads one of its options, which are
-// called what known says.
+// unmarshalIsolation reads on, off, or a block that is not empty. The function option reads one
+// option of the block; known names them all, for errors.
 func unmarshalIsolation(b *block, isOff *bool, known string, option func(*block) error) error {
 	directive := b.Val()
 	if err := b.once(); err != nil {

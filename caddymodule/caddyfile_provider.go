@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login/claims"
 )
 
-// UnmarshalCaddyfile sets the login up. Syntax, behind "login":
+// UnmarshalCaddyfile sets up the login. Syntax, after "login":
 //
 //	oidc <id> {
 //	    name             <label>
@@ -40,8 +40,8 @@ import (
 //	    insecure_http
 //	}
 //
-// The issuer and client_id are needed. Of several allow lines any lets people in, and so does any of
-// their values. There can be any number of them, and of parameters.
+// The issuer and client_id are needed. An account that any value of any allow line lets in may sign
+// in. The options allow and parameter may repeat.
 func (l *OIDCLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return l.unmarshal(d, func(b *block) (err error) {
 		switch b.Val() {
@@ -60,7 +60,7 @@ func (l *OIDCLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// UnmarshalCaddyfile sets the login up. Syntax, behind "login":
+// UnmarshalCaddyfile sets up the login. Syntax, after "login":
 //
 //	oauth2 <id> {
 //	    preset                 github
@@ -80,8 +80,8 @@ func (l *OIDCLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //	                                      # parameter, refresh and insecure_http, as for OIDCLogin
 //	}
 //
-// The client_id and client_secret are needed, and the preset, or all endpoints and the claims subject
-// and user_name.
+// The client_id and client_secret are needed. So is the preset, or else all endpoints and the claims
+// subject and user_name.
 func (l *OAuth2Login) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return l.unmarshal(d, func(b *block) (err error) {
 		switch b.Val() {
@@ -108,7 +108,7 @@ func (l *OAuth2Login) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// unmarshal reads the id, and has each option of the block read.
+// unmarshal reads the id, and calls option for each option of the block.
 func (l *ProviderLogin) unmarshal(d *caddyfile.Dispenser, read func(*block) error) error {
 	b := &block{Dispenser: d}
 	b.Next() // the module's name
@@ -128,7 +128,7 @@ func (l *ProviderLogin) unmarshal(d *caddyfile.Dispenser, read func(*block) erro
 	return nil
 }
 
-// unmarshalOption reads an option that all logins at providers have.
+// unmarshalOption reads an option that all logins at providers share.
 func (l *ProviderLogin) unmarshalOption(b *block, hasSubject bool) (err error) {
 	switch b.Val() {
 	case "name":
@@ -241,7 +241,7 @@ func (l *ProviderLogin) unmarshalParameter(b *block) error {
 	return nil
 }
 
-// unmarshalExpose reads which tokens are exposed, of those that there are.
+// unmarshalExpose reads which tokens are exposed. The login has the tokens named in known.
 func unmarshalExpose(b *block, kinds []string) ([]string, error) {
 	names, err := b.values()
 	if err != nil {

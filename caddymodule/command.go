@@ -1,171 +1,154 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/url"
-	"os"
+	"net/http"
+	"path/filepath"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/cli"
+	"github.com/caddy-multi-session/gateway/internal/gateway"
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "multi-session",
 		Short: "Administers the users and sessions of the multi-session gateway",
-		Long: `
-Administers the users and sessions of the multi-session gateway, takes backups
-and restores them.
-
-The commands ask the server that runs, at its admin endpoint: at --address, or
-at the one of the configuration file, or at the default. Where no server
-answers, they open the database of the configuration themselves, or the default
-one, and do the same there. With --db they open a database file and ask no
-server.
-
-With --json the output is what the admin endpoint answers.
-`,
-		CobraFunc: func(cmd *cobra.Command) { new(cli).build(cmd) },
+		Long:  cli.Long,
+		CobraFunc: cli.Build(cli.Caddy{
+			SilenceLog:   func() { caddy.BufferedLog() },
+			LoadConfig:   loadConfig,
+			ParseAddress: parseAdminAddress,
+			Database:     func(path string) (*cli.Database, error) { return databaseFile(path, nil) },
+		}),
 	})
 }
 
-// cli is the command `caddy multi-session`: what its subcommands have in common.
-type cli struct {
-	connection
-	json bool
-	yes  bool
-}
-
-func (c *cli) build(cmd *cobra.Command) {
-	c.connection.flags(cmd.PersistentFlags())
-	cmd.PersistentFlags().BoolVar(&c.json, "json", false, "Print the answer as JSON")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return fmt.Errorf("%w (before an id that begins with a hyphen, write --)", err)
-	})
-	completedBy(cmd, "address", cobra.NoFileCompletions)
-	completedBy(cmd, "adapter", cobra.NoFileCompletions)
-	c.group(cmd, c.users(), c.sessions(), c.invitations(), c.names(), c.backup(), c.restore(), c.check())
-}
-
-// group makes a command one that only has others: alone it says which.
-func (c *cli) group(cmd *cobra.Command, commands ...*cobra.Command) *cobra.Command {
-	cmd.Args = cobra.NoArgs // else what was mistyped would be help, and a success
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	cmd.AddCommand(commands...)
-	return cmd
-}
-
-// task is one run of a command.
-type task struct {
-	*cli
-	cmd    *cobra.Command
-	args   []string
-	needs  access
-	client client // the zero client until connect
-}
-
-// command returns a command that is run by do.
-func (c *cli) command(use, short string, args cobra.PositionalArgs, needs access, do func(*task) error) *cobra.Command {
-	return &cobra.Command{
-		Use:               use,
-		Short:             short,
-		Args:              args,
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			// What Caddy says while it reads a configuration is not what was asked for.
-			caddy.BufferedLog()
-			t := &task{cli: c, cmd: cmd, args: args, needs: needs}
-			err := do(t)
-			if t.client.requester != nil {
-				err = errors.Join(err, t.client.Close())
-			}
-			return oneLine(err)
-		},
-	}
-}
-
-// confirmed gives a command that cannot be undone the flag --yes.
-func (c *cli) confirmed(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "Do not ask")
-	return cmd
-}
-
-// connect finds the server, or opens the database. It comes after all questions: nobody is to wait
-// for a lock while somebody thinks.
-func (t *task) connect() error {
-	found, err := t.open(t.cmd.Context(), t.needs)
+// loadConfig reads a server's configuration for the commands.
+func loadConfig(file, adapter string) (*cli.Config, error) {
+	raw, file, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	t.client = client{found}
-	return nil
-}
-
-// call sends a request, once connected, and decodes the answer into out. With --json it prints the
-// answer instead, and says by false that all is done.
-func (t *task) call(method, path string, query url.Values, in, out any) (show bool, err error) {
-	if t.client.requester == nil {
-		if err := t.connect(); err != nil {
-			return false, err
+	var loaded struct {
+		Admin *caddy.AdminConfig
+		Apps  map[string]json.RawMessage
+	}
+	if len(raw) > 0 {
+		if err := json.Unmarshal(raw, &loaded); err != nil {
+			return nil, fmt.Errorf("configuration %s: %w", file, err)
 		}
 	}
-	answer, err := t.client.call(t.cmd.Context(), method, path, query, in)
+	address, err := caddycmd.DetermineAdminAPIAddress("", raw, file, adapter)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return t.answer(answer, out)
+	return &cli.Config{
+		File:     file,
+		Admin:    address,
+		AdminOff: loaded.Admin != nil && loaded.Admin.Disabled,
+		Database: func(ctx context.Context) (*cli.Database, error) {
+			if file == "" {
+				return databaseFile(defaultDatabase(), nil)
+			}
+			database, err := configuredDatabase(ctx, loaded.Apps[appName])
+			if err != nil {
+				return nil, fmt.Errorf("configuration %s: %w", file, err)
+			}
+			return database, nil
+		},
+	}, nil
 }
 
-// answer decodes an answer into out, or prints it, as call does.
-func (t *task) answer(raw []byte, out any) (show bool, err error) {
-	if t.json {
-		_, err := t.stdout().Write(raw)
-		return false, err
+// defaultDatabase is the database file of a store without a configured path.
+func defaultDatabase() string { return filepath.Join(caddy.AppDataDir(), "multi_session.db") }
+
+// parseAdminAddress parses the address of an admin endpoint as Caddy's configuration writes it.
+func parseAdminAddress(text string) (cli.Address, error) {
+	text, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
+	if err != nil {
+		return cli.Address{}, fmt.Errorf("admin address: %w", err)
 	}
-	err = t.decode(raw, out)
-	return err == nil, err
+	parsed, err := caddy.ParseNetworkAddress(text)
+	if err != nil || parsed.PortRangeSize() > 1 {
+		return cli.Address{}, fmt.Errorf("admin address %q: is not an address such as localhost:2019 or unix//run/caddy.sock", text)
+	}
+	address := cli.Address{Text: text, Network: parsed.Network, Target: parsed.JoinHostPort(0)}
+	if parsed.IsUnixNetwork() {
+		address.Target, _, _ = strings.Cut(parsed.Host, "|") // the mode of the socket follows
+	}
+	return address, nil
 }
 
-func (t *task) decode(raw []byte, out any) error {
-	if err := json.Unmarshal(raw, out); err != nil {
-		return fmt.Errorf("%s answered what is not understood: %w", t.client, err)
+// configuredDatabase returns the database of a configuration, of which raw is this module's app.
+func configuredDatabase(ctx context.Context, raw json.RawMessage) (*cli.Database, error) {
+	if raw == nil {
+		return nil, fmt.Errorf("has no %s app: name its database with --db", appName)
 	}
-	return nil
+	app := new(App)
+	if err := caddy.StrictUnmarshalJSON(raw, app); err != nil {
+		return nil, err
+	}
+	moduleContext, cancel := caddy.NewContext(caddy.Context{Context: ctx})
+	defer cancel()
+	opener, err := app.build(moduleContext)
+	if err == nil {
+		err = app.Validate()
+	}
+	if err != nil {
+		return nil, err
+	}
+	store, ok := opener.(*BBoltStore)
+	if !ok {
+		return nil, fmt.Errorf("store %s is not a file that a command can open", opener.Resource())
+	}
+	return databaseFile(store.path, app)
 }
 
-func (t *task) stdout() io.Writer { return t.cmd.OutOrStdout() }
-
-// say writes a sentence.
-func (t *task) say(format string, args ...any) error {
-	_, err := fmt.Fprintf(t.stdout(), format+"\n", args...)
-	return err
+// databaseFile returns the database file at a path. App is its configuration, nil if that is not
+// known.
+func databaseFile(path string, app *App) (*cli.Database, error) {
+	path, err := resolve(path)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return &cli.Database{
+		Path: path,
+		Open: func(readOnly bool) (http.Handler, func() error, error) {
+			db, err := openDatabase(&BBoltStore{path: path, readOnly: readOnly})
+			if err != nil {
+				return nil, nil, err
+			}
+			return administer(db, app)
+		},
+	}, nil
 }
 
-// warn writes what went wrong beside what was done.
-func (t *task) warn(warning string) {
-	if warning != "" {
-		fmt.Fprintln(t.cmd.ErrOrStderr(), "Warning:", harmless(warning))
+// administer returns the administration API of an open database, and a function that closes both. App
+// is its configuration; if that is nil, there is a password login, as in most configurations.
+func administer(db *gateway.Database, app *App) (http.Handler, func() error, error) {
+	var directory session.Directory
+	if app == nil {
+		method, err := new(PasswordLogin).LoginMethod(memory)
+		if err != nil {
+			return nil, nil, errors.Join(err, db.Close())
+		}
+		app = new(App)
+		app.setDefaults()
+		if app.logins, err = login.NewMethods(method); err != nil {
+			return nil, nil, errors.Join(err, db.Close())
+		}
+		directory, app.options = cli.AssumeAccounts(db.Users), cli.AssumedOptions
 	}
-}
-
-func (t *task) terminal() terminal { return terminal{os.Stdin, t.cmd.ErrOrStderr()} }
-
-// confirm asks before what cannot be undone.
-func (t *task) confirm(format string, args ...any) error {
-	if t.yes {
-		return nil
-	}
-	return t.terminal().confirm(fmt.Sprintf(format, args...))
-}
-
-// flagged returns a flag's value if it was given.
-func flagged[T any](t *task, name string, value T) *T {
-	if !t.cmd.Flags().Changed(name) {
-		return nil
-	}
-	return &value
+	app.log = zap.NewNop() // the command prints what its requests changed
+	return gateway.Administer(db, app.config(), directory)
 }

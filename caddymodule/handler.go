@@ -102,7 +102,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app = app
+	maxHeader := 0
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		maxHeader = server.MaxHeaderBytes
 		if err := app.cleanErrorRoutes(server); err != nil {
 			return err
 		}
@@ -111,7 +113,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.options = gate.Options{
 		Optional:             h.Optional,
 		Require:              h.Require,
-		Cookies:              h.IsolateCookies.isolation(),
+		Cookies:              h.IsolateCookies.isolation(maxHeader),
 		EndStreamsOnSwitch:   h.EndStreamsOnSwitch,
 		ClearStorageOnSwitch: h.ClearStorageOnSwitch,
 	}

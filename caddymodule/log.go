@@ -7,8 +7,8 @@ import (
 )
 
 // currentLogger returns a logger that writes to Caddy's default log as it is configured at the time
-// of each line. What outlives a configuration must not hold on to that configuration's logger,
-// whose files may be closed by then.
+// of each line. Whatever outlives a configuration must not keep that configuration's logger, because
+// Caddy closes its files.
 func currentLogger(name string) *zap.Logger {
 	return zap.New(currentCore{}).Named(name)
 }

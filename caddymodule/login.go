@@ -17,28 +17,28 @@ func init() {
 
 // Login is a module of the namespace multi_session.logins.
 type Login interface {
-	// LoginMethod returns the method as it is configured. It opens nothing: a configuration that is
-	// only validated calls it too.
+	// LoginMethod returns the configured method. It must open nothing, because it is also called for
+	// configurations that are only validated.
 	LoginMethod(*Memory) (login.Method, error)
 }
 
-// publicLogin is a Login that can be one for everybody.
+// publicLogin is a Login with which anybody may be able to sign in.
 type publicLogin interface {
 	Login
 
-	// letsInAnybody reports whether anybody at all can make an account there and sign in.
+	// letsInAnybody reports whether anybody can get an account there and sign in.
 	letsInAnybody() bool
 }
 
-// Memory is what the process remembers for logins. It belongs to no configuration: a reload must not
-// give a guesser a new start, nor ask every provider again.
+// Memory is what the process remembers for logins. It outlives configurations: a reload must not reset
+// the throttling of guesses, nor discover every provider again.
 type Memory struct {
-	// Of attempts to sign in or up, and what they may cost the process.
+	// Throttle and SignUps limit attempts to sign in and up. Budget bounds the memory for hashing.
 	Throttle *login.Throttle
 	SignUps  *login.Throttle
 	Budget   *password.Budget
 
-	// Of OpenID providers, what they said of themselves.
+	// Providers has the discovered configurations of OpenID providers.
 	Providers *oidc.Providers
 }
 
@@ -49,71 +49,71 @@ var memory = &Memory{
 	Providers: oidc.NewProviders(),
 }
 
-// PasswordLogin signs in users by password: those of the configuration, and those that the gateway
-// keeps itself.
+// PasswordLogin signs in users with a password: those of the configuration, and those that the gateway
+// stores.
 type PasswordLogin struct {
-	// ID is the method's name, which is part of every account's id. Default: password
+	// ID is the login's name. It is part of every account's id. Default: password
 	ID string `json:"id,omitempty"`
 
-	// Users are who can sign in.
+	// Users are the users of the configuration.
 	Users []User `json:"users,omitempty"`
 
-	// SignUp lets people make accounts for themselves. Default, where it is absent: nobody can.
+	// SignUp lets people create their own accounts. Default, if absent: nobody can.
 	SignUp *SignUp `json:"sign_up,omitempty"`
 
-	// Throttle limits failures.
+	// Throttle limits failed attempts.
 	Throttle *Throttle `json:"throttle,omitempty"`
 }
 
 // User is a user of a PasswordLogin.
 type User struct {
-	// Name is what the user signs in with, and what an upstream knows the account by. Case does not
-	// matter at sign-in.
+	// Name is the user name, for signing in and for upstreams. Case does not matter at sign-in.
 	Name string `json:"name"`
 
-	// Email can be signed in with too.
+	// Email is the e-mail address. The user can also sign in with it.
 	Email string `json:"email,omitempty"`
 
-	// Hash is of the password, as caddy hash-password prints it: argon2id or bcrypt. Global
+	// Hash is the password's hash, as caddy hash-password prints it: argon2id or bcrypt. Global
 	// placeholders are replaced, such as {env.ALICE_HASH} or {file./run/secrets/alice}.
 	Hash string `json:"hash"`
 
-	// DisplayName is how the user is called.
+	// DisplayName is the name to show to people.
 	DisplayName string `json:"display_name,omitempty"`
 
-	// Picture is the URL of one.
+	// Picture is the URL of a picture.
 	Picture string `json:"picture,omitempty"`
 
-	// Groups are for the rules of sites, and for upstreams.
+	// Groups are the user's groups, for the rules of sites and for upstreams.
 	Groups []string `json:"groups,omitempty"`
 
-	// Claims are further facts, for the rules of sites and for headers.
+	// Claims are further data, for the rules of sites and for headers.
 	Claims map[string]any `json:"claims,omitempty"`
 }
 
-// SignUp says who can make an account. Without domains and invitation everybody can.
+// SignUp configures who can create an account. Without domains and invitation, everybody can.
 type SignUp struct {
-	// Domains lets people in whose e-mail address is at one of these. Nobody verifies that it is theirs.
+	// Domains lets people sign up whose e-mail address is at one of these domains. Nothing verifies that
+	// the address is theirs.
 	Domains []string `json:"domains,omitempty"`
 
-	// Invitation lets people in who have the code of an invitation that an administrator made. With
-	// domains, either will do.
+	// Invitation lets people sign up who have the code of an administrator's invitation. With domains,
+	// either is enough.
 	Invitation bool `json:"invitation,omitempty"`
 
-	// Groups are what everybody is in who signs up.
+	// Groups are the groups of everybody who signs up.
 	Groups []string `json:"groups,omitempty"`
 }
 
-// Throttle limits failed attempts, for each client address (each /64 with IPv6); an account may
-// have ten times as many over all addresses.
+// Throttle limits failed attempts for each client address, with IPv6 for each /64. For an account, the
+// limit over all addresses is ten times as high.
 type Throttle struct {
-	// Off limits nothing.
+	// Off disables the limit.
 	Off bool `json:"off,omitempty"`
 
-	// Failures is how many attempts may fail at once. Default: 10
+	// Failures is how many attempts may fail within Window. Default: 10
 	Failures int `json:"failures,omitempty"`
 
-	// Window is how long it takes for all of them to be forgotten. Default: 15m
+	// Window is how long it takes until all failures are forgotten. Default: 15m
 	Window caddy.Duration `json:"window,omitempty"`
 }
 

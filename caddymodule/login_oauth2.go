@@ -13,35 +13,36 @@ func init() {
 	caddy.RegisterModule(OAuth2Login{})
 }
 
-// OAuth2Login signs people in at a service that has OAuth 2.0 and no OpenID Connect: a preset knows
-// how, or the endpoints are named. Who somebody is, is what the service's user-info endpoint says.
+// OAuth2Login signs people in at a service that has OAuth 2.0 and no OpenID Connect. A preset or the
+// options name its endpoints. The user-info endpoint says who an account is.
 type OAuth2Login struct {
 	ProviderLogin
 
-	// Preset is a service whose endpoints and claims are known: "github". Its groups are organisations,
-	// as github:acme, and their teams, as github:acme/developers.
+	// Preset names a service whose endpoints and claims are known: "github". Its groups are
+	// organisations, such as github:acme, and their teams, such as github:acme/developers.
 	Preset string `json:"preset,omitempty"`
 
-	// BaseURL is the service of the preset that people run themselves, such as GitHub Enterprise
-	// Server. Default: the public one. Global placeholders are replaced.
+	// BaseURL is the URL of a self-hosted service of the preset, such as GitHub Enterprise Server.
+	// Global placeholders are replaced. Default: the public service.
 	BaseURL string `json:"base_url,omitempty"`
 
-	// AuthorizationEndpoint is where browsers are sent to. It, TokenEndpoint and UserInfoEndpoint are
-	// for services without a preset. Global placeholders are replaced in each.
+	// AuthorizationEndpoint is the URL that browsers are sent to. Only services without a preset need
+	// it, TokenEndpoint and UserInfoEndpoint. Global placeholders are replaced in each.
 	AuthorizationEndpoint string `json:"authorization_endpoint,omitempty"`
 
-	// TokenEndpoint is where the gateway trades an answer for a token.
+	// TokenEndpoint is the URL at which the gateway exchanges an authorization code for tokens.
 	TokenEndpoint string `json:"token_endpoint,omitempty"`
 
-	// UserInfoEndpoint answers a token with a JSON object of claims.
+	// UserInfoEndpoint is the URL that answers an access token with a JSON object of claims.
 	UserInfoEndpoint string `json:"userinfo_endpoint,omitempty"`
 
-	// ClientAuthentication is how the token endpoint takes the client secret: "client_secret_basic", in
-	// a header, or "client_secret_post", in the body. Default: the preset's, or client_secret_basic
+	// ClientAuthentication is how the gateway sends the client secret to the token endpoint:
+	// "client_secret_basic", in a header, or "client_secret_post", in the body. Default: the preset's, or
+	// client_secret_basic
 	ClientAuthentication string `json:"client_authentication,omitempty"`
 
-	// Issuer is what the service names itself in its answers (RFC 9207); an answer of another one is
-	// refused. Default: it is not looked at. Global placeholders are replaced.
+	// Issuer is the service's identifier in its authorization responses (RFC 9207). Responses of others
+	// are refused. Global placeholders are replaced. Default: it is not checked.
 	Issuer string `json:"issuer,omitempty"`
 }
 
@@ -99,15 +100,15 @@ func (l *OAuth2Login) LoginMethod(*Memory) (login.Method, error) {
 	})
 }
 
-// letsInAnybody reports whether the service is one for everybody: the preset's own is.
+// letsInAnybody implements publicLogin. Anybody can get an account at a preset's public service.
 func (l *OAuth2Login) letsInAnybody() bool {
 	return l.ProviderLogin.letsInAnybody(cmp.Or(l.AuthorizationEndpoint, l.BaseURL, presetSites[l.Preset]))
 }
 
-// presetSites are where presets are without a BaseURL.
+// presetSites are the presets' public services.
 var presetSites = map[string]string{oauth2.PresetGitHub: "https://github.com"}
 
-// presetGroupPrefixes are those of presets whose groups anybody can make.
+// presetGroupPrefixes are the group prefixes of presets at which anybody can create groups.
 var presetGroupPrefixes = map[string]string{oauth2.PresetGitHub: "github:"}
 
 // Interface guards

@@ -14,19 +14,19 @@ func init() {
 }
 
 // OIDCLogin signs people in at an OpenID provider, by the authorization code flow of OpenID Connect.
-// The provider is asked what it can do while the gateway serves: one that is away keeps nobody from
-// signing in otherwise.
+// The gateway discovers the provider's configuration while it serves, so a provider that is down does
+// not keep people from signing in in other ways.
 type OIDCLogin struct {
 	ProviderLogin
 
-	// Issuer is the provider's name for itself, exactly: the https URL below which it has
+	// Issuer is the provider's issuer identifier, exactly: the https URL below which it serves
 	// /.well-known/openid-configuration. Global placeholders are replaced.
 	Issuer string `json:"issuer"`
 
-	// NoUserInfo does not ask the provider's UserInfo endpoint: the claims are those of the ID token.
+	// NoUserInfo leaves out the UserInfo endpoint: all claims come from the ID token.
 	NoUserInfo bool `json:"no_userinfo,omitempty"`
 
-	// NoLogout leaves people signed in at the provider when they sign out.
+	// NoLogout leaves people signed in at the provider when they sign out here.
 	NoLogout bool `json:"no_logout,omitempty"`
 }
 

@@ -14,98 +14,99 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login/claims"
 )
 
-// ProviderLogin is what OIDCLogin and OAuth2Login have in common: people sign in at another site, the
-// provider, which knows the gateway as a client.
+// ProviderLogin has the options that OIDCLogin and OAuth2Login share. People sign in at another site,
+// the provider, where the gateway is registered as a client.
 type ProviderLogin struct {
-	// ID is the method's name, which is part of every account's id and of the paths that the provider
-	// leads back to: letters, digits and . _ -
+	// ID is the login's name: letters, digits and . _ - It is part of every account's id, and of the
+	// redirect URI.
 	ID string `json:"id"`
 
-	// Name is what people know the provider by. Default: the preset's, or the id
+	// Name is the provider's name on the sign-in page. Default: the preset's, or the id
 	Name string `json:"name,omitempty"`
 
-	// ClientID is what the provider knows the gateway by. Global placeholders are replaced.
+	// ClientID is the gateway's client id at the provider. Global placeholders are replaced.
 	ClientID string `json:"client_id"`
 
-	// ClientSecret is what the gateway proves that with. Global placeholders are replaced, such as
+	// ClientSecret is the client's secret. Global placeholders are replaced, such as
 	// {env.CLIENT_SECRET} or {file./run/secrets/client}.
 	ClientSecret string `json:"client_secret,omitempty"`
 
-	// Scopes are what is asked for. The default is the kind's own.
+	// Scopes are the scopes to request. The default depends on the kind of login.
 	Scopes []string `json:"scopes,omitempty"`
 
-	// RedirectURI is where the provider leads back to, whichever site the browser came from: its
-	// origin, the app's path, and /callback/ or /oauth2/callback/ with the id. Default: the site that
-	// the browser came from, with /callback/ and the id. Global placeholders are replaced.
+	// RedirectURI is the redirect URI for all sites: an origin, the app's path, and /callback/ or
+	// /oauth2/callback/ with the id. Global placeholders are replaced. Default: the origin of the site
+	// that the browser is at, with /callback/ and the id.
 	RedirectURI string `json:"redirect_uri,omitempty"`
 
-	// Prompt is what the provider is to do when a browser that has accounts adds another one:
-	// "select_account" or "login"; with "off" that is left to the provider. Default: select_account
+	// Prompt is what the gateway asks the provider to do if a browser with accounts adds another one:
+	// "select_account" or "login". With "off" the provider decides. Default: select_account
 	Prompt string `json:"prompt,omitempty"`
 
-	// Claims says which claim is what.
+	// Claims maps the provider's claims.
 	Claims *Claims `json:"claims,omitempty"`
 
-	// UserNamePrefix is put before user names, so that those of several logins are told apart.
+	// UserNamePrefix is put before user names, so that those of different logins differ.
 	UserNamePrefix string `json:"user_name_prefix,omitempty"`
 
-	// SharedUserNames says that accounts of this login are the same people as those of their user names
-	// elsewhere: apps take them for one another. Default: a user name is one account's
+	// SharedUserNames allows accounts of this login to have user names that accounts of other logins
+	// have: to apps they are the same people. Default: a user name belongs to one account
 	SharedUserNames bool `json:"shared_user_names,omitempty"`
 
-	// GroupPrefix is put before groups, so that nobody can make one at the provider that has the name
-	// of another login's; with "off" nothing is. Default: "github:" with the preset github, where
-	// everybody can make an organisation of any free name, else nothing
+	// GroupPrefix is put before groups, so that nobody can create one at the provider that has the name
+	// of a group of another login. With "off" nothing is. Default: "github:" with the preset github,
+	// where everybody can create an organisation with any free name; otherwise nothing
 	GroupPrefix string `json:"group_prefix,omitempty"`
 
-	// Allow lets in whom any of these rules lets in. Default: everybody who has an account there
+	// Allow has rules about who may sign in; an account needs to meet one of them. Default: everybody
+	// with an account at the provider
 	Allow claims.Rules `json:"allow,omitempty"`
 
-	// Parameters are further ones of the request that a browser is sent to the provider with.
+	// Parameters are further parameters of the authorization request.
 	Parameters map[string]string `json:"parameters,omitempty"`
 
 	// Expose names the tokens that sites can give to upstreams, "access_token" and "id_token", as
 	// {http.auth.user.access_token} and {http.auth.user.id_token}.
 	Expose []string `json:"expose,omitempty"`
 
-	// NoRefresh keeps no refresh token. Who the account is stays as it was at sign-in, and an exposed
-	// access token is gone when it has expired.
+	// NoRefresh stores no refresh token. The account then stays as it was at sign-in, and an exposed
+	// access token is absent once it has expired.
 	NoRefresh bool `json:"no_refresh,omitempty"`
 
-	// InsecureHTTP allows a provider at plain HTTP that is not on this machine. Whoever is on the way
-	// can then sign in as anybody.
+	// InsecureHTTP allows a provider over plain HTTP that is not on this machine. Anybody on the network
+	// path can then sign in as anybody.
 	InsecureHTTP bool `json:"insecure_http,omitempty"`
 
 	log *zap.Logger
 }
 
-// Claims says which claim is what. Each is a claim's own name, or a dotted path into nested ones such
-// as realm_access.roles. Defaults are the claims of OpenID Connect, and with a preset the service's own.
+// Claims maps a provider's claims. Each is the name of a claim, or a dotted path into nested ones, such
+// as realm_access.roles. The defaults are the claims of OpenID Connect, or those of the preset.
 type Claims struct {
-	// Subject is what tells accounts apart: unique, and never given to somebody else. It is for
-	// OAuth2Login alone; of an OpenID provider it is always sub.
+	// Subject identifies an account: it is unique and never given to somebody else. OAuth2Login alone
+	// takes it; with OpenID Connect it is always sub.
 	Subject string `json:"subject,omitempty"`
 
-	// UserName is what upstreams know the account by: the first of these that it has. An e-mail
-	// address counts only where it is verified.
+	// UserName is the user name for upstreams: the first of these claims that the account has. An
+	// e-mail address counts only if it is verified.
 	UserName []string `json:"user_name,omitempty"`
 
-	// Name is how the account's owner is called.
+	// Name is the display name.
 	Name string `json:"name,omitempty"`
 
 	// Email is the e-mail address.
 	Email string `json:"email,omitempty"`
 
-	// EmailVerified is true where the address is known to be the owner's.
+	// EmailVerified is true if the provider has verified the e-mail address.
 	EmailVerified string `json:"email_verified,omitempty"`
 
-	// Picture is the URL of one.
+	// Picture is the URL of a picture.
 	Picture string `json:"picture,omitempty"`
 
-	// Groups is a list.
+	// Groups is a list of groups.
 	Groups string `json:"groups,omitempty"`
 
-	// Keep names the claims that are kept for rules and headers. Default: all that are about the account
+	// Keep names the claims to store for rules and headers. Default: all that are about the account
 	Keep []string `json:"keep,omitempty"`
 }
 
@@ -115,10 +116,10 @@ const (
 	ExposeIDToken     = "id_token"
 )
 
-// idInPath is what an id must be to be a part of a path that every server and browser reads alike.
+// idInPath matches ids that every server and browser reads alike as part of a path.
 var idInPath = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 
-// provision checks the id, by which everything else is named, and replaces placeholders.
+// provision checks the id, which errors name the login by, and replaces placeholders.
 func (l *ProviderLogin) provision(ctx caddy.Context, options ...option) error {
 	l.log = ctx.Logger().With(zap.String("login", l.ID))
 	switch {
@@ -134,7 +135,7 @@ func (l *ProviderLogin) provision(ctx caddy.Context, options ...option) error {
 	)...)
 }
 
-// option is the text of an option in which placeholders are replaced.
+// option is an option whose placeholders are replaced.
 type option struct {
 	name string
 	text *string
@@ -151,7 +152,7 @@ func (l *ProviderLogin) replace(options ...option) error {
 	return nil
 }
 
-// mapping is Claims as package claims has it.
+// mapping translates Claims for package claims.
 func (l *ProviderLogin) mapping(groupPrefix string) claims.Mapping {
 	switch l.GroupPrefix {
 	case "":
@@ -169,7 +170,7 @@ func (l *ProviderLogin) mapping(groupPrefix string) claims.Mapping {
 	return m
 }
 
-// exposed is Expose as package login has it. The kind has tokens of these names.
+// exposed translates Expose for package login. The kind of login has the tokens named in known.
 func (l *ProviderLogin) exposed(kinds ...string) (e login.Exposed, err error) {
 	for _, name := range l.Expose {
 		if err := validateExposed(name, kinds); err != nil {
@@ -181,7 +182,7 @@ func (l *ProviderLogin) exposed(kinds ...string) (e login.Exposed, err error) {
 	return e, nil
 }
 
-// validateExposed refuses a token that there is none of.
+// validateExposed refuses a token that the login does not have.
 func validateExposed(name string, kinds []string) error {
 	for _, kind := range kinds {
 		if name == kind {
@@ -191,8 +192,8 @@ func validateExposed(name string, kinds []string) error {
 	return fmt.Errorf("expose: %q is not %s", name, strings.Join(kinds, " or "))
 }
 
-// publicProviders are sites at which anybody can have an account, by host. Only the paths with one of
-// the prefixes are for everybody, where there are such.
+// publicProviders are sites, by host, at which anybody can get an account. If there are prefixes, that
+// holds only for paths that begin with one of them.
 var publicProviders = map[string][]string{
 	"accounts.google.com": nil,
 	"appleid.apple.com":   nil,
@@ -213,8 +214,8 @@ var publicProviders = map[string][]string{
 	"x.com":            nil,
 }
 
-// letsInAnybody reports whether there is no rule about who is let in, and anybody can make an account
-// at the provider, as far as that is known of the site.
+// letsInAnybody reports whether anybody can sign in: there is no rule, and the provider is known to
+// give anybody an account.
 func (l *ProviderLogin) letsInAnybody(provider string) bool {
 	u, err := url.Parse(provider)
 	if err != nil || len(l.Allow) > 0 {

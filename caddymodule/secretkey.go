@@ -17,16 +17,16 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/newfile"
 )
 
-// KeyKeeper is a StoreOpener beside whose store a secret can be kept that is not in the store: whoever
-// has a copy of the store must not have the key of what is encrypted in it.
+// KeyKeeper is a StoreOpener that can keep a secret key beside its store. The key must not be in the
+// store: whoever has a copy of the store must not be able to decrypt what is in it.
 type KeyKeeper interface {
-	// SecretKey returns the key, and makes it where there is none. All processes get the same one.
+	// SecretKey returns the key, and creates it if there is none. All processes get the same key.
 	SecretKey() ([]byte, error)
 }
 
-// secretKeys returns the keys that the gateway encrypts with: the first seals, and all open. Without
-// configured ones it is the one that is kept beside the store, which is made at the first call; so it
-// is called only where there is something to encrypt.
+// secretKeys returns the keys that the gateway encrypts with: the first encrypts, all decrypt. If none
+// is configured, it is the key beside the store, which the first call creates. So it is called only
+// if there is something to encrypt.
 func (a *App) secretKeys(opener StoreOpener) ([][]byte, error) {
 	if len(a.keys) > 0 {
 		return a.keys, nil
@@ -44,12 +44,12 @@ func (a *App) secretKeys(opener StoreOpener) ([][]byte, error) {
 
 var errNoSecretKey = errors.New("secret_key: is needed, because the store cannot keep a key beside it: set one that is the same wherever the gateway runs")
 
-// minSecretKeyBytes is what SecretKeys have at least, so that they are not guessed. What is made of 32
-// random bytes is longer, however it is written.
+// minSecretKeyBytes is the least length of a secret key, so that it cannot be guessed. Every encoding
+// of 32 random bytes is longer.
 const minSecretKeyBytes = 32
 
-// provisionSecretKeys replaces the placeholders of the configured keys. No error tells of what a key
-// is made.
+// provisionSecretKeys replaces the placeholders of the configured keys. Its errors show no part of a
+// key.
 func (a *App) provisionSecretKeys() error {
 	for i, text := range a.SecretKeys {
 		key, err := replacePlaceholders(text)
@@ -64,7 +64,7 @@ func (a *App) provisionSecretKeys() error {
 	return nil
 }
 
-// validateSecretKeys refuses a store that can keep no key where one is needed.
+// validateSecretKeys refuses a store that cannot keep a key, if one is needed and none is configured.
 func (a *App) validateSecretKeys(opener StoreOpener) error {
 	if len(a.keys) > 0 || len(a.logins.Providers()) == 0 {
 		return nil
@@ -76,7 +76,8 @@ func (a *App) validateSecretKeys(opener StoreOpener) error {
 }
 
 // replacePlaceholders replaces the global placeholders of a text, such as {env.NAME} and
-// {file./run/name}. The error tells nothing of it: what looks like one can be a part of a secret.
+// {file./run/name}. Its errors do not show the text: what looks like a placeholder can be part of a
+// secret.
 func replacePlaceholders(text string) (string, error) {
 	value, err := caddy.NewReplacer().ReplaceOrErr(text, true, true)
 	if err != nil {
@@ -87,22 +88,22 @@ func replacePlaceholders(text string) (string, error) {
 
 var errPlaceholder = errors.New("has a placeholder that is not known or empty; write braces that are none as \\{ and \\}")
 
-// The file that has a key is one line: what it is, and 32 random bytes.
+// A key file is one line: what the file is, and 32 random bytes in base64url.
 const (
 	keyFileSuffix = ".key"
 	keyFilePrefix = "multi_session-key-1 "
 	keyBytes      = 32
 )
 
-// SecretKey implements KeyKeeper. The key is in a file beside the database, which nobody but the
-// gateway may read. A file that has no whole key, or that others can read, is refused and stays as it
-// is: what is encrypted with the key that was meant would be lost.
+// SecretKey implements KeyKeeper. The key is in a file beside the database, which only the gateway's
+// user may read. A file that is damaged, or that others can read, is an error and stays as it is: with
+// a new key, everything encrypted with the old one would be lost.
 func (s *BBoltStore) SecretKey() ([]byte, error) {
 	path := s.path + keyFileSuffix
 	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = newfile.Write(path, newKey()); err == nil {
-			key, err = readKey(path) // of another process, if that was quicker
+			key, err = readKey(path) // another process may have created it first
 			currentLogger("multi_session.store").Info("a key was made; keep it when you move the database", zap.String("file", path))
 		}
 	}
@@ -112,25 +113,25 @@ func (s *BBoltStore) SecretKey() ([]byte, error) {
 	return key, nil
 }
 
-// newKey returns the content of a file with a new key.
+// newKey returns the content of a key file with a new key.
 func newKey() []byte {
 	key := make([]byte, keyBytes)
 	rand.Read(key) // never fails
 	return formatKey(key)
 }
 
-// formatKey returns the content of a key's file.
+// formatKey returns the content of a key file.
 func formatKey(key []byte) []byte {
 	return []byte(keyFilePrefix + base64.RawURLEncoding.EncodeToString(key) + "\n")
 }
 
-// readKey returns the key that is in a file.
+// readKey returns the key in a file.
 func readKey(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, plain(err)
 	}
-	if !info.Mode().IsRegular() { // to open a pipe would wait for its other end
+	if !info.Mode().IsRegular() { // opening a pipe would block
 		return nil, errors.New("is not a regular file")
 	}
 	f, err := os.Open(path)
@@ -151,7 +152,7 @@ func readKey(path string) ([]byte, error) {
 	return parseKey(content)
 }
 
-// parseKey returns the key that is the content of a file.
+// parseKey returns the key in the content of a file.
 func parseKey(content []byte) ([]byte, error) {
 	if len(content) == 0 {
 		return nil, fmt.Errorf("is empty; %s", restoreKey)
@@ -167,10 +168,10 @@ func parseKey(content []byte) ([]byte, error) {
 	return key, nil
 }
 
-// restoreKey is what helps where a key is lost.
+// restoreKey tells what to do about a lost key.
 const restoreKey = "put back the file from a backup, or remove it: a new one is made then, and who signed in at a provider has to sign in again sooner or later"
 
-// plain is an error of the file system without the path, which is told once.
+// plain removes the path from an error of the file system: callers name it.
 func plain(err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {

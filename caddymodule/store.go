@@ -23,7 +23,8 @@ type StoreOpener interface {
 	// same resource share one open store.
 	Resource() string
 
-	// OpenStore opens the store.
+	// OpenStore opens the store. Until it is closed, no other process may write to it: the gateway keeps
+	// in memory what it read.
 	OpenStore(*zap.Logger) (Store, error)
 }
 
@@ -93,15 +94,10 @@ func (s *BBoltStore) Resource() string { return "bbolt:" + s.path }
 func (s *BBoltStore) OpenStore(log *zap.Logger) (Store, error) {
 	store, err := boltstore.Open(s.path, boltstore.Options{Logger: log, ReadOnly: s.readOnly})
 	if err != nil {
-		return nil, err
+		return nil, err // without a store in the interface
 	}
-	return exclusiveStore{store}, nil
+	return store, nil // the lock on its file keeps other processes out
 }
-
-// exclusiveStore is a bbolt store. The lock on its file keeps other processes out.
-type exclusiveStore struct{ *boltstore.Store }
-
-func (exclusiveStore) Exclusive() bool { return true }
 
 // resources has the stores in use, by resource. At a reload the new configuration takes its lease
 // before the old one releases its own, so the store stays open.

@@ -1,24 +1,24 @@
-// Package admin is the administration of users, sessions and invitations as JSON over HTTP. Whoever
-// can reach it can do everything, so it is served on Caddy's admin endpoint and nowhere else, and
-// knows of no permissions itself.
+// Package admin is the administration API: users, sessions and invitations as JSON over HTTP. It
+// checks no permissions. Whoever can reach it can do everything, so it is served on Caddy's admin
+// endpoint only.
 //
 // # Requests
 //
-// A body is one JSON object. Members that are not known, that are there twice or are null are
-// refused and named, as are query parameters, so that a slip of the pen changes nothing rather than
-// something else. A user is said by id, user name or e-mail address, which never look alike. Where a
-// user of the configuration has the name, that user is meant, as at sign-in.
+// A body is one JSON object. Unknown members, members that occur twice and null are refused with
+// their name, and so are query parameters, so that a typing error changes nothing. A user is named
+// by id, user name or e-mail address, which never look alike. If a user of the configuration has
+// the name, it means that user, as at sign-in.
 //
 // # Answers
 //
-// All are JSON, errors too: {"error": "…"} with what is wrong. Technical failures are told as they
-// are, because the reader is the one to mend them.
+// All answers are JSON, also errors: {"error": "…"} with the reason. Technical failures are not
+// hidden, because the reader is the one who fixes them.
 //
 // # Sessions
 //
-// What makes the sessions of a user end (a new password, disabling, deletion) does so in its own
-// write, by the epoch or the absence of the user; see package user. To take the dead sessions out of
-// their jars is tidying up, and a failure of that is a warning beside the answer.
+// A change that ends the sessions of a user (a new password, disabling, deletion) ends them in its
+// own write, by the user's epoch or absence; see package user. Removing the dead sessions from
+// their jars only tidies up, so a failure of that is a warning in the answer.
 package admin
 
 import (
@@ -36,19 +36,19 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// Root is the path that everything is below.
+// Root is the path of the API.
 const Root = "/multi-session"
 
-// Config is what is administered.
+// Config is what the API administers.
 type Config struct {
 	Users   *user.Users
 	Jars    *session.Jars
 	Manager *session.Manager
 	Names   *login.Names     // of providers' accounts
-	Store   storage.Store    // what the above are kept in
-	Budget  *password.Budget // for making hashes
+	Store   storage.Store    // the store of the above
+	Budget  *password.Budget // for new hashes
 
-	// Passwords is the login that the users are accounts of. It may be nil, where there is none.
+	// Passwords is the login whose accounts the users are. It is nil if there is none.
 	Passwords *password.Method
 
 	Prefix string // path of the portal, for links
@@ -56,7 +56,7 @@ type Config struct {
 	Now    func() time.Time
 }
 
-// New returns the handler of all that is below Root. It may be called concurrently.
+// New returns the handler of all paths below Root. It may be called concurrently.
 func New(c Config) http.Handler {
 	s := &server{Config: c, audit: audit{c.Log.Named("audit")}, mux: http.NewServeMux()}
 	methods := make(map[string][]string)
@@ -85,7 +85,7 @@ type server struct {
 	mux   *http.ServeMux
 }
 
-// route is what is done for a method and path. Its query has no other parameters than those named.
+// route is the handler for a method and path. query names the allowed query parameters.
 type route struct {
 	method, path string
 	query        []string
@@ -93,8 +93,8 @@ type route struct {
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// The mux would send whoever writes a path in another way on to the plain one. A change is made
-	// where it was asked for or not at all.
+	// The mux would redirect other spellings of a path. A change is made at the requested path or
+	// not at all.
 	if escaped := r.URL.EscapedPath(); escaped != path.Clean(escaped) {
 		s.fail(w, r, failure(http.StatusNotFound, "no such path"))
 		return

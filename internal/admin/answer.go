@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
-// problem is an error with the status that it is answered by.
+// problem is an error with the status of its answer.
 type problem struct {
 	status     int
 	message    string
@@ -30,7 +30,7 @@ func failure(status int, format string, args ...any) *problem {
 	return &problem{status: status, message: fmt.Sprintf(format, args...)}
 }
 
-// invalid is a request that asks for what cannot be.
+// invalid returns the problem of a request that is not valid.
 func invalid(format string, args ...any) *problem {
 	return failure(http.StatusBadRequest, format, args...)
 }
@@ -42,7 +42,7 @@ var (
 	errNoName       = failure(http.StatusNotFound, "no account of a provider has that user name")
 )
 
-// told returns the problem that an error is, and false where it is a technical failure.
+// told returns the problem for an error, and false for a technical failure.
 func told(err error) (told *problem, known bool) {
 	var wrong *user.InvalidError
 	var throttled *login.ThrottledError
@@ -71,7 +71,7 @@ func told(err error) (told *problem, known bool) {
 	return failure(http.StatusServiceUnavailable, "%v", err), false
 }
 
-// fail answers with an error. A client that has gone is none.
+// fail answers with an error. It logs a technical failure unless the client has gone.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p, known := told(err)
 	if !known && r.Context().Err() == nil {
@@ -90,18 +90,18 @@ func writeJSON(w http.ResponseWriter, status int, value any) error {
 	}
 	secure(w, "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // fails only when the client has gone
+	_, _ = w.Write(append(body, '\n')) // fails only if the client has gone
 	return nil
 }
 
-// secure sets what every answer has: what it says is for one reader at one moment.
+// secure sets the headers of every answer, which is for one reader at one moment.
 func secure(w http.ResponseWriter, contentType string) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 }
 
-// maxQuoted bounds what a client can have repeated.
+// maxQuoted bounds how much of a request an error quotes.
 const maxQuoted = 256
 
 func bounded(text string) string {

@@ -9,11 +9,11 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
-// audit writes a line for each thing that was changed, and for each backup that was handed out: it
-// has everybody's hashes. No line has a password, a hash or a code.
+// audit logs every change, and every backup, which contains everybody's hashes. It logs no
+// password, hash or code.
 type audit struct{ log *zap.Logger }
 
-// The values of the field "action".
+// Values of the field "action".
 const (
 	actionCreateUser  = "create-user"
 	actionUpdateUser  = "update-user"

@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// BackupType is the media type of a backup: a JSON object a line.
+// BackupType is the media type of a backup, which has one JSON object on each line.
 const BackupType = "application/x-ndjson"
 
 const (
@@ -26,8 +26,8 @@ const (
 	backupVersion = 1
 )
 
-// The lines of a backup: one head, a line a record in the order of keys, and one end, by which a
-// backup that broke off is told from a whole one.
+// The lines of a backup: a head, a line for each record in the order of keys, and an end. Without
+// the end, a backup is incomplete.
 type (
 	backupHead struct {
 		Format  string `json:"format"`
@@ -42,7 +42,7 @@ type (
 	}
 	backupEnd struct {
 		Records int    `json:"records"`
-		SHA256  string `json:"sha256"` // of all before this line, in hex
+		SHA256  string `json:"sha256"` // of all lines before this one, in hex
 	}
 )
 
@@ -54,19 +54,20 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request, _ query) error {
 	s.audit.line(r, actionBackup, zap.Int("records", records))
 	secure(w, BackupType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(backup)))
-	_, _ = w.Write(backup) // fails only when the client has gone
+	_, _ = w.Write(backup) // fails only if the client has gone
 	return nil
 }
 
-// takeBackup makes all of a backup before any of it is sent: a store that is walked may have to keep
-// its writers waiting, and a client can be as slow as it likes.
+// takeBackup builds the whole backup before any of it is sent: a walk may block writers of the
+// store, and a client may be arbitrarily slow.
 func (s *server) takeBackup(ctx context.Context) (backup []byte, records int, err error) {
 	var buffer bytes.Buffer
-	enc := json.NewEncoder(&buffer) // a line for each value
+	enc := json.NewEncoder(&buffer) // one line for each value
 	if err := enc.Encode(backupHead{backupFormat, backupVersion, Time{s.Now()}}); err != nil {
 		return nil, 0, err
 	}
-	// One walk over everything, and not one for each kind of records, is what makes it of one instant.
+	// One walk over everything, rather than one for each kind of record, makes it a backup of one
+	// instant.
 	err = s.Store.Walk(ctx, "", func(record storage.Record) error {
 		if !slices.ContainsFunc(user.Prefixes, func(prefix string) bool { return strings.HasPrefix(record.Key, prefix) }) {
 			return nil

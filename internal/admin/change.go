@@ -25,8 +25,8 @@ func (c *UserChange) members() map[string]any {
 	}
 }
 
-// apply makes the change. An address is held to be verified because an administrator wrote it, unless
-// that is denied. To disable somebody ends all sessions.
+// apply makes the change. An address set by an administrator counts as verified unless the request
+// says otherwise. Disabling a user ends all sessions.
 func (c *UserChange) apply(u *user.User) {
 	set(&u.Name, c.Username)
 	if c.Email != nil && user.Fold(*c.Email) != u.Email {
@@ -159,8 +159,8 @@ func (s *server) setPassword(w http.ResponseWriter, r *http.Request, _ query) er
 	return writeJSON(w, http.StatusOK, s.tidy(r, changed))
 }
 
-// unreserved refuses a new name or address that a user of the configuration has: who has it could not
-// sign in.
+// unreserved refuses a new name or address that a user of the configuration has: its owner could
+// not sign in.
 func (s *server) unreserved(u, before *user.User) error {
 	switch {
 	case s.Passwords == nil:
@@ -173,7 +173,8 @@ func (s *server) unreserved(u, before *user.User) error {
 	return nil
 }
 
-// hash returns the hash that a request gives or has made; empty for none.
+// hash returns the given hash, or the hash of the given password. It is empty if the request has
+// neither.
 func (s *server) hash(ctx context.Context, typed, hash *string, u *user.User) (string, error) {
 	switch {
 	case typed != nil && hash != nil:
@@ -189,8 +190,8 @@ func (s *server) hash(ctx context.Context, typed, hash *string, u *user.User) (s
 	return "", nil
 }
 
-// tidy takes the sessions of a user out of their jars that are dead since the user was changed. It
-// goes on where the client has gone.
+// tidy removes a user's sessions that a change has made dead from their jars. It continues if the
+// client has gone.
 func (s *server) tidy(r *http.Request, u *user.User) SessionsEnded {
 	if s.Passwords == nil {
 		return SessionsEnded{}
@@ -207,7 +208,7 @@ func (s *server) tidy(r *http.Request, u *user.User) SessionsEnded {
 	return answer
 }
 
-// account is a stored user's, where there is a login.
+// account returns the account of a stored user, if there is a login for it.
 func (s *server) account(u *user.User) session.Account {
 	return session.Account{Method: s.Passwords.ID(), Subject: u.ID}
 }

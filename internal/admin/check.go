@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// maxProblems bounds what is told of a store where nothing is in order.
+// maxProblems bounds how many problems of a damaged store are reported.
 const maxProblems = 100
 
 func (s *server) check(w http.ResponseWriter, r *http.Request, _ query) error {
@@ -30,7 +30,7 @@ func (s *server) check(w http.ResponseWriter, r *http.Request, _ query) error {
 	return writeJSON(w, http.StatusOK, checked)
 }
 
-// checkAll has the store look at itself, as far as it can, and every record be read.
+// checkAll makes the store check itself, if it can, and reads every record.
 func (s *server) checkAll(ctx context.Context, found *problems) (checked Checked, err error) {
 	if checker, ok := s.Store.(storage.Checker); ok {
 		for _, err := range split(checker.Check(ctx)) {
@@ -44,7 +44,7 @@ func (s *server) checkAll(ctx context.Context, found *problems) (checked Checked
 	return checked, err
 }
 
-// problems are what a check has found. The first ones are told.
+// problems collects what a check has found. Only the first ones are reported.
 type problems struct {
 	told []string
 	n    int
@@ -57,7 +57,7 @@ func (p *problems) report(problem string) {
 	}
 }
 
-// split returns the errors that one is joined of.
+// split returns the errors that an error joins.
 func split(err error) []error {
 	if err == nil {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
-// What an invitation is without being told otherwise.
+// Defaults of an invitation.
 const (
 	defaultUses      = 1
 	defaultExpiresIn = 7 * 24 * time.Hour
@@ -80,10 +80,11 @@ func ofInvitation(i *user.Invitation) Invitation {
 	return Invitation{i.ID, i.Email, list(i.Groups), i.Uses, Time{i.CreatedAt}, Time{i.ExpiresAt}}
 }
 
-// maxDays keeps days within what a time.Duration has room for.
+// maxDays keeps days within the range of a time.Duration.
 const maxDays = 10_000
 
-// parseDuration reads a duration as Go writes it, with days before it or alone: 90m, 7d, 1d12h.
+// parseDuration parses a duration in the syntax of Go, with days before it or alone: 90m, 7d,
+// 1d12h.
 func parseDuration(text string) (time.Duration, error) {
 	wrong := invalid("member %q: %q is no duration such as 12h or 7d", "expires_in", bounded(text))
 	rest := text

@@ -6,7 +6,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// getName tells which account of a provider a user name belongs to.
+// getName answers which account of a provider a user name belongs to.
 func (s *server) getName(w http.ResponseWriter, r *http.Request, _ query) error {
 	name := r.PathValue("name")
 	account, held, err := s.Names.Holder(r.Context(), name)
@@ -19,8 +19,8 @@ func (s *server) getName(w http.ResponseWriter, r *http.Request, _ query) error 
 	return writeJSON(w, http.StatusOK, HeldName{name, account})
 }
 
-// releaseName gives a user name back, so that the next account that signs in with it gets it. Sessions
-// of the one that had it go on, and keep the name.
+// releaseName frees a user name for the next account that signs in with it. Sessions of the
+// previous owner continue and keep the name.
 func (s *server) releaseName(w http.ResponseWriter, r *http.Request, _ query) error {
 	name := r.PathValue("name")
 	account, held, err := s.Names.Release(r.Context(), name)

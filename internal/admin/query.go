@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// query is the parameters of a request, each of them there once.
+// query is the parameters of a request, each of which occurs once.
 type query map[string]string
 
-// parseQuery refuses what it does not understand: a parameter that was left out because of a typing
-// error could mean everybody.
+// parseQuery refuses unknown parameters: a selection that is missing because of a typing error
+// could mean everybody.
 func parseQuery(raw string, known []string) (query, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -29,7 +29,7 @@ func parseQuery(raw string, known []string) (query, error) {
 	return q, nil
 }
 
-// number returns a parameter that is a number from 1 to most, and the other one where it is not there.
+// number returns a parameter that is a number from 1 to most, or absent if it is missing.
 func (q query) number(name string, absent, most int) (int, error) {
 	text, ok := q[name]
 	if !ok {

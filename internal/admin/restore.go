@@ -18,14 +18,14 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// The bounds of a backup that is read.
+// Bounds of a backup that is read.
 const (
 	maxBackup     = 1 << 30
 	maxBackupLine = storage.MaxValueBytes * 3 / 2 // a record of storage.MaxValueBytes in base64, and its key
 )
 
-// restore replaces everything by a backup, once all of it was read and found to be one. No session is
-// in it, so all there are have ended then; what is still under way is ended by the epochs.
+// restore reads and verifies a whole backup, and then replaces everything by it. A backup has no
+// sessions, so all existing ones end; the epochs end those that are just being created.
 func (s *server) restore(w http.ResponseWriter, r *http.Request, _ query) error {
 	replacer, ok := s.Store.(storage.Replacer)
 	if !ok {
@@ -38,7 +38,7 @@ func (s *server) restore(w http.ResponseWriter, r *http.Request, _ query) error 
 	if err != nil {
 		return err
 	}
-	// From here on it makes no difference whether the client waits for the end.
+	// From here on the restore continues even if the client goes away.
 	ctx := context.WithoutCancel(r.Context())
 	err = s.Users.Restore(ctx, saved, func(ctx context.Context, users iter.Seq2[storage.Record, error]) error {
 		lasting, err := s.Jars.Lasting(ctx)
@@ -54,7 +54,7 @@ func (s *server) restore(w http.ResponseWriter, r *http.Request, _ query) error 
 			users(yield)
 		})
 	})
-	s.Jars.Forget() // also where it failed, for it may have been done all the same
+	s.Jars.Forget() // also after a failure, which may have happened after the write
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (s *server) restore(w http.ResponseWriter, r *http.Request, _ query) error 
 	return writeJSON(w, http.StatusOK, answer)
 }
 
-// readBackup reads all of a backup. Errors are problems.
+// readBackup reads a whole backup. Its errors are problems.
 func readBackup(body io.Reader) (*user.Saved, error) {
 	lines := &lineReader{in: bufio.NewReaderSize(body, maxBackupLine), sum: sha256.New()}
 	var head backupHead
@@ -98,7 +98,7 @@ func readBackup(body io.Reader) (*user.Saved, error) {
 	}
 }
 
-// finish makes sure that a backup ends where it says it does, and is what it was.
+// finish checks that the backup is complete and undamaged.
 func (l *lineReader) finish(end backupEnd, records int, sum []byte, saved *user.Saved) error {
 	switch {
 	case end.Records != records:
@@ -115,7 +115,7 @@ func (l *lineReader) finish(end backupEnd, records int, sum []byte, saved *user.
 	return nil
 }
 
-// lineReader reads a JSON object a line, and sums up what it has read.
+// lineReader reads one JSON object a line and computes the checksum of what it has read.
 type lineReader struct {
 	in   *bufio.Reader
 	sum  hash.Hash
@@ -126,7 +126,7 @@ func (l *lineReader) wrong(format string, args ...any) *problem {
 	return invalid("line %d: %v", l.line, failure(0, format, args...))
 }
 
-// read reads a line that has all members of one of the shapes, and no others.
+// read reads a line that has all members of one of the shapes and no others.
 func (l *lineReader) read(shapes ...map[string]any) error {
 	l.line++
 	line, err := l.in.ReadSlice('\n')

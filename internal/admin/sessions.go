@@ -76,7 +76,7 @@ func (s *server) endSession(w http.ResponseWriter, r *http.Request, _ query) err
 
 func (s *server) end(w http.ResponseWriter, r *http.Request, selected session.Selection) error {
 	ended, err := s.Manager.End(r.Context(), selected, nil)
-	s.audit.ended(r, ended) // also those that were ended before it failed
+	s.audit.ended(r, ended) // also the sessions that ended before a failure
 	answer := SessionsEnded{SessionsEnded: len(ended)}
 	if answer.Warning, err = s.warning(err); err != nil {
 		return err
@@ -84,8 +84,8 @@ func (s *server) end(w http.ResponseWriter, r *http.Request, selected session.Se
 	return writeJSON(w, http.StatusOK, answer)
 }
 
-// warning turns the error that some jars cannot be read into a warning: nobody is signed in by them,
-// and one of them must not hide all others.
+// warning turns the error that some jars are unreadable into a warning: nobody is signed in by
+// these jars, and one of them must not hide all others.
 func (s *server) warning(err error) (string, error) {
 	if !errors.Is(err, session.ErrUnreadable) {
 		return "", err
@@ -94,8 +94,8 @@ func (s *server) warning(err error) (string, error) {
 	return err.Error(), nil
 }
 
-// selection reads which sessions are meant. A parameter without a value is refused: it could be that
-// of a script whose variable is not set.
+// selection returns the sessions that the request selects. It refuses parameters without a value,
+// which may come from a script whose variable is not set.
 func (s *server) selection(q query) (session.Selection, error) {
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		if q[name] == "" {
@@ -118,8 +118,8 @@ func (s *server) selection(q query) (session.Selection, error) {
 	return selected, err
 }
 
-// accountOf returns the account that is meant by an account id, or by a user's id, name or address,
-// which have no colon.
+// accountOf returns the account with an account id, or of the user with an id, name or address.
+// Only account ids have a colon.
 func (s *server) accountOf(text string) (session.Account, error) {
 	if method, subject, ok := strings.Cut(text, ":"); ok {
 		if method == "" || subject == "" {
@@ -142,21 +142,21 @@ func (s *server) accountOf(text string) (session.Account, error) {
 // maxIDBytes is longer than any id.
 const maxIDBytes = 64
 
-// validID reports whether a text could be the id of a session or a jar.
+// validID reports whether a text can be the id of a session or a jar.
 func validID(text string) bool {
 	return len(text) <= maxIDBytes && !strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
-// newest collects sessions, and keeps those that were signed in last where there is a limit.
+// newest collects sessions. With a limit, it keeps the latest sign-ins.
 type newest struct {
-	limit    int // zero for none
+	limit    int // zero: none
 	sessions map[string]Session
 	more     bool
 }
 
 func (n *newest) add(s Session) {
 	n.sessions[s.ID] = s
-	if n.limit > 0 && len(n.sessions) > 2*n.limit { // rarely, for it sorts
+	if n.limit > 0 && len(n.sessions) > 2*n.limit { // rarely, because it sorts
 		n.list()
 	}
 }

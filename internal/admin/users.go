@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
-// The number of users on a page.
+// Default and maximum number of users on a page.
 const (
 	defaultPage = 100
 	maxPage     = 1000
@@ -48,8 +48,8 @@ func (s *server) getUser(w http.ResponseWriter, r *http.Request, _ query) error 
 	return writeJSON(w, http.StatusOK, s.ofStore(stored))
 }
 
-// find returns whom an id, a name or an e-mail address means: a user of the configuration, or else a
-// stored one.
+// find returns the user with an id, a name or an e-mail address: one of the configuration, or else
+// a stored one.
 func (s *server) find(text string) (*session.Identity, *user.User, error) {
 	for _, identity := range s.configured() {
 		folded := user.Fold(text)
@@ -63,7 +63,7 @@ func (s *server) find(text string) (*session.Identity, *user.User, error) {
 	return nil, nil, errNoUser
 }
 
-// findStored is find for what is about to be changed.
+// findStored is find for users that are about to be changed.
 func (s *server) findStored(text string) (*user.User, error) {
 	configured, stored, err := s.find(text)
 	if configured != nil {
@@ -79,7 +79,7 @@ func (s *server) configured() []*session.Identity {
 	return s.Passwords.Configured()
 }
 
-// everybody returns all users in their order.
+// everybody returns all users in order.
 func (s *server) everybody() []User {
 	configured, stored := s.configured(), s.Users.All()
 	all := make([]User, 0, len(configured)+len(stored))
@@ -93,15 +93,16 @@ func (s *server) everybody() []User {
 	return all
 }
 
-// matches reports whether what a user is known by has a text in it, which is in lower case.
+// matches reports whether one of a user's names, addresses or ids contains a text, which is in
+// lower case.
 func (u *User) matches(search string) bool {
 	return slices.ContainsFunc([]string{u.ID, u.Username, u.Name, u.Email}, func(text string) bool {
 		return strings.Contains(strings.ToLower(text), search)
 	})
 }
 
-// place is where a user is in the order of all: by name, and where a user of the configuration
-// shadows a stored one of the same name, that user first.
+// place is the position of a user in the order of all users: by name, and a user of the
+// configuration before the stored one that it shadows.
 type place struct{ name, id string }
 
 func (u *User) place() place {
@@ -116,7 +117,7 @@ func comparePlaces(a, b place) int {
 	return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
 }
 
-// String joins name and id: no name has what an id begins with.
+// String joins name and id. No name contains the beginning of an id.
 func (p place) String() string { return p.name + p.id }
 
 func parsePlace(text string) place {
@@ -159,7 +160,7 @@ func (s *server) ofStore(u *user.User) User {
 	}
 }
 
-// list keeps an empty list from being null.
+// list returns an empty list instead of nil, which would be null in JSON.
 func list(texts []string) []string {
 	if texts == nil {
 		return []string{}

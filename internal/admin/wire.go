@@ -2,13 +2,13 @@ package admin
 
 import "time"
 
-// The values of User.Source.
+// Values of User.Source.
 const (
 	SourceStore         = "store"
 	SourceConfiguration = "configuration" // cannot be changed here
 )
 
-// The shapes of requests and answers. What a request leaves out is nil or empty.
+// The JSON of requests and answers. Members that a request omits are nil or empty.
 type (
 	// User is somebody who can sign in by password.
 	User struct {
@@ -20,20 +20,20 @@ type (
 		Picture       string   `json:"picture"`
 		Groups        []string `json:"groups"`
 		Disabled      bool     `json:"disabled"`
-		Password      bool     `json:"password"` // whether there is one
+		Password      bool     `json:"password"` // whether the user has one
 		Source        string   `json:"source"`
 		Shadowed      bool     `json:"shadowed"` // a user of the configuration has the name or the address
 		CreatedAt     Time     `json:"created_at,omitzero"`
 		UpdatedAt     Time     `json:"updated_at,omitzero"`
 	}
 
-	// UserList is one page. Next, where there is more, is the after of the next one.
+	// UserList is one page. If there are more users, Next is the parameter after of the next page.
 	UserList struct {
 		Users []User `json:"users"`
 		Next  string `json:"next,omitempty"`
 	}
 
-	// UserChange is what is to be other about a user. What is nil stays.
+	// UserChange is a change of a user. Nil members stay as they are.
 	UserChange struct {
 		Username      *string   `json:"username,omitempty"`
 		Email         *string   `json:"email,omitempty"`
@@ -44,21 +44,21 @@ type (
 		Disabled      *bool     `json:"disabled,omitempty"`
 	}
 
-	// NewUser is a user to be made, with one of password and hash or none.
+	// NewUser is a user to create, with a password, a hash or neither.
 	NewUser struct {
 		UserChange
 		Password     *string `json:"password,omitempty"`
 		PasswordHash *string `json:"password_hash,omitempty"`
 	}
 
-	// PasswordChange is another password, or the hash of one.
+	// PasswordChange is a new password, or the hash of one.
 	PasswordChange struct {
 		Password     *string `json:"password,omitempty"`
 		PasswordHash *string `json:"password_hash,omitempty"`
 		KeepSessions bool    `json:"keep_sessions,omitempty"`
 	}
 
-	// Session is a live one, without what its browser knows it by.
+	// Session is a live session, without the secrets of its browser.
 	Session struct {
 		ID      string `json:"id"`
 		Jar     string `json:"jar"`
@@ -68,8 +68,8 @@ type (
 		Method  string `json:"method"`
 		Active  bool   `json:"active"`
 
-		// ActiveHosts are where it is active, if each host has an active session of its own. "*" stands
-		// for all hosts on which none was chosen.
+		// ActiveHosts are the hosts where it is active, if each host has its own active session.
+		// "*" stands for all hosts where none was chosen.
 		ActiveHosts []string `json:"active_hosts,omitempty"`
 
 		IP         string `json:"ip"`
@@ -79,16 +79,16 @@ type (
 		ExpiresAt  Time   `json:"expires_at"`
 	}
 
-	// SessionList has the sessions that were signed in last first. More says that a limit left some
-	// out, and Warning that some jars could not be read.
+	// SessionList lists the latest sign-in first. More says that a limit omitted some sessions, and
+	// Warning that some jars are unreadable.
 	SessionList struct {
 		Sessions []Session `json:"sessions"`
 		More     bool      `json:"more,omitempty"`
 		Warning  string    `json:"warning,omitempty"`
 	}
 
-	// SessionsEnded is how many live sessions were taken out of their jars. Warning says that some
-	// could not be; where a user was changed they are dead all the same.
+	// SessionsEnded is the number of live sessions that were removed from their jars. Warning says
+	// that some could not be removed. After a change of a user they are dead all the same.
 	SessionsEnded struct {
 		SessionsEnded int    `json:"sessions_ended"`
 		Warning       string `json:"warning,omitempty"`
@@ -104,12 +104,12 @@ type (
 		ExpiresAt Time     `json:"expires_at"`
 	}
 
-	// InvitationList has the newest first.
+	// InvitationList lists the newest first.
 	InvitationList struct {
 		Invitations []Invitation `json:"invitations"`
 	}
 
-	// NewInvitation is an invitation to be made.
+	// NewInvitation is an invitation to create.
 	NewInvitation struct {
 		Email     string   `json:"email,omitempty"`
 		Groups    []string `json:"groups,omitempty"`
@@ -117,7 +117,7 @@ type (
 		ExpiresIn *string  `json:"expires_in,omitempty"` // such as 12h or 7d, which is the default
 	}
 
-	// Invited is an invitation that was made. Its code is told this once.
+	// Invited is a new invitation. Its code is shown only here.
 	Invited struct {
 		Invitation
 		Code string `json:"code"`
@@ -130,17 +130,17 @@ type (
 		Account  string `json:"account"` // its id, "login:subject"
 	}
 
-	// Restored is what a backup had.
+	// Restored is the content of a restored backup.
 	Restored struct {
 		Users       int `json:"users"`
 		Invitations int `json:"invitations"`
 	}
 
-	// Checked is what was found to be in order.
+	// Checked is the result of a check that found no problem.
 	Checked struct {
 		OK       bool `json:"ok"`
 		Users    int  `json:"users"`
-		Sessions int  `json:"sessions"` // dead ones that are still stored among them
+		Sessions int  `json:"sessions"` // includes dead ones that are still stored
 		Jars     int  `json:"jars"`
 	}
 

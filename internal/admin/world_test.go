@@ -76,7 +76,7 @@ func newWorld(t testing.TB) *world {
 	if w.users, err = user.Load(t.Context(), store, w.clock.now); err != nil {
 		t.Fatal(err)
 	}
-	w.jars = session.NewJars(store, true)
+	w.jars = session.NewJars(store)
 	budget := password.NewBudget(password.DefaultMemory, time.Minute)
 	configured, err := password.New(password.Config{ID: "local", Users: []password.User{
 		{Name: "Alice", Email: "alice@example.com", Hash: cheapHash, DisplayName: "Alice A.", Groups: []string{"admin"}},

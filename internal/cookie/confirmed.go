@@ -18,13 +18,6 @@ import (
 // Over HTTPS its prefix keeps other hosts and all scripts from setting it.
 
 const (
-	// confirmedMark is the part of the cookie's name after that of the jar's cookie.
-	confirmedMark = "_confirmed"
-
-	// startedMark is the part of the name of the cookie that lists sign-ins which began at the host and
-	// end at another one.
-	startedMark = "_started"
-
 	// confirmedAge is the longest time that browsers keep a cookie. The cookie is worth nothing without
 	// the jar's.
 	confirmedAge = 400 * 24 * time.Hour
@@ -33,23 +26,23 @@ const (
 	maxStarted = maxFlows
 )
 
-// Confirms reports whether a request has the cookie that confirms the jar with the id at this host. A
-// jar that belongs to one host needs no confirmation.
-func (j Spec) Confirms(h http.Header, jarID string) bool {
+// Confirms reports whether a request's cookies confirm the jar with the id at this host. A jar that
+// belongs to one host needs no confirmation.
+func (j Spec) Confirms(c *Cookies, jarID string) bool {
 	if j.Domain == "" {
 		return true
 	}
-	value, n := find(h, j.hostName(), confirmedMark)
-	return n == 1 && value == confirmation(jarID)
+	value, ok := c.Confirmed.Only()
+	return ok && value == confirmation(jarID)
 }
 
 // HasShown reports whether pages of this host were last shown under the view of a session of the jar,
-// according to the request. So this browser has used the jar here before. That confirms the jars of
-// browsers that used them before there was the cookie of SetConfirmed.
-func (j Spec) HasShown(h http.Header, jar session.Visit) bool {
-	shown := j.ReadShown(h)
-	return shown != "" && shown != Anonymous && slices.ContainsFunc(jar.Entries(), func(e session.Entry) bool {
-		return View(e.Slot) == shown
+// according to a request's cookies. So this browser has used the jar here before. That confirms the jars
+// of browsers that used them before there was the cookie of SetConfirmed.
+func (c *Cookies) HasShown(jar session.Visit) bool {
+	shown, ok := c.Shown.Only()
+	return ok && shown != Anonymous && slices.ContainsFunc(jar.Entries(), func(e session.Entry) bool {
+		return e.View() == shown
 	})
 }
 
@@ -70,11 +63,11 @@ func confirmation(jarID string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-// Started returns the tags of the sign-ins that this browser has begun at this host, newest first. Tags
-// are those of Flow.
-func (j Spec) Started(h http.Header) []string {
-	value, n := find(h, j.hostName(), startedMark)
-	if n != 1 || value == "" {
+// StartedHere returns the tags of the sign-ins that this browser has begun at this host, newest first.
+// Tags are those of Flow.
+func (c *Cookies) StartedHere() []string {
+	value, ok := c.Started.Only()
+	if !ok || value == "" {
 		return nil
 	}
 	tags := strings.Split(value, tagSeparator)
@@ -88,19 +81,19 @@ func (j Spec) Started(h http.Header) []string {
 const tagSeparator = "."
 
 func allAlphabetic(tags []string) bool {
-	return !slices.ContainsFunc(tags, func(tag string) bool { return tag == "" || !alphabetic(tag) })
+	return !slices.ContainsFunc(tags, func(tag string) bool { return tag == "" || !Alphabetic(tag) })
 }
 
 // AddStarted notes in the browser that a sign-in begins at this host. It does nothing if the jar
 // belongs to this host alone.
-func (j Spec) AddStarted(w, r http.Header, tag string, maxAge time.Duration) {
+func (j Spec) AddStarted(w http.Header, c *Cookies, tag string, maxAge time.Duration) {
 	if j.Domain == "" {
 		return
 	}
-	tags := append([]string{tag}, j.Started(r)...)
-	c := j.ofHost(startedMark).cookie(strings.Join(tags[:min(len(tags), maxStarted)], tagSeparator))
-	c.MaxAge = int(maxAge / time.Second)
-	w.Add("Set-Cookie", c.String())
+	tags := append([]string{tag}, c.StartedHere()...)
+	started := j.ofHost(startedMark).cookie(strings.Join(tags[:min(len(tags), maxStarted)], tagSeparator))
+	started.MaxAge = int(maxAge / time.Second)
+	w.Add("Set-Cookie", started.String())
 }
 
 // ClearStarted deletes the list of sign-ins that began at this host.

@@ -18,14 +18,10 @@ var (
 	overHTTP = Spec{Name: NamePlain, Domain: "example.com"}
 )
 
-// sent returns the request header of a browser that has got an answer's cookies.
-func sent(answer http.Header, more ...string) http.Header {
-	var pairs []string
-	for _, line := range answer["Set-Cookie"] {
-		pair, _, _ := strings.Cut(line, ";")
-		pairs = append(pairs, pair)
-	}
-	return http.Header{"Cookie": {strings.Join(append(pairs, more...), "; ")}}
+// parsed returns what the site of a jar reads from a Cookie field.
+func (j Spec) parsed(field string) *Cookies {
+	c := j.Parse(http.Header{"Cookie": {field}})
+	return &c
 }
 
 func TestConfirmedCookieBelongsToTheHostAlone(t *testing.T) {
@@ -69,7 +65,7 @@ func TestConfirms(t *testing.T) {
 		"a jar of one host needs none":  {ofHost, "a=1", true},
 		"a jar of one host, another id": {ofHost, NameHost + "_confirmed=x", true},
 	} {
-		if got := c.jar.Confirms(http.Header{"Cookie": {c.cookie}}, "jar"); got != c.want {
+		if got := c.jar.Confirms(c.jar.parsed(c.cookie), "jar"); got != c.want {
 			t.Errorf("%s: %t, want %t", name, got, c.want)
 		}
 	}
@@ -86,7 +82,7 @@ func TestHasShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	manager := session.NewManager(session.NewJars(store, true), everybody{}, session.Options{MaxSessions: 5, Lifetime: time.Hour, IdleTimeout: time.Hour}, time.Now)
+	manager := session.NewManager(session.NewJars(store), everybody{}, session.Options{MaxSessions: 5, Lifetime: time.Hour, IdleTimeout: time.Hour}, time.Now)
 	t.Cleanup(manager.Close)
 	signIn := func(token session.Token, name string) session.SignedIn {
 		t.Helper()
@@ -114,28 +110,28 @@ func TestHasShown(t *testing.T) {
 		cookie string
 		want   bool
 	}{
-		"the active session":               {shown(View(bob.Entry.Slot)), true},
-		"another session of the jar":       {shown(View(alice.Entry.Slot)), true},
-		"a session of another jar":         {shown(View(mallory.Entry.Slot)), false},
+		"the active session":               {shown(bob.Entry.View()), true},
+		"another session of the jar":       {shown(alice.Entry.View()), true},
+		"a session of another jar":         {shown(mallory.Entry.View()), false},
 		"the slot itself":                  {shown(bob.Entry.Slot), false},
 		"nobody":                           {shown(Anonymous), false},
 		"nothing":                          {"a=1", false},
 		"empty":                            {shown(""), false},
-		"two":                              {shown(View(bob.Entry.Slot), View(alice.Entry.Slot)), false},
-		"a name that siblings can set":     {NameDomain + "_shown=" + View(bob.Entry.Slot), false},
-		"the view, which siblings can set": {NameDomain + "_view=" + View(bob.Entry.Slot), false},
+		"two":                              {shown(bob.Entry.View(), alice.Entry.View()), false},
+		"a name that siblings can set":     {NameDomain + "_shown=" + bob.Entry.View(), false},
+		"the view, which siblings can set": {NameDomain + "_view=" + bob.Entry.View(), false},
 	} {
-		if got := ofDomain.HasShown(http.Header{"Cookie": {c.cookie}}, visit); got != c.want {
+		if got := ofDomain.parsed(c.cookie).HasShown(visit); got != c.want {
 			t.Errorf("%s: %t, want %t", name, got, c.want)
 		}
 	}
-	if ofDomain.HasShown(http.Header{"Cookie": {shown(View(bob.Entry.Slot))}}, session.Visit{}) {
+	if ofDomain.parsed(shown(bob.Entry.View())).HasShown(session.Visit{}) {
 		t.Error("a browser without a jar has shown one")
 	}
 }
 
 func TestStarted(t *testing.T) {
-	var cookies http.Header
+	cookies := new(Cookies)
 	for _, tag := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i"} {
 		answer := http.Header{}
 		ofDomain.AddStarted(answer, cookies, tag, 10*time.Minute)
@@ -143,9 +139,10 @@ func TestStarted(t *testing.T) {
 		if !strings.HasPrefix(line, "__Host-Http-multi_session_started=") || strings.Contains(line, "Domain") || !strings.Contains(line, "; Max-Age=600; HttpOnly; Secure; SameSite=Lax") {
 			t.Fatalf("set %q", line)
 		}
-		cookies = sent(answer)
+		pair, _, _ := strings.Cut(line, ";")
+		cookies = ofDomain.parsed("a=1; " + pair)
 	}
-	if got, want := ofDomain.Started(cookies), []string{"i", "h", "g", "f", "e", "d", "c", "b"}; !slices.Equal(got, want) {
+	if got, want := cookies.StartedHere(), []string{"i", "h", "g", "f", "e", "d", "c", "b"}; !slices.Equal(got, want) {
 		t.Errorf("started %q, want %q", got, want)
 	}
 	cleared := http.Header{}
@@ -154,7 +151,7 @@ func TestStarted(t *testing.T) {
 		t.Errorf("cleared by %q", line)
 	}
 	answer := http.Header{}
-	ofHost.AddStarted(answer, nil, "a", time.Minute)
+	ofHost.AddStarted(answer, new(Cookies), "a", time.Minute)
 	if set := answer["Set-Cookie"]; set != nil {
 		t.Errorf("a jar of one host sets %q", set)
 	}
@@ -170,7 +167,7 @@ func TestStartedRefusesWhatTheGatewayDidNotWrite(t *testing.T) {
 		"two cookies":  NameHost + "_started=a; " + NameHost + "_started=b",
 		"planted":      NameDomain + "_started=a",
 	} {
-		if got := ofDomain.Started(http.Header{"Cookie": {cookie}}); got != nil {
+		if got := ofDomain.parsed(cookie).StartedHere(); got != nil {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

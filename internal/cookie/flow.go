@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// flowMark is the part of a flow cookie's name between the name of the jar's cookie and the tag.
-const flowMark = "_flow_"
-
 // Limits of the flow cookies in one browser. Tabs that people leave at a provider pile up otherwise,
 // until the Cookie field is longer than servers accept. The newest flow always has room, even if it
 // alone is larger.
@@ -56,7 +53,7 @@ func (f Flow) surplus(r http.Header, size int) []string {
 	sizes := make(map[string]int)
 	for _, line := range r["Cookie"] {
 		for part := range pairs(line) {
-			name, value := split(part)
+			name, value := Split(part)
 			if name == f.jar.Name || !strings.HasPrefix(name, prefix+flowMark) || !tagged(name) {
 				continue
 			}
@@ -81,5 +78,5 @@ func pairBytes(name, value string) int { return len(name) + len("=") + len(value
 // back into a header.
 func tagged(name string) bool {
 	_, tag, _ := strings.Cut(name, flowMark)
-	return tag != "" && alphabetic(tag)
+	return tag != "" && Alphabetic(tag)
 }

@@ -11,11 +11,26 @@ import (
 // semicolons and nothing else, quotes having no meaning (RFC 6265, section 4.2.1).
 func pairs(line string) iter.Seq[string] { return strings.SplitSeq(line, ";") }
 
-// split takes a pair apart as servers do: white space around name and value is none of theirs. A
+// Split takes a pair apart as servers do: white space around name and value is none of theirs. A
 // pair without an equals sign is a name without a value; some servers read it so.
-func split(pair string) (name, value string) {
-	name, value, _ = strings.Cut(pair, "=")
-	return strings.Trim(name, " \t"), strings.Trim(value, " \t")
+func Split(pair string) (name, value string) {
+	for i := range len(pair) {
+		if pair[i] == '=' {
+			return Trim(pair[:i]), Trim(pair[i+1:])
+		}
+	}
+	return Trim(pair), ""
+}
+
+// Trim takes the spaces and tabs off both ends of a text.
+func Trim(text string) string {
+	for text != "" && (text[0] == ' ' || text[0] == '\t') {
+		text = text[1:]
+	}
+	for text != "" && (text[len(text)-1] == ' ' || text[len(text)-1] == '\t') {
+		text = text[:len(text)-1]
+	}
+	return text
 }
 
 // only returns the value of a request's cookie of the name, and false unless there is exactly one.
@@ -29,7 +44,7 @@ func only(h http.Header, name string) (value string, ok bool) {
 func find(h http.Header, base, mark string) (value string, count int) {
 	for _, line := range h["Cookie"] {
 		for part := range pairs(line) {
-			name, v := split(part)
+			name, v := Split(part)
 			if rest, ok := strings.CutPrefix(name, base); ok && rest == mark {
 				value = v
 				count++
@@ -62,7 +77,7 @@ func StripRequest(h http.Header) {
 func carriesReserved(lines []string) bool {
 	for _, line := range lines {
 		for part := range pairs(line) {
-			if name, _ := split(part); reserved(name) {
+			if name, _ := Split(part); reserved(name) {
 				return true
 			}
 		}
@@ -74,7 +89,7 @@ func without(line string) string {
 	var b strings.Builder
 	b.Grow(len(line))
 	for part := range pairs(line) {
-		if name, _ := split(part); reserved(name) {
+		if name, _ := Split(part); reserved(name) {
 			continue
 		}
 		if b.Len() > 0 {
@@ -118,19 +133,19 @@ func filterSetCookie(h http.Header, lines []string) {
 // setsReserved reports whether a browser could take a Set-Cookie field for one of the gateway's.
 func setsReserved(line string) bool {
 	pair, _, _ := strings.Cut(line, ";")
-	name, value := split(pair)
-	return reserved(name) || name == "" && startsReserved(value) || strings.ContainsFunc(line, control)
+	name, value := Split(pair)
+	return reserved(name) || name == "" && startsReserved(value) || strings.ContainsFunc(line, Control)
 }
 
-// control selects the characters for which browsers ignore a Set-Cookie field as a whole (RFC
+// Control selects the characters for which browsers ignore a Set-Cookie field as a whole (RFC
 // 6265bis, section 5.6). Some cut it there instead, or trim them off, so that a name which is not
 // the gateway's here could be when the field has arrived.
-func control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+func Control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 // startsReserved reports whether a cookie without a name has a value that a browser sends back so
 // that it reads as one of the gateway's: "=multi_session=x" comes back as "multi_session=x".
 func startsReserved(value string) bool {
-	name, _ := split(value)
+	name, _ := Split(value)
 	return reserved(name)
 }
 
@@ -157,4 +172,16 @@ func filterClearSiteData(h http.Header, lines []string) {
 		return
 	}
 	h["Clear-Site-Data"] = []string{strings.Join(kept, ", ")}
+}
+
+// ShowsSlots reports whether a request's header has cookies of a slot.
+func ShowsSlots(h http.Header) bool {
+	for _, line := range h["Cookie"] {
+		for part := range pairs(line) {
+			if name, _ := Split(part); Slotted(name) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -72,7 +72,7 @@ func FuzzStripRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, after string, which byte) {
 		// The values that net/http's server lets through.
 		for _, s := range []string{before, after} {
-			if strings.ContainsFunc(s, control) {
+			if strings.ContainsFunc(s, Control) {
 				return
 			}
 		}
@@ -253,12 +253,12 @@ func FuzzFilterResponse(f *testing.F) {
 		if len(h["Set-Cookie"]) == 0 {
 			return
 		}
-		// Both the cut at a control character that older browsers make and none at all.
-		cut := strings.IndexFunc(line, control)
+		// Both the cut at a Control character that older browsers make and none at all.
+		cut := strings.IndexFunc(line, Control)
 		if cut < 0 {
 			cut = len(line)
 		}
-		for _, received := range []string{line, line[:cut], strings.TrimFunc(line, control)} {
+		for _, received := range []string{line, line[:cut], strings.TrimFunc(line, Control)} {
 			pair, _, _ := strings.Cut(received, ";")
 			name, value, found := strings.Cut(pair, "=")
 			if !found {
@@ -270,7 +270,7 @@ func FuzzFilterResponse(f *testing.F) {
 				sent = name + "=" + value
 			}
 			for _, n := range names {
-				got := Spec{Name: n}.Read(http.Header{"Cookie": {n + "=" + text1 + "; " + sent}})
+				got := readToken(Spec{Name: n}, http.Header{"Cookie": {n + "=" + text1 + "; " + sent}})
 				if got.IsZero() {
 					t.Fatalf("%q is let through, and signs the browser out as %q", line, sent)
 				}

@@ -3,25 +3,25 @@ package cookie
 import "strings"
 
 // Anonymous is the tag of the slot of requests that are made as nobody. It is no secret: what is in that
-// slot is as safe as cookies of an app without a gateway are.
+// slot is as safe as the cookies of an app without a gateway.
 const Anonymous = "0"
 
-// nobody is the tag of what is of unknown origin, which is no account's and not Anonymous's either.
-const nobody = "x"
+// UnknownOrigin is the tag that earlier releases gave cookies of unknown origin. No slot has it.
+const UnknownOrigin = "x"
 
-// The names of a slot's cookies are those that the upstream gave them, with a mark and the slot's tag in
-// front. A prefix that browsers heed stays in front of all. The mark is short, for every cookie has it.
+// The name of a slot's cookie is the name that the upstream gave it, after a mark and the slot's tag. A
+// prefix that browsers heed stays in front. The mark is short, because every cookie of an app has it.
 const (
 	slotMark = "ms~"
 	slotEnd  = "~"
 )
 
-// prefixes are the beginnings of names that browsers tie to conditions, in any case of their letters
-// (RFC 6265bis, section 4.1.3). The longer of two comes first.
+// prefixes are the beginnings of names that browsers tie to conditions, in upper or lower case (RFC
+// 6265bis, section 4.1.3). Of two that begin alike the longer comes first.
 var prefixes = [...]string{"__Host-Http-", "__Host-", "__Secure-", "__Http-"}
 
-// cutPrefix takes the prefix off that browsers heed.
-func cutPrefix(name string) (prefix, rest string) {
+// CutPrefix takes off the prefix that browsers heed.
+func CutPrefix(name string) (prefix, rest string) {
 	if !strings.HasPrefix(name, "__") {
 		return "", name
 	}
@@ -33,46 +33,61 @@ func cutPrefix(name string) (prefix, rest string) {
 	return "", name
 }
 
-// slotName is what an upstream's cookie is called in a slot.
-func slotName(tag, name string) string {
-	prefix, rest := cutPrefix(name)
+// SlotName returns the name that an upstream's cookie has in a slot.
+func SlotName(tag, name string) string {
+	prefix, rest := CutPrefix(name)
 	return prefix + slotMark + tag + slotEnd + rest
 }
 
-// slotted reports whether a name is one of a slot's cookies, or looks so.
-func slotted(name string) bool {
-	_, rest := cutPrefix(name)
+// Slotted reports whether a name is that of a slot's cookie, or looks like one.
+func Slotted(name string) bool {
+	_, rest := CutPrefix(name)
 	return len(rest) >= len(slotMark) && strings.EqualFold(rest[:len(slotMark)], slotMark)
 }
 
-// parseSlotName is the reverse of slotName. It is false for names that slotName does not make.
-func parseSlotName(slot string) (tag, name string, ok bool) {
-	prefix, rest := cutPrefix(slot)
+// ParseSlotName is the reverse of SlotName. It is false for names that SlotName does not make.
+func ParseSlotName(slot string) (tag, name string, ok bool) {
+	prefix, rest := CutPrefix(slot)
 	rest, ok = strings.CutPrefix(rest, slotMark)
 	if !ok {
 		return "", "", false
 	}
-	tag, rest, ok = strings.Cut(rest, slotEnd)
-	if !ok || !validTag(tag) {
+	tag, name, ok = strings.Cut(rest, slotEnd)
+	if !ok || !validTag(tag) || hasControl(name) {
 		return "", "", false
 	}
-	name = prefix + rest
-	if again, _ := cutPrefix(name); len(again) != len(prefix) || strings.ContainsFunc(rest, control) {
+	if prefix != "" {
+		name = prefix + name
+	}
+	if again, _ := CutPrefix(name); len(again) != len(prefix) {
 		return "", "", false
 	}
 	return tag, name, true
+}
+
+func hasControl(text string) bool {
+	for i := range len(text) {
+		if Control(rune(text[i])) {
+			return true
+		}
+	}
+	return false
 }
 
 // tagLength is how long the tag of an account's slot is: 128 bits as base64url.
 const tagLength = 22
 
 func validTag(tag string) bool {
-	return tag == Anonymous || tag == nobody || len(tag) == tagLength && alphabetic(tag)
+	return tag == Anonymous || tag == UnknownOrigin || len(tag) == tagLength && Alphabetic(tag)
 }
 
-// alphabetic reports whether a text is of the base64url alphabet.
-func alphabetic(text string) bool {
-	return !strings.ContainsFunc(text, func(c rune) bool {
-		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_')
-	})
+// Alphabetic reports whether a text is of the base64url alphabet.
+func Alphabetic(text string) bool {
+	for i := range len(text) {
+		c := text[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
 }

@@ -1,66 +1,40 @@
 package cookie
 
-import (
-	"crypto/sha256"
-	"encoding/base64"
-	"net/http"
-)
-
-// viewMark stands in the name of the view's cookie behind the name of the jar's. Where each host of a domain has
-// a view of its own it is the other one: a cookie that is left of all hosts together must not be taken for it.
-const (
-	viewMark     = "_view"
-	hostViewMark = "_host_view"
-)
-
-// view is the cookie that the view is in.
-func (j Spec) view() Spec {
-	if j.PerHost {
-		return j.ofHost(hostViewMark)
-	}
-	j.Name += viewMark
-	return j
-}
-
-// findView is find for it.
-func (j Spec) findView(h http.Header) (view string, count int) {
-	if j.PerHost {
-		return find(h, j.hostName(), hostViewMark)
-	}
-	return find(h, j.Name, viewMark)
-}
-
-// View returns the name of what the session of a slot is shown, as caches are told it. It changes whenever
-// the active session does, and does not tell the slot. An empty slot is that of nobody.
-func View(slot string) string {
-	if slot == "" || slot == Anonymous {
-		return Anonymous
-	}
-	sum := sha256.Sum256([]byte("view:" + slot))
-	return base64.RawURLEncoding.EncodeToString(sum[:12])
-}
+import "net/http"
 
 // ReadView returns the view that a request shows the browser to be at: Anonymous where there is no cookie,
 // and empty where there are two, of which one may have been planted.
-func (j Spec) ReadView(h http.Header) string {
-	switch view, n := j.findView(h); n {
+func (c *Cookies) ReadView() string {
+	switch c.View.Count {
 	case 0:
 		return Anonymous
 	case 1:
-		return view
+		return c.View.Last
 	}
 	return ""
 }
 
-// SetView has the browser be at a view, wherever it has the jar. Nothing is decided by this cookie: it is
-// there for browsers to tell by it what they have stored under another one, which Vary has them do. Nobody's
-// view is none, so that browsers without accounts have no cookie.
+// SetView has the browser be at a view, wherever it has the jar. Nothing is decided by this cookie:
+// by it, and Vary, a browser tells what it has stored under another view. Nobody's view needs none, so
+// browsers without accounts get no cookie. It lasts until the browser closes: afterwards a browser shows
+// nothing that it has stored without asking.
 func (j Spec) SetView(h http.Header, view string) {
-	j = j.view()
+	if j.PerHost {
+		// A cookie of all hosts together may still be there, and must not be taken for this one.
+		j = j.ofHost(hostViewMark)
+	} else {
+		j.Name += viewMark
+	}
 	if view == Anonymous {
 		j.Clear(h)
 		return
 	}
-	c := j.cookie(view) // until the browser closes: then nothing that it has stored is shown unasked
+	c := j.cookie(view)
+	h.Add("Set-Cookie", c.String())
+}
+
+// SetShown says that the host's pages are shown under a view from now on.
+func (j Spec) SetShown(h http.Header, view string) {
+	c := j.ofHost(shownMark).cookie(view)
 	h.Add("Set-Cookie", c.String())
 }

@@ -12,26 +12,27 @@ import (
 // admit decides whether a request may pass a gate: as the active account, or without an identity if
 // the gate is optional. If it reports false, the request is answered.
 func (q *Request) admit(w http.ResponseWriter, r *http.Request, o *Options) bool {
-	entry, active := q.Visit.Active()
 	switch {
 	case errors.Is(q.err, cookie.ErrInsecure) && o.Optional:
 		return true
 	case q.err != nil:
 		q.explain(w, r)
 		return false
-	case !active && o.Optional:
+	case !q.signedIn && o.Optional:
 		return true
-	case !active:
+	case !q.signedIn:
+		q.tidyCookies(w, o)
 		q.gate.Portal.Challenge(q.answer(w), q.asMade(r), q.Visitor)
 		return false
 	}
-	q.gate.Server.SetUser(r, entry, q.gate.Tokens)
+	q.gate.Server.SetUser(r, q.active, q.gate.Tokens)
 	q.addPolicy(o)
-	if rule, unmet := o.Require.Unmet(entry.Identity); unmet {
+	if rule, unmet := o.Require.Unmet(q.active.Identity); unmet {
+		q.tidyCookies(w, o)
 		q.gate.Portal.Refuse(q.answer(w), q.asMade(r), q.Visitor, q.policies, rule)
 		return false
 	}
-	q.Visit.Used(entry)
+	q.Visit.Used(q.active)
 	return true
 }
 
@@ -51,11 +52,10 @@ func (q *Request) addPolicy(o *Options) {
 // is deleted first, so that an inner gate alone says who it is.
 func (q *Request) setIdentity(r *http.Request, o *Options) {
 	q.gate.Managed.Strip(r)
-	entry, active := q.Visit.Active()
-	if !active {
+	if !q.signedIn {
 		return
 	}
-	identity.SetIdentity(r.Header, o.Fields, entry.Identity)
+	identity.SetIdentity(r.Header, o.Fields, q.active.Identity)
 	for _, header := range o.Headers {
 		identity.Set(r.Header, header.Name, q.gate.Server.Expand(r, header.Value))
 	}
@@ -67,11 +67,10 @@ func (q *Request) claim(o *Options, identified bool) {
 	if !identified && o.Cookies == nil {
 		return
 	}
-	entry, active := q.Visit.Active()
-	if !active {
+	if !q.signedIn {
 		return
 	}
-	q.live.owner = entry
+	q.live.owner = q.active
 	if o.EndStreamsOnSwitch {
 		q.live.EndOnSwitch()
 	}

@@ -6,11 +6,11 @@ import "net/http"
 // jar's cookie, a script on one of them can plant the jar of somebody else, and the user would work in
 // that account without noticing. So the jar must be confirmed at each host; until then nobody is
 // active there.
-func (q *Request) confirmJar(r *http.Request) {
+func (q *Request) confirmJar() {
 	id := q.Visit.JarID()
 	switch {
-	case id == "" || q.Cookie.Confirms(r.Header, id):
-	case q.Cookie.HasShown(r.Header, q.Visit):
+	case id == "" || q.Cookie.Confirms(&q.Cookies, id):
+	case q.Cookies.HasShown(q.Visit):
 		q.keepConfirmed = true
 	default:
 		q.Visit = q.Visit.Unconfirmed()

@@ -32,7 +32,7 @@ func (w *world) at(host, path string, header ...string) *http.Request {
 
 // shown returns what a browser sends after a page was shown under the view of the last sign-in.
 func (w *world) shown() string {
-	return cookie.NameHost + "_shown=" + cookie.View(w.last.Slot)
+	return cookie.NameHost + "_shown=" + w.last.View()
 }
 
 func TestJarIsUsedWhereItIsConfirmed(t *testing.T) {
@@ -171,7 +171,7 @@ func TestAttackPlantedJarIsNobody(t *testing.T) {
 		t.Errorf("the upstream got %v", next.requests)
 	}
 	for _, line := range answer.Header()["Set-Cookie"] {
-		if strings.Contains(line, cookie.View(mallory.last.Slot)) || strings.Contains(line, "_confirmed") {
+		if strings.Contains(line, mallory.last.View()) || strings.Contains(line, "_confirmed") {
 			t.Errorf("the answer sets %q", line)
 		}
 	}

@@ -33,7 +33,7 @@ func TestCookiesByAccount(t *testing.T) {
 			o := isolating(t)
 			test.options(o)
 			var next upstream
-			r := w.request("/page", "Cookie", "ms~"+alice+"~app=~alice; ms~"+bob+"~app=~bob; theme=dark; multi_session_owner="+bob)
+			r := w.request("/page", "Cookie", "ms~"+alice+"~app=~alice; ms~"+bob+"~app=~bob; theme=dark; multi_session_shared=1~")
 			w.serve(r, o, &next)
 			if got := next.requests[0].Get("Cookie"); got != test.want {
 				t.Errorf("the upstream is sent %q, want %q", got, test.want)
@@ -46,21 +46,25 @@ func TestCookiesByAccount(t *testing.T) {
 func TestLogOfCookies(t *testing.T) {
 	var many strings.Builder
 	for i := range 150 {
-		fmt.Fprintf(&many, "c%d=1; ", i)
+		fmt.Fprintf(&many, "ms~0~c%d=~1; ", i)
 	}
 	for name, test := range map[string]struct {
 		cookies string
 		set     string
 		want    string
 	}{
-		"few":       {"c=1", "c=1", ""},
-		"many":      {many.String(), "c=1", "the cookies of a browser come near to what browsers and servers take"},
-		"oversized": {"c=1", "c=" + strings.Repeat("x", 4090), "a cookie of an upstream was left out"},
+		"few":       {"", "c=1", ""},
+		"many":      {many.String(), "c=; Max-Age=0", "the cookies of a browser come near to what browsers and servers take"},
+		"too many":  {"ms~0~c=~" + strings.Repeat("x", 4000), "d=" + strings.Repeat("y", 4000), "a cookie of an app was not set: the browser's cookies take up all the room"},
+		"oversized": {"", "c=" + strings.Repeat("x", 4090), "a cookie of an app was not set: with its account's slot"},
+		"held back": {"theme=dark", "c=1", "a cookie is not sent to the app"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t).signIn("alice")
 			for range 2 {
-				w.serve(w.request("/page", "Cookie", test.cookies), isolating(t), handler(func(rw http.ResponseWriter, _ *http.Request) error {
+				o := isolating(t)
+				o.Cookies.MaxBytes = 6000
+				w.serve(w.request("/page", "Cookie", test.cookies), o, handler(func(rw http.ResponseWriter, _ *http.Request) error {
 					rw.Header().Set("Set-Cookie", test.set)
 					return nil
 				}))

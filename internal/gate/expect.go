@@ -18,8 +18,7 @@ func (q *Request) matchesExpected(w http.ResponseWriter, r *http.Request) bool {
 		q.explain(w, r)
 		return false
 	}
-	entry, active := q.Visit.Active()
-	if active && len(q.expected) == 1 && q.expected[0] == entry.Handle {
+	if q.signedIn && len(q.expected) == 1 && q.expected[0] == q.active.Handle {
 		return true
 	}
 	q.gate.Portal.RefuseChanged(q.answer(w))

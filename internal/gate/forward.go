@@ -12,22 +12,19 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// forward hands a request on to the handlers behind the gate. The gate whose options come first
-// decides what is kept apart, and its response writer is the only one.
-func (q *Request) forward(w http.ResponseWriter, r *http.Request, o *Options, next Handler) error {
+// forward hands a request on to the handlers behind the gate. If gates are nested, only the outermost
+// puts a response writer around the server's.
+func (q *Request) forward(w http.ResponseWriter, r *http.Request, next Handler) error {
 	if q.phase == forwarding {
 		return q.run(w, r, next)
 	}
-	if q.options == nil {
-		q.options = o
-	}
 	q.phase = forwarding
-	q.response = response{ResponseWriter: w, of: q, request: r}
+	q.response = response{ResponseWriter: w, of: q}
 	err := q.run(&q.response, r, next)
 	if q.phase == forwarding {
-		q.phase = received
+		q.phase = returned
 	}
-	q.from = received
+	q.from = returned
 	q.response.end(err != nil)
 	return err
 }
@@ -61,7 +58,7 @@ func (q *Request) runLive(w http.ResponseWriter, r *http.Request, next Handler) 
 	}
 	// In place: the server's placeholders read this very http.Request.
 	*r = *r.WithContext(ctx)
-	q.gate.Streams.Open(&q.live.Pass, q.Visit, q.live.owner.ID, &q.live)
+	q.gate.Streams.Open(&q.live.Request, q.Visit, q.live.owner.ID, &q.live)
 	defer q.live.close()
 	return next.ServeHTTP(w, r)
 }
@@ -100,19 +97,19 @@ func (q *Request) answerEnded(w http.ResponseWriter, r *http.Request) {
 // or whose cookies the upstream was given. A request for which it was given neither is nobody's, and
 // ends by itself.
 type live struct {
-	stream.Pass
+	stream.Request
 	owner session.Entry // the zero Entry if the request is nobody's
 
-	// Interrupt and Sever use these, on other goroutines, while the pass is open.
+	// Interrupt and Sever use these, on other goroutines, while the request is open.
 	cancel context.CancelFunc
-	writer http.ResponseWriter // nil while the pass is not open
+	writer http.ResponseWriter // nil while it is not open
 	conn   net.Conn            // nil if it is shared by several requests, or not known
 	log    *zap.Logger
 }
 
 func (l *live) isOpen() bool { return l.writer != nil }
 
-// close closes the pass. Interrupt and Sever do not run after it.
+// close ends the registration. Interrupt and Sever do not run after it.
 func (l *live) close() {
 	l.Close()
 	l.writer = nil

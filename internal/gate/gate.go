@@ -20,17 +20,18 @@
 // One HTTP request can come to several gates, inside of one another and again in error routes. All
 // of them share one Request, which is in exactly one phase:
 //
-//	received    The gateway has the request. It came in, or an upstream's handler gave it back.
+//	received    The gateway has the request, and has not forwarded it.
 //	forwarding  Handlers behind a gate have it. Its answer passes the filters of response.go.
+//	returned    They gave it back, with an error perhaps. Error routes may be run with it next.
 //	answered    The gateway answers it itself. The answer passes as it is.
 //
-// Serve and ServeErrorRoute begin in received, or in forwarding if a gate further out has forwarded
-// the request already. Only forward changes received to forwarding and back, and only answer
-// changes to answered. Where another handler takes an answer of the gateway and lets a gate decide
-// once more, the request goes back to the phase that it was answered in.
+// Only forward changes to forwarding and then to returned, and only answer changes to answered. If
+// another handler drops an answer of the gateway and lets a gate decide once more, begin takes the
+// request back to the phase in which it was answered.
 //
-// The first gate that forwards a request decides what is kept apart for it, and no later one
-// changes that: see Request.options.
+// The steps between the decision and forward prepare a request once, in received. So the first gate
+// that forwards it decides what is kept apart, and no later one changes that. In forwarding these
+// steps have nothing to do. In returned isolateCookies gives error routes the same cookies again.
 package gate
 
 import (
@@ -39,11 +40,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/gate/identity"
+	"github.com/caddy-multi-session/gateway/internal/gate/isolation"
 	"github.com/caddy-multi-session/gateway/internal/gate/stream"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
@@ -89,6 +92,7 @@ type Server interface {
 type Sessions interface {
 	Visit(context.Context, session.Token) (session.Visit, error)
 	Follow(context.Context, session.Visit) (session.Visit, error)
+	SlotIsLive(ctx context.Context, tag string) (bool, error)
 }
 
 // Tokens keeps the tokens that providers have issued for sessions.
@@ -148,6 +152,7 @@ type Visitor struct {
 	Cookie   cookie.Spec   // the jar's cookie on this site
 	Token    session.Token // from the cookie; zero if there is none, or doubt
 	Visit    session.Visit // the jar of the token
+	Cookies  cookie.Cookies
 }
 
 // Origin returns the site's origin (RFC 6454) as the browser sees it.
@@ -177,7 +182,7 @@ type Options struct {
 	Headers []Header
 
 	// Cookies keeps the cookies of apps apart by session. Nil: they pass as they are.
-	Cookies *cookie.Isolation
+	Cookies *isolation.Options
 
 	// Cache keeps stored answers apart by view. Nil: they pass as they are.
 	Cache *CacheOptions
@@ -227,18 +232,17 @@ type Config struct {
 // Gate serves the requests of all gates of a configuration. Its methods may be called concurrently.
 type Gate struct {
 	Config
-	order *cookie.Order
 
-	warnings        recentSet // what the log was told already
-	resets          recentSet // which browsers were sent to the reset page
-	portalRedirects recentSet // where the portal has sent which clients
+	warnings        recentSet    // what the log was told already
+	held            atomic.Int32 // how many lines logHeld has written
+	resets          recentSet    // which browsers were sent to the reset page
+	portalRedirects recentSet    // where the portal has sent which clients
 }
 
 // New returns a Gate.
 func New(c Config) *Gate {
 	return &Gate{
 		Config:          c,
-		order:           cookie.NewOrder(),
 		resets:          recentSet{lifetime: recent},
 		portalRedirects: recentSet{lifetime: recent},
 	}
@@ -252,7 +256,7 @@ func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Ha
 		return nil
 	}
 	if g.Portal.Owns(q.url.Path) {
-		q.servePortal(w, r)
+		q.servePortal(w, r, o)
 		return nil
 	}
 	if !q.matchesExpected(w, r) {
@@ -274,8 +278,8 @@ func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Ha
 	}
 	q.claim(o, applies)
 	q.revalidateCache(r)
-	q.isolateCookies(r, o)
-	return q.forward(w, r, o, next)
+	q.isolateCookies(r, o, !applies)
+	return q.forward(w, r, next)
 }
 
 // ServeErrorRoute takes a request through the beginning of an error route. A request that failed
@@ -285,6 +289,6 @@ func (g *Gate) ServeErrorRoute(w http.ResponseWriter, r *http.Request, o *Option
 	q := g.begin(r)
 	q.readView(r, o)
 	q.revalidateCache(r)
-	q.isolateCookies(r, o)
-	return q.forward(w, r, o, next)
+	q.isolateCookies(r, o, false)
+	return q.forward(w, r, next)
 }

@@ -117,7 +117,7 @@ func TestPhases(t *testing.T) {
 					t.Error(err)
 				}
 			},
-			after: received,
+			after: returned,
 			set:   []string{"ms~*~app=~1; HttpOnly"},
 		},
 		"a gate within a gate filters once": {
@@ -136,7 +136,7 @@ func TestPhases(t *testing.T) {
 					t.Error(err)
 				}
 			},
-			after: received,
+			after: returned,
 			set:   []string{"ms~*~app=~1; HttpOnly"},
 		},
 		"the outer gate decides what is kept apart": {
@@ -151,7 +151,7 @@ func TestPhases(t *testing.T) {
 					t.Error(err)
 				}
 			},
-			after: received,
+			after: returned,
 			set:   []string{"app=1; HttpOnly"},
 		},
 		"the inner gate's own answer passes the outer one": {
@@ -186,7 +186,7 @@ func TestPhases(t *testing.T) {
 					t.Error(err)
 				}
 			},
-			after: received,
+			after: returned,
 			set:   []string{"ms~*~app=~1; HttpOnly"},
 		},
 		"an upstream that answers instead of a gate is filtered": {
@@ -202,7 +202,27 @@ func TestPhases(t *testing.T) {
 					t.Error(err)
 				}
 			},
-			after: received,
+			after: returned,
+			set:   []string{"ms~*~app=~1; HttpOnly"},
+		},
+		"an upstream that answers instead of gates within each other is filtered": {
+			serve: func(t *testing.T, w *world, answer http.ResponseWriter, r *http.Request) {
+				o := isolating(t)
+				err := w.Serve(httptest.NewRecorder(), r, o, handler(func(outer http.ResponseWriter, r *http.Request) error {
+					return w.Serve(outer, r, &Options{Require: admins}, new(upstream))
+				}))
+				if err != nil {
+					t.Error(err)
+				}
+				err = w.Serve(answer, r, o, handler(func(inner http.ResponseWriter, _ *http.Request) error {
+					plant(inner)
+					return nil
+				}))
+				if err != nil {
+					t.Error(err)
+				}
+			},
+			after: returned,
 			set:   []string{"ms~*~app=~1; HttpOnly"},
 		},
 		"error routes are filtered as the gate was": {
@@ -219,7 +239,7 @@ func TestPhases(t *testing.T) {
 					t.Error(err)
 				}
 			},
-			after: received,
+			after: returned,
 			set:   []string{"ms~*~app=~1; HttpOnly"},
 		},
 		"a gate in an error route that nothing was forwarded to before": {
@@ -238,13 +258,13 @@ func TestPhases(t *testing.T) {
 					t.Error(err)
 				}
 			},
-			after: received,
+			after: returned,
 			set:   []string{"ms~0~app=~1; HttpOnly"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t).signIn("alice")
-			r := w.request("/page", "Cookie", "multi_session_owner="+w.last.Slot+"; multi_session_view=x")
+			r := w.request("/page", "Cookie", w.mark()+"; multi_session_view=x")
 			answer := httptest.NewRecorder()
 			test.serve(t, w, answer, r)
 			if got := w.Server.Load(r).phase; got != test.after {

@@ -7,6 +7,12 @@ import (
 	"time"
 )
 
+// advance moves the bubble's clock on.
+func advance(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 func TestRecentSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, test := range map[string]struct {
@@ -22,7 +28,7 @@ func TestRecentSet(t *testing.T) {
 			if !s.addNew("text") || s.addNew("text") || !s.has("text") || s.has("other") {
 				t.Errorf("%s: it does not know what was added", name)
 			}
-			time.Sleep(test.wait) // of the bubble's clock
+			advance(test.wait)
 			if again := !s.has("text"); again != test.again || s.addNew("text") != test.again {
 				t.Errorf("%s: it is new again %t", name, again)
 			}
@@ -35,9 +41,9 @@ func TestRecentSetAddsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := recentSet{lifetime: 10 * time.Second}
 		s.add("text")
-		time.Sleep(9 * time.Second)
+		advance(9 * time.Second)
 		s.add("text")
-		time.Sleep(9 * time.Second)
+		advance(9 * time.Second)
 		if !s.has("text") {
 			t.Error("it is forgotten")
 		}

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/gate/isolation"
 	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -19,6 +21,7 @@ type phase uint8
 const (
 	received phase = iota
 	forwarding
+	returned
 	answered
 )
 
@@ -28,12 +31,17 @@ type Request struct {
 	Visitor
 	gate  *Gate
 	phase phase
-	from  phase // the one that answer has left
-	err   error // why the jar is not known: cookie.ErrInsecure or the store's
+	from  phase           // the one that answer has left
+	ctx   context.Context // the server's for the request
+	err   error           // why the jar is not known: cookie.ErrInsecure or the store's
+
+	active   session.Entry // the session that the request is made as
+	signedIn bool          // there is an active session
 
 	// The request as the client has sent it.
 	method     string
 	requestURI string
+	header     http.Header
 	url        *url.URL
 	original   *http.Request // with the three above; nil until a rewritten request needs it
 	expected   []string      // values of ExpectHeader
@@ -42,9 +50,8 @@ type Request struct {
 
 	keepConfirmed bool // the answer sets the cookie that confirms the jar at this host
 
-	options  *Options // of the first gate that has forwarded the request; nil before
 	cache    cacheExchange
-	cookies  cookieExchange
+	cookies  isolation.Exchange
 	response response
 	live     live
 }
@@ -56,13 +63,14 @@ func (g *Gate) begin(r *http.Request) *Request {
 		q.reopen()
 		return q
 	}
-	q := &Request{gate: g}
+	q := &Request{gate: g, ctx: r.Context(), header: r.Header}
 	q.method, q.requestURI, q.url = g.Server.Original(r)
 	q.Scheme, q.Host = g.Server.Site(r)
 	q.ClientIP = g.Server.ClientIP(r)
 	q.err = q.findJar(r)
-	q.confirmJar(r)
-	q.renewTokens(r)
+	q.confirmJar()
+	q.renewTokens()
+	q.active, q.signedIn = q.Visit.Active()
 	q.expected = r.Header[ExpectHeader]
 	g.Managed.Strip(r)
 	g.Server.Store(r, q)
@@ -89,10 +97,12 @@ func (q *Request) answer(w http.ResponseWriter) http.ResponseWriter {
 // findJar finds the jar of the request's cookie. With an error nothing is known about the browser.
 func (q *Request) findJar(r *http.Request) (err error) {
 	host := origin.WithoutPort(q.Host)
-	if q.Cookie, err = q.gate.Cookies.For(q.Scheme == "https", host); err != nil {
+	q.Cookie, err = q.gate.Config.Cookies.For(q.Scheme == "https", host)
+	q.Cookies = q.Cookie.Parse(r.Header)
+	if err != nil {
 		return err
 	}
-	q.Token = q.Cookie.Read(r.Header)
+	q.Token = q.Cookies.Token()
 	var site session.Site
 	if q.Cookie.PerHost {
 		// Within the cookie's domain, no browser asks for a host whose name does not parse.
@@ -100,7 +110,7 @@ func (q *Request) findJar(r *http.Request) (err error) {
 			q.Token = session.Token{}
 		}
 	}
-	visit, err := q.gate.Sessions.Visit(r.Context(), q.Token)
+	visit, err := q.gate.Sessions.Visit(q.ctx, q.Token)
 	q.Visit = visit.At(site)
 	if errors.Is(err, session.ErrUnreadable) {
 		q.gate.Log.Error("a stored jar is not readable; its browser is signed out", zap.Error(err))
@@ -111,7 +121,7 @@ func (q *Request) findJar(r *http.Request) (err error) {
 
 // renewTokens renews the provider's tokens of the active session where that is due. If the provider
 // has ended the session, the request goes on as if the jar did not have it.
-func (q *Request) renewTokens(r *http.Request) {
+func (q *Request) renewTokens() {
 	if q.gate.Tokens == nil {
 		return
 	}
@@ -119,7 +129,7 @@ func (q *Request) renewTokens(r *http.Request) {
 	if !active {
 		return
 	}
-	switch now, live := q.gate.Tokens.Current(r.Context(), entry); {
+	switch now, live := q.gate.Tokens.Current(q.ctx, entry); {
 	case !live:
 		q.Visit = q.Visit.Without(entry.ID)
 	case now.Session != entry.Session:
@@ -128,9 +138,9 @@ func (q *Request) renewTokens(r *http.Request) {
 }
 
 // known reports whether it is known whose the request is. Over plain HTTP nobody can be signed in, so
-// there it is known to be nobody's.
+// there it is known to be nobody's. With a jar that is not confirmed at this host it is not known.
 func (q *Request) known(o *Options) bool {
-	return !o.ErrorRoute && (q.err == nil || errors.Is(q.err, cookie.ErrInsecure))
+	return !o.ErrorRoute && q.Visit.Confirmed() && (q.err == nil || errors.Is(q.err, cookie.ErrInsecure))
 }
 
 // asMade returns the request as the browser made it. Rewrites of the site are for the upstream; to
@@ -157,21 +167,18 @@ func (q *Request) path() string {
 	return path
 }
 
-// stillActive reports whether requests of the browser are still made as the same session as this one.
-func (q *Request) stillActive(r *http.Request) bool {
-	now, err := q.gate.Sessions.Visit(r.Context(), q.Token)
-	return err == nil && now.As(q.Visit).Slot() == q.Visit.Slot()
-}
-
 // servePortal answers a request for a path of the portal.
-func (q *Request) servePortal(w http.ResponseWriter, r *http.Request) {
-	if entry, active := q.Visit.Active(); active {
-		q.gate.Server.SetUser(r, entry, nil)
+func (q *Request) servePortal(w http.ResponseWriter, r *http.Request, o *Options) {
+	if q.signedIn {
+		q.gate.Server.SetUser(r, q.active, nil)
 	}
 	original := q.asMade(r)
 	if q.err != nil && !q.gate.Portal.Static(q.url.Path) {
 		q.explain(w, r)
 		return
+	}
+	if !q.gate.Portal.Static(q.url.Path) {
+		q.tidyCookies(w, o)
 	}
 	q.storeConfirmation(w.Header())
 	q.gate.Portal.Serve(q.answer(w), original, q.Visitor)

@@ -24,13 +24,14 @@ const recent = 10 * time.Second
 // cannot loop either.
 func (q *Request) resetBrowser(w http.ResponseWriter, r *http.Request, o *Options) bool {
 	c := &q.cache
-	if q.options != nil || o.Cache == nil || o.Cache.KeepOnSwitch || q.err != nil || !c.changesShown() || c.shown == "" || c.shown == cookie.Anonymous {
+	if q.phase != received || o.Cache == nil || o.Cache.KeepOnSwitch || q.err != nil || !c.changesShown() || c.shown == "" || c.shown == cookie.Anonymous {
 		return false
 	}
 	if !q.gate.resets.addNew(q.Visit.JarID() + " " + c.view + " " + q.Host + q.requestURI) {
 		return false
 	}
 	w = q.answer(w)
+	q.tidyCookies(w, o)
 	q.Cookie.SetShown(w.Header(), c.view)
 	if c.browserView != c.view {
 		q.Cookie.SetView(w.Header(), c.view)

@@ -41,7 +41,7 @@ func TestResetPage(t *testing.T) {
 			if test.options != nil {
 				test.options(o)
 			}
-			view := cookie.View(w.last.Slot)
+			view := w.last.View()
 			header := slices.Clone(test.header)
 			if test.shown != "" {
 				header = append(header, "Cookie", "multi_session_shown="+strings.ReplaceAll(test.shown, "*", view))
@@ -62,6 +62,34 @@ func TestResetPage(t *testing.T) {
 				t.Errorf("it is foreign %t, and clears storage %t", w.portal.foreign, w.portal.storage)
 			}
 		})
+	}
+}
+
+// TestNoResetPageOverPlainHTTP: nobody can be signed in there, so nothing is to be forgotten, and no
+// cookie is set.
+func TestNoResetPageOverPlainHTTP(t *testing.T) {
+	w := newWorld(t)
+	o := isolating(t)
+	o.Optional = true
+	r := w.request("/page", append(slices.Clone(navigation), "Cookie", "multi_session_shown=another")...)
+	r.Host = "app.example.com"
+	var next upstream
+	answer := w.serve(r, o, &next)
+	if len(next.requests) != 1 || answer.Header()["Set-Cookie"] != nil {
+		t.Errorf("the answer is %q with %v", answer.Body, answer.Header())
+	}
+}
+
+// TestOutermostGateDecidesOnTheResetPage: the one inside has nothing to add.
+func TestOutermostGateDecidesOnTheResetPage(t *testing.T) {
+	w := newWorld(t).signIn("alice")
+	outer, inner := isolating(t), isolating(t)
+	outer.Cache.KeepOnSwitch = true
+	var next upstream
+	r := w.request("/page", append(slices.Clone(navigation), "Cookie", "multi_session_shown=another")...)
+	answer := w.serve(r, outer, handler(func(rw http.ResponseWriter, r *http.Request) error { return w.Serve(rw, r, inner, &next) }))
+	if len(next.requests) != 1 {
+		t.Errorf("the answer is %q", answer.Body)
 	}
 }
 

@@ -16,8 +16,7 @@ import (
 // server itself, so for them forward puts it in place again.
 type response struct {
 	http.ResponseWriter
-	of      *Request
-	request *http.Request
+	of *Request
 
 	status  int      // of the final header, once that was sent; else 0
 	cookies []string // Set-Cookie fields that were sent
@@ -40,9 +39,9 @@ func (w *response) filter(status int) {
 		return
 	}
 	header := w.Header()
-	w.of.storeCookies(w.request, header, !isFinal(status))
+	w.of.storeCookies(header, !isFinal(status))
 	if isFinal(status) && status != http.StatusSwitchingProtocols {
-		w.of.markAnswer(w.request, header, status)
+		w.of.markAnswer(header, status)
 		w.of.storeConfirmation(header)
 	}
 	w.cookies = header["Set-Cookie"]
@@ -83,7 +82,7 @@ func (w *response) end(failed bool) {
 	} else {
 		delete(header, "Set-Cookie")
 	}
-	w.of.storeCookies(w.request, header, true)
+	w.of.storeCookies(header, true)
 	if len(sent) > 0 {
 		header["Set-Cookie"] = slices.Concat(sent, header["Set-Cookie"])
 	}

@@ -27,10 +27,9 @@ func (c *cacheExchange) changesShown() bool {
 }
 
 // readView finds out under which view a request is made, and which one the browser has. It runs
-// before isolateCookies takes the gateway's cookies out. For a request that was forwarded before,
-// this is known.
+// before isolateCookies takes the gateway's cookies out.
 func (q *Request) readView(r *http.Request, o *Options) {
-	if q.options != nil {
+	if q.phase != received {
 		return
 	}
 	q.cache = cacheExchange{isolated: o.Cache != nil}
@@ -38,26 +37,39 @@ func (q *Request) readView(r *http.Request, o *Options) {
 		return
 	}
 	c := &q.cache
-	c.browserView, c.view = q.Cookie.ReadView(r.Header), cookie.View(q.Visit.Slot())
+	c.browserView, c.view = q.Cookies.ReadView(), q.view()
 	c.unowned = !q.known(o)
 	c.public = !c.unowned && o.Cache.Public != nil && o.Cache.Public(q.asMade(r))
-	c.Exchange = cache.Of(q.method, r.Header, c.view, c.public)
-	if c.page = isTopNavigation(r); c.page {
-		c.shown = q.Cookie.ReadShown(r.Header)
+	// Whoever is nobody for sure has no view: the upstream's validators are nobody's too.
+	var view cache.View
+	if c.unowned || c.view != cookie.Anonymous {
+		view = cache.NewView(c.view)
 	}
+	c.Exchange = cache.NewExchange(q.method, r.Header, view, c.public)
+	if c.page = isTopNavigation(r); c.page {
+		c.shown, _ = q.Cookies.Shown.Only()
+	}
+}
+
+// view returns the view of the active session.
+func (q *Request) view() string {
+	if !q.signedIn {
+		return cookie.Anonymous
+	}
+	return q.active.View()
 }
 
 // revalidateCache changes the conditions of a request to what the upstream has said under the
 // request's view. It does so once, however often the request is forwarded.
 func (q *Request) revalidateCache(r *http.Request) {
-	if q.options == nil && q.cache.isolated {
-		q.cache.Request(r.Header)
+	if q.phase == received && q.cache.isolated {
+		q.cache.OpenRequest(r.Header)
 	}
 }
 
 // markAnswer has browsers store an answer for the view that it was asked under, and tells the browser
 // that view if it is still the active session's.
-func (q *Request) markAnswer(r *http.Request, h http.Header, status int) {
+func (q *Request) markAnswer(h http.Header, status int) {
 	c := &q.cache
 	if !c.isolated {
 		return
@@ -66,8 +78,8 @@ func (q *Request) markAnswer(r *http.Request, h http.Header, status int) {
 	stale := c.browserView != c.view && hasCookie && !c.public
 	shows := c.changesShown() && hasCookie
 	late := c.unowned
-	if !late && (stale || shows || c.Stored(h, status)) {
-		late = !q.stillActive(r)
+	if !late && (stale || shows || c.Storable(h, status)) {
+		late = !q.StillActive()
 	}
 	if stale && !late {
 		q.Cookie.SetView(h, c.view)
@@ -76,5 +88,5 @@ func (q *Request) markAnswer(r *http.Request, h http.Header, status int) {
 		q.Cookie.SetShown(h, c.view)
 	}
 	// A browser stores an answer under the view that it had when it asked.
-	c.Answer(h, status, late || stale)
+	c.SealAnswer(h, status, late || stale)
 }

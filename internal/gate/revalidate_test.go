@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
 
 // TestConditions: the upstream is asked with its own validators, as far as they are of this view.
@@ -31,7 +29,7 @@ func TestConditions(t *testing.T) {
 			w := newWorld(t).signIn("alice")
 			o := isolating(t)
 			test.options(o)
-			in := func(text string) string { return strings.ReplaceAll(text, "*", cookie.View(w.last.Slot)) }
+			in := func(text string) string { return strings.ReplaceAll(text, "*", w.last.View()) }
 			var next upstream
 			r := w.request("/page", "If-None-Match", in(test.etag))
 			failed := errors.New("the upstream is down")
@@ -89,7 +87,7 @@ func TestStored(t *testing.T) {
 			if test.options != nil {
 				test.options(o)
 			}
-			view := cookie.View(w.last.Slot)
+			view := w.last.View()
 			var cookies []string
 			if test.view != "" {
 				cookies = append(cookies, "multi_session_view="+strings.ReplaceAll(test.view, "*", view))

@@ -21,6 +21,7 @@ import (
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/gate/identity"
+	"github.com/caddy-multi-session/gateway/internal/gate/isolation"
 	"github.com/caddy-multi-session/gateway/internal/gate/stream"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/origin"
@@ -56,7 +57,7 @@ func newWorld(tb testing.TB) *world {
 	}
 	tb.Cleanup(func() { _ = store.Close() })
 	options := session.Options{MaxSessions: 5, Lifetime: time.Hour, IdleTimeout: time.Hour}
-	w := &world{tb: tb, portal: new(portalStub), manager: session.NewManager(session.NewJars(store, true), everybody{}, options, time.Now)}
+	w := &world{tb: tb, portal: new(portalStub), manager: session.NewManager(session.NewJars(store), everybody{}, options, time.Now)}
 	tb.Cleanup(w.manager.Close)
 	core, log := observer.New(zapcore.InfoLevel)
 	w.log = log
@@ -164,7 +165,7 @@ func isolating(tb testing.TB) *Options {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return &Options{Fields: fields, Cookies: new(cookie.Isolation), Cache: new(CacheOptions)}
+	return &Options{Fields: fields, Cookies: new(isolation.Options), Cache: new(CacheOptions)}
 }
 
 // serve sends a request through a gate.
@@ -322,3 +323,11 @@ func (t tokensStub) Current(_ context.Context, e session.Entry) (session.Entry, 
 }
 
 func (tokensStub) Exposed(*session.Session) login.Tokens { return login.Tokens{} }
+
+func (failingSessions) SlotIsLive(context.Context, string) (bool, error) { return false, errStore }
+
+// mark is the cookie of a browser that has only been used as the account that was signed in last.
+func (w *world) mark() string {
+	pair, _, _ := strings.Cut(cookie.Spec{Name: cookie.NamePlain}.Mark(w.last.AccountTag(), "", time.Now()), ";")
+	return pair
+}

@@ -18,10 +18,6 @@ import (
 type Store interface {
 	storage.Store
 	io.Closer
-
-	// Exclusive reports whether no other process can write to the store while it is open, so that
-	// what was read once can be kept in memory.
-	Exclusive() bool
 }
 
 // Database is an open store and what is in it. All configurations on one store share it, also the
@@ -37,19 +33,16 @@ type Database struct {
 	underway *tokens.Underway // renewals of tokens
 }
 
-// Load reads the database of a store. If it fails, the store is closed.
+// Load reads the database of a store, which no other process may write to. If it fails, the store is
+// closed.
 func Load(store Store) (*Database, error) {
-	// Users are kept in memory, which works only if nobody else writes them.
-	if !store.Exclusive() {
-		return nil, errors.Join(errors.New("other processes can write to the store, which this release does not support"), store.Close())
-	}
 	users, err := user.Load(context.Background(), store, time.Now)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	notes := session.NewNotes(store, time.Now)
 	return &Database{
-		Jars:     session.NewJars(store, store.Exclusive()),
+		Jars:     session.NewJars(store),
 		Users:    users,
 		Notes:    notes,
 		Names:    login.NewNames(notes),

@@ -140,5 +140,5 @@ func (p *Portal) updateBrowser(w http.ResponseWriter, r *http.Request, v Visitor
 	if len(left.Entries()) == 0 {
 		v.Cookie.Clear(w.Header())
 	}
-	v.setView(w, r, left)
+	v.setView(w, left)
 }

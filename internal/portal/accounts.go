@@ -52,7 +52,7 @@ func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v Visitor) ([]s
 	if mentionsCookie(r.Header, v.Cookie.Name) {
 		v.Cookie.Clear(w.Header())
 	}
-	v.setView(w, r, session.Visit{})
+	v.setView(w, session.Visit{})
 	p.audit.logSignOut(r, v, ended)
 	return ended, nil
 }

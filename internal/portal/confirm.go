@@ -11,7 +11,7 @@ const noteStarted = "started"
 // confirm confirms a jar at the visitor's host, after the browser has signed in, switched or continued
 // there.
 func (v Visitor) confirm(w http.ResponseWriter, r *http.Request, jarID string) {
-	if !v.Cookie.Confirms(r.Header, jarID) {
+	if !v.Cookie.Confirms(&v.Cookies, jarID) {
 		v.Cookie.SetConfirmed(w.Header(), jarID)
 	}
 }
@@ -40,7 +40,7 @@ func (p *Portal) ResumeSignIn(w http.ResponseWriter, r *http.Request, v Visitor)
 	if p.notes == nil || !navigation(r) {
 		return false
 	}
-	for _, tag := range v.Cookie.Started(r.Header) {
+	for _, tag := range v.Cookies.StartedHere() {
 		jarID, ok, err := p.notes.Take(r.Context(), noteStarted, tag)
 		if err != nil {
 			p.logFailure(r, v, err)

@@ -94,7 +94,7 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	manager := session.NewManager(session.NewJars(store, true), logins, s.options, clock.Now)
+	manager := session.NewManager(session.NewJars(store), logins, s.options, clock.Now)
 	t.Cleanup(manager.Close)
 	core, log := observer.New(zapcore.DebugLevel)
 	box, err := seal.NewBox([]byte("a key of thirty-two bytes or more"))
@@ -267,7 +267,8 @@ func (b *browser) jar() cookie.Spec {
 func (b *browser) visitor(r *http.Request) Visitor {
 	b.t.Helper()
 	v := Visitor{Scheme: b.scheme, Host: b.host, ClientIP: netip.MustParseAddr("192.0.2.7"), Cookie: b.jar()}
-	v.Token = v.Cookie.Read(r.Header)
+	v.Cookies = v.Cookie.Parse(r.Header)
+	v.Token = v.Cookies.Token()
 	visit, err := b.manager.Visit(b.t.Context(), v.Token)
 	if err != nil {
 		b.t.Fatal(err)
@@ -281,7 +282,7 @@ func (b *browser) visitor(r *http.Request) Visitor {
 		}
 		v.Visit = visit.At(site)
 	}
-	if b.confirms && !v.Cookie.Confirms(r.Header, v.Visit.JarID()) {
+	if b.confirms && !v.Cookie.Confirms(&v.Cookies, v.Visit.JarID()) {
 		v.Visit = v.Visit.Unconfirmed()
 	}
 	return v

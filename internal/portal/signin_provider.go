@@ -53,7 +53,7 @@ func (p *Portal) startProviderSignIn(w http.ResponseWriter, r *http.Request, v V
 		return "", err
 	}
 	if p.callbackOrigin(v, provider) != v.Origin() {
-		v.Cookie.AddStarted(w.Header(), r.Header, tagOf(state), flowLifetime)
+		v.Cookie.AddStarted(w.Header(), &v.Cookies, tagOf(state), flowLifetime)
 	}
 	return location, nil
 }

@@ -3,7 +3,6 @@ package portal
 import (
 	"net/http"
 
-	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -12,14 +11,14 @@ import (
 // gate sets the view with its next answer.
 func (p *Portal) updateView(w http.ResponseWriter, r *http.Request, v Visitor, token session.Token) {
 	if now, err := p.manager.Visit(r.Context(), token); err == nil {
-		v.setView(w, r, now)
+		v.setView(w, now)
 	}
 }
 
 // setView gives the browser its current view, under which it stores answers from now on. Every
 // answer that may have changed the active session calls it, so that the next request does not use
 // anything stored before.
-func (v Visitor) setView(w http.ResponseWriter, r *http.Request, now session.Visit) {
+func (v Visitor) setView(w http.ResponseWriter, now session.Visit) {
 	if v.Cookie.PerHost {
 		// The view is that of this host, even if the choice was made for another one. The other
 		// host sets its own with its next answer.
@@ -29,7 +28,7 @@ func (v Visitor) setView(w http.ResponseWriter, r *http.Request, now session.Vis
 		}
 		now = now.At(here)
 	}
-	if view := cookie.View(now.Slot()); view != v.Cookie.ReadView(r.Header) {
+	if view := now.View(); view != v.Cookies.ReadView() {
 		v.Cookie.SetView(w.Header(), view)
 	}
 }

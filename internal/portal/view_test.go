@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-
-	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
 
 // TestEachChangeOfTheActiveSessionShowsItsView: every answer that changes the active session sets
@@ -17,8 +15,8 @@ func TestEachChangeOfTheActiveSessionShowsItsView(t *testing.T) {
 		t.Helper()
 		r := b.request(http.MethodGet, "/", "")
 		v := b.visitor(r)
-		shown := v.Cookie.ReadView(r.Header)
-		if want := cookie.View(v.Visit.Slot()); shown != want {
+		shown := v.Cookies.ReadView()
+		if want := v.Visit.View(); shown != want {
 			t.Errorf("%s: the browser is at the view %q, want %q", how, shown, want)
 		}
 		if before, ok := seen[user]; ok && before != shown {

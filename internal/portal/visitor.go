@@ -17,6 +17,7 @@ type Visitor struct {
 	Cookie   cookie.Spec   // the jar's cookie on this site
 	Token    session.Token // from the cookie; zero where there is none or where it is in doubt
 	Visit    session.Visit // the jar of the token
+	Cookies  cookie.Cookies
 }
 
 // Origin returns the site's origin (RFC 6454) as the browser sees it.

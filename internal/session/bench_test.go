@@ -116,7 +116,7 @@ func BenchmarkVisitHitRealClock(b *testing.B) {
 
 func BenchmarkVisitMiss(b *testing.B) {
 	w, token, _ := benchWorld(b)
-	w.restart(defaults(), false)
+	w.restart(defaults())
 	b.ReportAllocs()
 	for b.Loop() {
 		v, err := w.Visit(ctx, token)

@@ -7,9 +7,9 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// Check reads every jar, every note and the roster as the store has them, tells report of those that are not as
-// they should be, and returns how many jars and sessions there are, dead ones among them. An error is
-// the store's.
+// Check reads every jar, every note and the roster from the store, calls report for each that is
+// damaged, and returns the number of jars and sessions, dead ones included. An error is one of the
+// store.
 func (j *Jars) Check(ctx context.Context, report func(problem string)) (jars, sessions int, err error) {
 	ids := make(map[string]bool)
 	err = j.store.Walk(ctx, jarPrefix, func(record storage.Record) error {

@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// The versions of jar records that are read. A record of a later release is refused, not guessed at. What
-// older ones lack are members that may be absent: in version 1 Transient of a jar and Epoch of an
-// identity, up to version 2 Grant and Slot of a session and Issuer of an identity, up to version 3 the
-// jar's Pins. A jar without pins is written as one of version 3, so that the release before reads it too.
+// Versions of jar records that this release reads. It refuses records of later releases. Records of
+// earlier versions lack optional members: version 1 a jar's Transient and an identity's Epoch,
+// versions 1 and 2 a session's Grant and Slot and an identity's Issuer, versions 1 to 3 a jar's
+// Pins. A jar without pins is written as version 3, so that the previous release can read it.
 const (
 	recordVersion   = 4
 	versionUnpinned = 3
 	oldestVersion   = 1
 )
 
-// ErrUnreadable reports a stored jar that this release cannot read: damaged, or written by a later
-// release. Whoever names it is signed out, and it is left as it is.
+// ErrUnreadable reports a stored jar that this release cannot read, because it is damaged or was
+// written by a later release. Its browser is signed out, and the record stays as it is.
 var ErrUnreadable = errors.New("stored jar is not readable")
 
-// The stored form of a jar. JSON, so that a release to come can add members and an operator can
-// read a record; it is decoded once a jar and not once a request.
+// The stored form of a jar. It is JSON, so that later releases can add members and operators can
+// read a record. A jar is decoded once when it is loaded, not at every request.
 type (
 	jarRecord struct {
 		Version   int             `json:"v"`
@@ -79,8 +79,8 @@ func encodeJar(j *Jar) ([]byte, error) {
 	return data, nil
 }
 
-// decodeJar reads a record and refuses, with ErrUnreadable, one that breaks what the rest of the
-// package takes for granted.
+// decodeJar reads a record. It returns ErrUnreadable if the record breaks an invariant of the
+// package.
 func decodeJar(data []byte) (*Jar, error) {
 	var version struct {
 		V int `json:"v"`
@@ -94,7 +94,7 @@ func decodeJar(data []byte) (*Jar, error) {
 	var rec jarRecord
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
-	dec.UseNumber() // a float64 would make one of two long numbers, and rules compare claims
+	dec.UseNumber() // float64 would merge long numbers that differ, and rules compare claims
 	if err := dec.Decode(&rec); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
@@ -137,12 +137,16 @@ func decodeJar(data []byte) (*Jar, error) {
 		}
 		accounts[s.Identity.Account] = true
 		ids[s.ID] = true
-		jar.Sessions = append(jar.Sessions, Session{s.ID, s.Handle, s.Identity, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant, s.Slot})
+		jar.Sessions = append(jar.Sessions, Session{
+			ID: s.ID, Handle: s.Handle, Recorded: s.Identity,
+			CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt,
+			IP: s.IP, UserAgent: s.UserAgent, Grant: s.Grant, Slot: s.Slot,
+		})
 	}
 	return jar, nil
 }
 
-// decodePins reads what choose takes for granted.
+// decodePins reads pins and checks the invariants that choose relies on.
 func decodePins(records []pinRecord) ([]Pin, error) {
 	if len(records) == 0 {
 		return nil, nil
@@ -172,9 +176,10 @@ func decodePins(records []pinRecord) ([]Pin, error) {
 	return pins, nil
 }
 
-// indexTerms are what a jar is found by when it is not the browser that asks. They are within
-// storage.MaxTerms: five a session, of MaxSessionsLimit, and the jar's. Sessions share those of their
-// login method and of the provider's session, in which several accounts can have signed in.
+// indexTerms returns the terms by which a jar is found without its token. They stay within
+// storage.MaxTerms: five for each of MaxSessionsLimit sessions, and the jar's. Sessions share the
+// terms of their login method and of the provider's session, in which several accounts can have
+// signed in.
 func indexTerms(j *Jar) []string {
 	terms := []string{jarTerm(j.ID)}
 	shared := make(map[string]bool, 1)
@@ -186,7 +191,10 @@ func indexTerms(j *Jar) []string {
 	}
 	for i := range j.Sessions {
 		s := &j.Sessions[i]
-		terms = append(terms, accountTerm(s.Recorded.Account), handleTerm(s.Handle), sessionTerm(s.ID))
+		terms = append(terms, accountTerm(s.Recorded.Account), sessionTerm(s.ID))
+		if s.Slot != "" {
+			terms = append(terms, slotTerm(s.Slot))
+		}
 		share(methodTerm(s.Recorded.Account.Method))
 		if s.Grant != nil && s.Grant.SID != "" {
 			share(sidTerm(s.Recorded.Account.Method, s.Grant.SID))
@@ -196,13 +204,13 @@ func indexTerms(j *Jar) []string {
 }
 
 func jarTerm(id string) string           { return "jar:" + id }
-func handleTerm(handle string) string    { return "handle:" + handle }
 func sessionTerm(id string) string       { return "session:" + id }
+func slotTerm(tag string) string         { return "slot:" + digest(tag) }
 func methodTerm(method string) string    { return "method:" + digest(method) }
 func accountTerm(account Account) string { return "account:" + digest(account.ID()) }
 func sidTerm(method, sid string) string  { return "sid:" + digest(method+":"+sid) }
 
-// digest gives text of any length a fixed one, within a store's limit for terms.
+// digest maps a text of any length to one of fixed length, within the store's limit for terms.
 func digest(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(sum[:])

@@ -95,7 +95,7 @@ func TestLongNumbersOfClaimsSurviveTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.restart(defaults(), true)
+	w.restart(defaults())
 	entry, ok := w.visit(done.Token).Active()
 	if !ok {
 		t.Fatal("nobody is signed in")
@@ -286,7 +286,7 @@ func TestUnreadableJarIsLeftAlone(t *testing.T) {
 	if _, err := w.store.CompareAndSwap(ctx, key, revision, record); err != nil {
 		t.Fatal(err)
 	}
-	w.restart(defaults(), true)
+	w.restart(defaults())
 	writes := w.mem.count("swap", "delete")
 
 	if v, err := w.Visit(ctx, token); !errors.Is(err, ErrUnreadable) || v.JarID() != "" || len(v.Entries()) != 0 {

@@ -276,7 +276,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		if err := check(token, dead, old); err != nil {
 			t.Error(err)
 		}
-		w.restart(options, true)
+		w.restart(options)
 		if err := check(token, dead, old); err != nil {
 			t.Errorf("after a restart: %v", err)
 		}

@@ -5,11 +5,12 @@ import (
 	"errors"
 )
 
-// Follow returns what has become of the jar that a visit found, wherever its sign-ins have moved it since,
-// by the rules of this manager; the visit may be another's. The zero Visit says that the jar is gone, or
-// can be read no more, and with it every session that it had. With an error nothing is known.
+// Follow returns the current state of the jar that a visit found, even if sign-ins have moved it,
+// by the rules of this manager. The visit may come from another manager. The zero Visit says that
+// the jar is gone or unreadable, and with it every session that it had. After an error nothing is
+// known.
 //
-// A visit that was followed before is found at once, for as long as its jar is not moved again.
+// A visit returned by Follow is found at once while its jar does not move again.
 func (m *Manager) Follow(ctx context.Context, was Visit) (Visit, error) {
 	if was.jar == nil {
 		return Visit{}, nil
@@ -21,7 +22,7 @@ func (m *Manager) Follow(ctx context.Context, was Visit) (Visit, error) {
 	return m.followed(was, was.key, jar, err)
 }
 
-// find looks for the jar of a visit that is not where it was.
+// find searches the jar of a visit that is no longer under its key.
 func (m *Manager) find(ctx context.Context, was Visit) (now Visit, err error) {
 	err = m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
 		now = Visit{}
@@ -42,10 +43,10 @@ func (m *Manager) find(ctx context.Context, was Visit) (now Visit, err error) {
 	return now, nil
 }
 
-// followed is a visit as it is after its jar was loaded from a key. What else a visit may know stays.
+// followed returns a visit after its jar was loaded from a key. Everything else in the visit stays.
 func (m *Manager) followed(was Visit, key Key, jar storedJar, err error) (Visit, error) {
 	if errors.Is(err, ErrUnreadable) {
-		return Visit{}, nil // to its browser it is none: see Manager.Visit
+		return Visit{}, nil // its browser has no jar either: see Manager.Visit
 	}
 	if err != nil {
 		return Visit{}, err
@@ -54,7 +55,7 @@ func (m *Manager) followed(was Visit, key Key, jar storedJar, err error) (Visit,
 	return was, nil
 }
 
-// Live returns the session of the jar that has the id, and false where it has ended.
+// Live returns the session of the jar with the id, and false if it has ended.
 func (v Visit) Live(id string) (Entry, bool) {
 	if v.jar == nil {
 		return Entry{}, false

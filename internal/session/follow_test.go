@@ -91,7 +91,7 @@ func TestFollow(t *testing.T) {
 // read there. To miss it would be to cut off somebody who is signed in.
 func TestFollowWhileTheJarMoves(t *testing.T) {
 	w := newWorld(t, defaults())
-	w.restart(defaults(), false)
+	w.restart(defaults())
 	token, _ := w.browser("alice")
 	was := w.visit(token)
 	moved := w.signIn(token, "bob").Token
@@ -119,7 +119,7 @@ func TestFollowInDoubt(t *testing.T) {
 	for _, op := range []string{"get", "find"} {
 		t.Run(op, func(t *testing.T) {
 			w := newWorld(t, defaults())
-			w.restart(defaults(), false)
+			w.restart(defaults())
 			token, _ := w.browser("alice")
 			was := w.visit(token)
 			w.signIn(token, "bob")
@@ -136,7 +136,7 @@ func TestFollowInDoubt(t *testing.T) {
 	}
 	t.Run("unreadable", func(t *testing.T) {
 		w := newWorld(t, defaults())
-		w.restart(defaults(), false)
+		w.restart(defaults())
 		token, _ := w.browser("alice")
 		was := w.visit(token)
 		w.mem.mu.Lock()
@@ -144,6 +144,7 @@ func TestFollowInDoubt(t *testing.T) {
 		record.Value = []byte("{")
 		w.mem.records[token.Key().storeKey()] = record
 		w.mem.mu.Unlock()
+		w.jars.Forget()
 		if now, err := w.Follow(context.Background(), was); err != nil || now.JarID() != "" {
 			t.Errorf("%q, %v, want no jar", names(now), err)
 		}

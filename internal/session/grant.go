@@ -8,28 +8,28 @@ import (
 	"time"
 )
 
-// Grant is what a session has of the identity provider that its account signed in at. Once handed
-// out it is not changed.
+// Grant is what a session keeps of its account's identity provider. It is immutable once handed
+// out.
 type Grant struct {
-	// SID is the provider's own name of its session with the browser, empty where it gave none.
+	// SID is the provider's name of its session with the browser, empty if it gave none.
 	SID string `json:"sid,omitempty"`
 
-	// Sealed is the tokens, encrypted by whoever keeps them.
+	// Sealed is the encrypted tokens. Only their keeper can decrypt them.
 	Sealed []byte `json:"sealed,omitempty"`
 
-	// RenewAt is from when on the tokens are to be renewed, and ExpiresAt when the access token has
-	// expired. Zero is never.
+	// RenewAt is when the tokens become due for renewal, and ExpiresAt when the access token
+	// expires. Zero means never.
 	RenewAt   time.Time `json:"renew_at,omitzero"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 }
 
-// maxGrantBytes bounds a grant as it is stored, so that a jar of MaxSessionsLimit sessions stays within
-// storage.MaxValueBytes. It has room for three tokens of 12 KiB each, where large ones, those with an
-// account's groups in them, have 8.
+// maxGrantBytes bounds a stored grant, so that a jar of MaxSessionsLimit sessions stays within
+// storage.MaxValueBytes. It has room for three tokens of 12 KiB each. Large tokens, which list the
+// groups of an account, have 8 KiB.
 const maxGrantBytes = 48 << 10
 
-// Validate refuses a grant of nothing, times without tokens that they could be of, and a SID that
-// would not come back from the store as it was.
+// Validate refuses an empty grant, times without tokens, and a SID that the store would not return
+// unchanged.
 func (g *Grant) Validate() error {
 	switch {
 	case g.SID == "" && len(g.Sealed) == 0:
@@ -43,7 +43,7 @@ func (g *Grant) Validate() error {
 	return nil
 }
 
-// Fits refuses a grant that is too large to be stored, or that cannot be.
+// Fits refuses a grant that is too large to be stored or cannot be encoded.
 func (g *Grant) Fits() error {
 	stored, err := json.Marshal(g)
 	if err != nil {
@@ -55,8 +55,8 @@ func (g *Grant) Fits() error {
 	return nil
 }
 
-// Equal reports whether two grants are the same one, wherever they were read from. No grant equals
-// another one's absence only.
+// Equal reports whether two grants are the same, also if they were read separately. A grant never
+// equals a missing one.
 func (g *Grant) Equal(other *Grant) bool {
 	if g == nil || other == nil {
 		return g == other
@@ -65,7 +65,8 @@ func (g *Grant) Equal(other *Grant) bool {
 		g.RenewAt.Equal(other.RenewAt) && g.ExpiresAt.Equal(other.ExpiresAt)
 }
 
-// toStore returns the grant as it is kept: checked, and with times as all others of a session are.
+// toStore returns the grant as it is stored: validated, and with its times in the form of a
+// session's other times.
 func (g *Grant) toStore() (*Grant, error) {
 	if g == nil {
 		return nil, nil

@@ -68,7 +68,7 @@ func TestGrantOfTheStoreIsTheSame(t *testing.T) {
 		if err != nil {
 			w.Fatal(err)
 		}
-		w.restart(defaults(), true)
+		w.restart(defaults())
 		e, ok := w.visit(done.Token).Active()
 		if !ok || !e.Grant.Equal(done.Entry.Grant) {
 			w.Errorf("stored %+v, want %+v", e.Grant, done.Entry.Grant)

@@ -10,45 +10,45 @@ import (
 	"unicode/utf8"
 )
 
-// MaxEmailBytes is how long an e-mail address can be: what the paths of RFC 5321, section 4.5.3.1.3,
-// have room for.
+// MaxEmailBytes is the maximum length of an e-mail address: what a path of RFC 5321, section
+// 4.5.3.1.3, has room for.
 const MaxEmailBytes = 254
 
-// Account is who signed in: a subject as one login method knows it. Two methods never share an
-// account, whatever their e-mail addresses say.
+// Account is who signed in: a subject of one login method. Two methods never share an account,
+// whatever their e-mail addresses say.
 type Account struct {
-	Method  string `json:"method"`  // the login method's id; has no colon
+	Method  string `json:"method"`  // id of the login method; has no colon
 	Subject string `json:"subject"` // unique and never reassigned within the method
 }
 
-// ID is the account's public id, "method:subject". Distinct accounts have distinct ids, because
-// a method's id has no colon.
+// ID returns the account's public id, "method:subject". Different accounts have different ids,
+// because the id of a method has no colon.
 func (a Account) ID() string { return a.Method + ":" + a.Subject }
 
-// Identity is what a login method says about an account. Once handed out it is not changed: it
-// is shared between requests.
+// Identity is what a login method says about an account. It is immutable once handed out, because
+// requests share it.
 type Identity struct {
 	Account       Account        `json:"account"`
-	Issuer        string         `json:"issuer,omitempty"` // of the subject, where it is not the gateway itself
+	Issuer        string         `json:"issuer,omitempty"` // of the subject; empty: the gateway itself
 	UserName      string         `json:"user_name"`
 	Name          string         `json:"name,omitempty"`
 	Email         string         `json:"email,omitempty"` // lower case
 	EmailVerified bool           `json:"email_verified,omitempty"`
 	Picture       string         `json:"picture,omitempty"` // URL
 	Groups        []string       `json:"groups,omitempty"`
-	Claims        map[string]any `json:"claims,omitempty"` // as encoding/json decodes them, long numbers as json.Number
+	Claims        map[string]any `json:"claims,omitempty"` // as encoding/json decodes them with UseNumber
 
-	// Epoch counts how often all sessions of the account were ended at once. Its method holds a
-	// session dead that was made in an earlier one. Methods that do not count leave it zero.
+	// Epoch counts how often all sessions of the account were ended at once. The account's method
+	// treats a session from an earlier epoch as dead. Methods that do not count leave it zero.
 	Epoch uint64 `json:"epoch,omitempty"`
 
-	// CreatedAt and UpdatedAt are when the method's record of the account was made and last
-	// changed. Where a method does not know, sign-in sets them to its own time.
+	// CreatedAt and UpdatedAt are when the method's record of the account was created and last
+	// changed. If the method does not know, sign-in sets them to its own time.
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// DisplayName is the name, or where there is none the user name.
+// DisplayName returns the name, or the user name if there is none.
 func (id *Identity) DisplayName() string {
 	if id.Name != "" {
 		return id.Name
@@ -56,8 +56,9 @@ func (id *Identity) DisplayName() string {
 	return id.UserName
 }
 
-// VerifiedEmail is the e-mail address if it is verified, else empty. It is all that upstreams are
-// told: they find people by it, and an address that nobody verified can be somebody else's.
+// VerifiedEmail returns the e-mail address if it is verified, else the empty string. Upstreams get
+// only this address: they identify people by it, and an unverified address may belong to somebody
+// else.
 func (id *Identity) VerifiedEmail() string {
 	if !id.EmailVerified {
 		return ""
@@ -65,10 +66,9 @@ func (id *Identity) VerifiedEmail() string {
 	return id.Email
 }
 
-// Validate refuses what could not be told to an upstream unchanged. Upstreams read identity from
-// header fields, where white space at the ends is dropped, control characters end the field and a
-// comma separates groups (RFC 9110, sections 5.5 and 5.6.1); a value that changes on the way could
-// name somebody else.
+// Validate refuses values that an upstream would not receive unchanged. Upstreams read identities
+// from header fields, which drop white space at the ends, end at control characters, and separate
+// groups by commas (RFC 9110, sections 5.5 and 5.6.1). A changed value could name somebody else.
 func (id *Identity) Validate() error {
 	switch {
 	case id.Account.Method == "" || strings.Contains(id.Account.Method, ":"):
@@ -104,15 +104,14 @@ func (id *Identity) Validate() error {
 	return nil
 }
 
-// maxTextBytes bounds each text of an identity, so that the headers made of it stay within what
-// upstreams accept.
+// maxTextBytes bounds each text of an identity, so that upstreams accept the headers made from it.
 const maxTextBytes = 1024
 
-// maxIdentityBytes bounds an identity as it is stored, groups and claims and all, so that a jar of
-// MaxSessionsLimit sessions stays within storage.MaxValueBytes, grants and all.
+// maxIdentityBytes bounds a stored identity with its groups and claims, so that a jar of
+// MaxSessionsLimit sessions with grants stays within storage.MaxValueBytes.
 const maxIdentityBytes = 16 << 10
 
-// Fits refuses an identity that is too large to be stored, or that cannot be.
+// Fits refuses an identity that is too large to be stored or cannot be encoded.
 func (id *Identity) Fits() error {
 	stored, err := json.Marshal(id)
 	if err != nil {
@@ -124,7 +123,7 @@ func (id *Identity) Fits() error {
 	return nil
 }
 
-// ValidText refuses text that no part of an identity can be, as Identity.Validate does.
+// ValidText refuses text that Identity.Validate accepts in no field.
 func ValidText(s string) error {
 	switch {
 	case len(s) > maxTextBytes:
@@ -139,11 +138,11 @@ func ValidText(s string) error {
 	return nil
 }
 
-// Directory knows who accounts are now. It is asked on every request, concurrently, and answers
-// from memory.
+// Directory knows who accounts are now. Every request asks it, concurrently, and it answers from
+// memory.
 type Directory interface {
-	// Current returns who recorded.Account is at this moment, and false where the account is
-	// gone, disabled, or of a login method that is no longer configured: its sessions are then
-	// dead. Where the method knows nothing newer it returns recorded itself.
+	// Current returns the current identity of recorded.Account, and false if the account is gone,
+	// disabled, or of a login method that is not configured: its sessions are then dead. If the
+	// method knows nothing newer, it returns recorded itself.
 	Current(recorded *Identity) (*Identity, bool)
 }

@@ -5,27 +5,29 @@ import (
 	"time"
 )
 
-// Jar is the record of one browser. Jars are immutable once stored or handed out; a change is
-// made on a clone.
+// Jar is the record of one browser. Jars are immutable once stored or handed out. Changes are made
+// on a clone.
 type Jar struct {
-	// ID names the jar in logs and to administrators. It is no secret, and stays when the token changes.
+	// ID names the jar in logs and to administrators. It is not a secret, and stays when the token
+	// changes.
 	ID        string
 	CreatedAt time.Time
 
-	// Transient says that the browser was asked, at the last sign-in, to forget the jar's token when it
+	// Transient says that the last sign-in asked the browser to forget the jar's token when it
 	// closes.
 	Transient bool
 
-	// Active is the handle of the session that requests are made as. It is empty, or names no
-	// session of the jar, when the active one ended by itself: the browser must then choose. It is empty
+	// Active is the handle of the session that requests are made as. If the active session ended by
+	// itself, it is empty or names no session of the jar, and the browser must choose. It is empty
 	// in a jar with pins.
 	Active string
 
-	// Pins say which account the requests to each site are made as. There are none where all sites have
-	// Active. The first is that of the zero Site; the others follow as they were chosen, no two of one site.
+	// Pins say as which account requests to each site are made. There are none if all sites use
+	// Active. The first pin is that of the zero Site; the others follow in the order of their
+	// choice, at most one for each site.
 	Pins []Pin
 
-	// Sessions are in the order of their sign-in, no two of one account.
+	// Sessions are in the order of their sign-in, at most one for each account.
 	Sessions []Session
 }
 
@@ -34,31 +36,33 @@ type Session struct {
 	ID     string // public everywhere, also to the account's other devices; never a way in
 	Handle string // public within this browser: the API's session token
 
-	// Recorded is the identity as it was at sign-in. Who the account is now, a Directory says.
+	// Recorded is the identity at sign-in. A Directory says who the account is now.
 	Recorded *Identity
 
 	CreatedAt  time.Time
 	LastUsedAt time.Time // may lag behind by Options.touchInterval
 	ExpiresAt  time.Time // absolute, set at sign-in and never extended
 
-	IP        string // of the client at sign-in, empty where unknown
-	UserAgent string // at sign-in, empty where unknown
+	IP        string // of the client at sign-in; empty: unknown
+	UserAgent string // at sign-in; empty: unknown
 
-	Grant *Grant // of the account's identity provider; nil where there is none
+	Grant *Grant // of the account's identity provider; nil: none
 
-	// Slot is the tag of the slot that the upstreams' cookies of this session are in. It is known to the
-	// browser, and to nothing that runs in it. It ends with the session and is never used again.
+	// Slot is the tag of the slot of this session's app cookies. The browser knows it, but scripts
+	// do not. It ends with the session and is never used again.
 	Slot string
+
+	view, accountTag string // see nameViews
 }
 
-// Client is who is at the other end of a sign-in, as it is recorded with the session and the jar.
+// Client describes the client of a sign-in, as it is recorded with the session and the jar.
 type Client struct {
 	IP        string
 	UserAgent string
-	Transient bool // the browser is to forget the jar's token when it closes
+	Transient bool // the browser forgets the jar's token when it closes
 }
 
-// clone returns a copy whose fields and list of sessions can be changed.
+// clone returns a copy whose fields, sessions and pins can be changed.
 func (j *Jar) clone() *Jar {
 	c := *j
 	c.Sessions = slices.Clone(j.Sessions)
@@ -66,12 +70,12 @@ func (j *Jar) clone() *Jar {
 	return &c
 }
 
-// find returns the index of the session that has the handle, or -1. Handles match exactly.
+// find returns the index of the session with the handle, or -1. Handles match exactly.
 func (j *Jar) find(handle string) int {
 	return slices.IndexFunc(j.Sessions, func(s Session) bool { return s.Handle == handle })
 }
 
-// byID returns the session that has the id, or nil. It is the jar's own.
+// byID returns the session with the id, or nil. The session is part of the jar.
 func (j *Jar) byID(id string) *Session {
 	i := slices.IndexFunc(j.Sessions, func(s Session) bool { return s.ID == id })
 	if i < 0 {
@@ -80,8 +84,8 @@ func (j *Jar) byID(id string) *Session {
 	return &j.Sessions[i]
 }
 
-// remove takes the sessions out that gone selects, and returns them. Where the active one is among
-// them nothing is active any more.
+// remove removes and returns the sessions for which gone is true. If the active one is among them,
+// none is active afterwards.
 func (j *Jar) remove(gone func(*Session) bool) []Session {
 	var removed []Session
 	j.Sessions = slices.DeleteFunc(j.Sessions, func(s Session) bool {
@@ -97,13 +101,13 @@ func (j *Jar) remove(gone func(*Session) bool) []Session {
 	return removed
 }
 
-// leastRecentlyUsed returns the handle of the session whose last use is longest ago.
+// leastRecentlyUsed returns the handle of the session whose last use is the oldest.
 func (j *Jar) leastRecentlyUsed() string {
 	return slices.MinFunc(j.Sessions, byLastUse).Handle
 }
 
-// mostRecentlyUsed returns the handle of the session used last, or "" in an empty jar. Of several
-// used in the same millisecond it is the one that was signed in last.
+// mostRecentlyUsed returns the handle of the session whose last use is the newest, or "" in an
+// empty jar. Of several sessions used in the same millisecond, the latest sign-in wins.
 func (j *Jar) mostRecentlyUsed() string {
 	handle, at := "", time.Time{}
 	for i := range j.Sessions {

@@ -12,38 +12,36 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// Jars is the jars of one store, with the ones in use kept decoded in memory. It is shared by all
-// that uses the store, across reloads of the configuration. Its methods may be called concurrently.
-//
-// The memory is sound only while every write to the store goes through this one Jars: that is what
-// NewJars's exclusive says. Without it every load asks the store.
+// Jars is the jars of one store. It keeps the jars in use decoded in memory, which is sound only
+// while every write to the store goes through this one Jars: all users of the store share it,
+// across reloads of the configuration. Its methods may be called concurrently.
 type Jars struct {
-	store     storage.Store
-	exclusive bool
-	shards    [jarShards]jarShard
+	store  storage.Store
+	shards [jarShards]jarShard
 }
 
-// The jars kept in memory, a few KiB each: some 16,000 browsers active at a time. Where providers give
-// large tokens a jar can have far more, so that the bytes of their records are bounded too, to 256 MiB
-// and for a shard to what any one jar fits in. What does not fit is read from the store again.
+// Limits of the memory. Most jars have a few KiB, so it holds some 16,000 active browsers.
+// Providers with large tokens make jars far larger, so the bytes of the records are bounded too: to
+// 256 MiB in total, and for each shard to the size of the largest possible jar. Other jars are read
+// from the store again.
 const (
 	jarShards    = 64
 	jarsByShard  = 256
 	bytesByShard = storage.MaxValueBytes
 )
 
-// jarShard is a part of the memory. On a full shard any others make room: random replacement
-// needs no bookkeeping on the way of a request, so readers share the lock.
+// jarShard is a part of the memory. A full shard drops random jars: random replacement needs no
+// bookkeeping for reads, so readers share the lock.
 type jarShard struct {
 	mu    sync.RWMutex
 	kept  map[Key]storedJar
-	bytes int    // of the records of the kept ones
-	epoch uint64 // counts the writes that ended
+	bytes int    // of the records of the kept jars
+	epoch uint64 // number of writes that ended
 
 	watched map[Key][]*Watch
 }
 
-// storedJar is a jar as it is in the store, and the revision and the length that it has there.
+// storedJar is a jar in the store, with its revision and its length there.
 type storedJar struct {
 	*Jar
 	revision storage.Revision
@@ -53,10 +51,10 @@ type storedJar struct {
 // errNoJar reports that no jar has the key.
 var errNoJar = errors.New("no such jar")
 
-// NewJars returns the jars of a store. Exclusive says that nothing else writes to it, neither in
-// this process nor in another.
-func NewJars(store storage.Store, exclusive bool) *Jars {
-	j := &Jars{store: store, exclusive: exclusive}
+// NewJars returns the jars of a store, to which nothing else may write jars from then on, neither
+// in this process nor in another.
+func NewJars(store storage.Store) *Jars {
+	j := &Jars{store: store}
 	for i := range j.shards {
 		j.shards[i].kept = make(map[Key]storedJar)
 	}
@@ -65,8 +63,8 @@ func NewJars(store storage.Store, exclusive bool) *Jars {
 
 func (j *Jars) shard(key Key) *jarShard { return &j.shards[key[0]%jarShards] }
 
-// load returns the jar under key, from memory where it is there. Its sessions may be dead; judging
-// them is the caller's. Errors are errNoJar, ErrUnreadable, or the store's.
+// load returns the jar under key, from memory if it is there. Its sessions may be dead, which the
+// caller checks. Errors are errNoJar, ErrUnreadable, or of the store.
 func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 	shard := j.shard(key)
 	shard.mu.RLock()
@@ -89,18 +87,16 @@ func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 	}
 	decoded.nameSlots(key)
 	jar = storedJar{decoded, revision, len(record.Value)}
-	if j.exclusive {
-		shard.mu.Lock()
-		// A write that ended since may have changed or removed what was read.
-		if shard.epoch == epoch {
-			shard.keep(key, jar)
-		}
-		shard.mu.Unlock()
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	// A write that ended since may have changed or removed the jar.
+	if shard.epoch == epoch {
+		shard.keep(key, jar)
 	}
 	return jar, nil
 }
 
-// keep puts a jar into memory. The caller holds the lock.
+// keep adds a jar to the memory. The caller holds the lock.
 func (s *jarShard) keep(key Key, jar storedJar) {
 	s.drop(key)
 	for other := range s.kept {
@@ -113,15 +109,15 @@ func (s *jarShard) keep(key Key, jar storedJar) {
 	s.bytes += jar.bytes
 }
 
-// drop takes a jar out of memory, if it is there. The caller holds the lock.
+// drop removes a jar from the memory, if it is there. The caller holds the lock.
 func (s *jarShard) drop(key Key) {
 	s.bytes -= s.kept[key].bytes
 	delete(s.kept, key)
 }
 
-// written ends a write to the jar under key that was begun at the given epoch: what memory has is
-// replaced by jar, or forgotten where jar is nil. Of several writes that overlapped, the one that
-// ended last need not be the one that the store took last, so none but the first to end is kept.
+// written ends a write to the jar under key that began at the given epoch. It replaces the jar in
+// memory, or removes it if jar is nil. Writes that overlap may end in another order than the store
+// made them, so only the first one to end is kept in memory.
 func (s *jarShard) written(key Key, jar *storedJar, epoch uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,9 +129,9 @@ func (s *jarShard) written(key Key, jar *storedJar, epoch uint64) {
 	s.wake(key)
 }
 
-// swap stores next under nextKey in place of the jar under key, and keeps it until expiry. A jar
-// that was not at its revision any more is storage.ErrConflict. For a new jar key and nextKey are
-// equal and old is the zero storedJar.
+// swap stores next under nextKey in place of the jar under key, until expiry. It returns
+// storage.ErrConflict if the jar is no longer at its revision. For a new jar, key equals nextKey
+// and old is the zero storedJar.
 func (j *Jars) swap(ctx context.Context, key Key, old storedJar, nextKey Key, next *Jar, expiry time.Time) error {
 	value, err := encodeJar(next)
 	if err != nil {
@@ -149,9 +145,9 @@ func (j *Jars) swap(ctx context.Context, key Key, old storedJar, nextKey Key, ne
 
 	revision, err := j.store.CompareAndSwap(ctx, key.storeKey(), old.revision, record)
 
-	// Also where the store failed, so that it is not known what came of it, memory is in doubt.
+	// A failed write may have happened all the same, so the memory drops the jar then too.
 	var kept *storedJar
-	if err == nil && j.exclusive {
+	if err == nil {
 		kept = &storedJar{next, revision, len(value)}
 	}
 	shard.written(nextKey, kept, epoch)
@@ -164,7 +160,8 @@ func (j *Jars) swap(ctx context.Context, key Key, old storedJar, nextKey Key, ne
 	return nil
 }
 
-// delete removes the jar under key. A jar that was not at its revision any more is storage.ErrConflict.
+// delete removes the jar under key. It returns storage.ErrConflict if the jar is no longer at its
+// revision.
 func (j *Jars) delete(ctx context.Context, key Key, old storedJar) error {
 	err := j.store.Delete(ctx, key.storeKey(), old.revision)
 	j.shard(key).written(key, nil, 0)
@@ -174,10 +171,10 @@ func (j *Jars) delete(ctx context.Context, key Key, old storedJar) error {
 	return nil
 }
 
-// findPage is how many keys are asked of the store at a time.
+// findPage is how many keys one request to the store returns at most.
 const findPage = 256
 
-// find calls visit with the key of every jar that carries the term, until it returns an error.
+// find calls visit with the key of every jar that has the term, until visit returns an error.
 func (j *Jars) find(ctx context.Context, term string, visit func(Key) error) error {
 	after := ""
 	for {
@@ -201,8 +198,8 @@ func (j *Jars) find(ctx context.Context, term string, visit func(Key) error) err
 	}
 }
 
-// all calls visit with the key of every jar, until it returns an error. The keys are those of one
-// instant, and no transaction of the store lasts while visit works.
+// all calls visit with the key of every jar, until visit returns an error. The keys are those of
+// one instant. No transaction of the store is open while visit runs.
 func (j *Jars) all(ctx context.Context, visit func(Key) error) error {
 	var keys []Key
 	err := j.store.Walk(ctx, jarPrefix, func(record storage.Record) error {
@@ -221,7 +218,7 @@ func (j *Jars) all(ctx context.Context, visit func(Key) error) error {
 	return nil
 }
 
-// Forget empties the memory, after all of the store was replaced.
+// Forget empties the memory, after the whole store was replaced.
 func (j *Jars) Forget() {
 	for i := range j.shards {
 		shard := &j.shards[i]

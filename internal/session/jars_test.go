@@ -46,7 +46,7 @@ func TestLoadThatWriteOvertakes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, defaults())
 			token, handles := w.browser("alice", "bob")
-			w.restart(defaults(), true)
+			w.restart(defaults())
 			read, release := w.mem.pause(&w.mem.after, "get")
 			visited := make(chan string)
 			go func() {
@@ -148,36 +148,34 @@ func TestMovedJarIsChangedBeforeTheMoveEnds(t *testing.T) {
 // The store did what it was asked to, and said that it failed.
 func TestMemoryAfterAnAmbiguousError(t *testing.T) {
 	lost := errors.New("connection lost")
-	for _, exclusive := range []bool{true, false} {
-		w := newWorld(t, defaults())
-		token, handles := w.browser("alice", "bob", "carol")
-		w.restart(defaults(), exclusive)
-		w.want(token, "alice bob carol*")
-		failing := func(do func() error) {
-			t.Helper()
-			w.mem.after = func(_ context.Context, c call) error {
-				if c.op == "swap" || c.op == "delete" {
-					return lost
-				}
-				return nil
+	w := newWorld(t, defaults())
+	token, handles := w.browser("alice", "bob", "carol")
+	w.restart(defaults())
+	w.want(token, "alice bob carol*")
+	failing := func(do func() error) {
+		t.Helper()
+		w.mem.after = func(_ context.Context, c call) error {
+			if c.op == "swap" || c.op == "delete" {
+				return lost
 			}
-			if err := do(); !errors.Is(err, lost) {
-				t.Errorf("got %v, want the store's error", err)
-			}
-			w.mem.after = nil
+			return nil
 		}
-		failing(func() error { _, err := w.Revoke(ctx, token, handles["carol"]); return err })
-		w.want(token, "alice bob*")
-		failing(func() error { _, err := w.SetActive(ctx, token, handles["alice"]); return err })
-		w.want(token, "alice* bob")
-		old := token
-		failing(func() error { _, err := w.SignIn(ctx, token, person("dave"), nil, Client{}); return err })
-		w.want(old, "")
-
-		token, _ = w.browser("erin")
-		failing(func() error { _, err := w.SignOut(ctx, token); return err })
-		w.want(token, "")
+		if err := do(); !errors.Is(err, lost) {
+			t.Errorf("got %v, want the store's error", err)
+		}
+		w.mem.after = nil
 	}
+	failing(func() error { _, err := w.Revoke(ctx, token, handles["carol"]); return err })
+	w.want(token, "alice bob*")
+	failing(func() error { _, err := w.SetActive(ctx, token, handles["alice"]); return err })
+	w.want(token, "alice* bob")
+	old := token
+	failing(func() error { _, err := w.SignIn(ctx, token, person("dave"), nil, Client{}); return err })
+	w.want(old, "")
+
+	token, _ = w.browser("erin")
+	failing(func() error { _, err := w.SignOut(ctx, token); return err })
+	w.want(token, "")
 }
 
 // The store did nothing, and said that it failed.
@@ -200,7 +198,7 @@ func TestMemoryAfterAFailedWrite(t *testing.T) {
 func TestConflictWithTheStoreIsNotOverwritten(t *testing.T) {
 	w := newWorld(t, defaults())
 	token, handles := w.browser("alice", "bob", "carol")
-	other := NewManager(NewJars(w.store, false), w.people, defaults(), w.clock.now)
+	other := NewManager(NewJars(w.store), w.people, defaults(), w.clock.now)
 	t.Cleanup(other.Close)
 	if _, err := other.Revoke(ctx, token, handles["alice"]); err != nil {
 		t.Fatal(err)
@@ -209,36 +207,6 @@ func TestConflictWithTheStoreIsNotOverwritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.want(token, "bob*")
-}
-
-func TestWithoutExclusiveTheStoreIsAlwaysAsked(t *testing.T) {
-	w := newWorld(t, defaults())
-	token, handles := w.browser("alice", "bob")
-	w.restart(defaults(), false)
-	reads := w.mem.count("get")
-	for i := range 10 {
-		w.want(token, "alice bob*")
-		if got := w.mem.count("get") - reads; got != i+1 {
-			t.Fatalf("%d reads for %d requests", got, i+1)
-		}
-	}
-	other := NewManager(NewJars(w.store, false), w.people, defaults(), w.clock.now)
-	t.Cleanup(other.Close)
-	if _, err := other.Revoke(ctx, token, handles["bob"]); err != nil {
-		t.Fatal(err)
-	}
-	w.want(token, "alice*")
-	if _, err := w.SignOut(ctx, token); err != nil {
-		t.Fatal(err)
-	}
-	if v, err := other.Visit(ctx, token); err != nil || len(v.Entries()) != 0 {
-		t.Errorf("another node still sees %q, %v", names(v), err)
-	}
-	for i := range w.jars.shards {
-		if n := len(w.jars.shards[i].kept); n != 0 {
-			t.Errorf("%d jars are in memory", n)
-		}
-	}
 }
 
 func TestMemoryIsHit(t *testing.T) {
@@ -250,7 +218,7 @@ func TestMemoryIsHit(t *testing.T) {
 	if got := w.mem.count("get"); got != 0 {
 		t.Errorf("%d reads, want none after the sign-in", got)
 	}
-	w.restart(defaults(), true)
+	w.restart(defaults())
 	for range 10 {
 		w.want(token, "alice*")
 	}
@@ -260,7 +228,7 @@ func TestMemoryIsHit(t *testing.T) {
 }
 
 func TestMemoryIsBounded(t *testing.T) {
-	j := NewJars(newMemStore(time.Now), true)
+	j := NewJars(newMemStore(time.Now))
 	kept := &storedJar{&Jar{ID: "x"}, 1, 1}
 	for i := range 3 * jarShards * jarsByShard {
 		var key Key
@@ -466,7 +434,7 @@ func TestMemoryIsNeverOlderThanAnAcknowledgedWrite(t *testing.T) {
 		mem.records, mem.revision = maps.Clone(w.mem.records), w.mem.revision
 		steps := &stepper{rng: rng, arrived: make(chan *stepped)}
 		cold := rng.IntN(2) == 0
-		jars := NewJars(stepStore{mem, steps}, true)
+		jars := NewJars(stepStore{mem, steps})
 		if !cold {
 			if _, err := jars.load(ctx, token.Key()); err != nil {
 				t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// The bounds of Options. A jar of MaxSessionsLimit sessions stays within what every store takes.
+// Bounds of Options. A jar of MaxSessionsLimit sessions fits in every store.
 const (
 	DefaultMaxSessions = 5
 	MaxSessionsLimit   = 50
@@ -18,24 +18,24 @@ const (
 	DefaultIdleTimeout = 7 * 24 * time.Hour
 )
 
-// Options are the rules that jars live by. They apply to sessions that exist already as well:
-// lowering a time ends those that are over it.
+// Options are the rules of jars. They also apply to existing sessions: a shorter time ends those
+// that are older.
 type Options struct {
-	// MaxSessions is how many sessions a jar holds at most, from 1 to MaxSessionsLimit.
+	// MaxSessions is the maximum number of sessions in a jar, 1 to MaxSessionsLimit.
 	MaxSessions int
 
-	// RejectAtMax refuses a sign-in to a full jar. Else the least recently used session makes room.
+	// RejectAtMax refuses sign-ins to a full jar. Otherwise the least recently used session is
+	// evicted.
 	RejectAtMax bool
 
-	// Lifetime is how long a session lasts at most, however much it is used.
+	// Lifetime is the maximum lifetime of a session, however much it is used.
 	Lifetime time.Duration
 
-	// IdleTimeout is how long a session lasts without being used. Zero or less means that only
-	// Lifetime ends it.
+	// IdleTimeout is how long a session lasts without being used. Zero or less disables it.
 	IdleTimeout time.Duration
 }
 
-// Validate names the first option that is out of bounds.
+// Validate returns an error that names the first option out of bounds.
 func (o Options) Validate() error {
 	switch {
 	case o.MaxSessions < 1 || o.MaxSessions > MaxSessionsLimit:
@@ -49,29 +49,29 @@ func (o Options) Validate() error {
 }
 
 var (
-	// ErrUnknownHandle reports a handle that names no live session of this jar: unknown, expired,
-	// malformed or of another jar, which are not told apart.
+	// ErrUnknownHandle reports a handle that names no live session of this jar. It does not tell
+	// whether the handle is unknown, expired, malformed or of another jar.
 	ErrUnknownHandle = errors.New("unknown session handle")
 
-	// ErrFull reports a sign-in to a jar that holds as many sessions as are allowed.
+	// ErrFull reports a sign-in to a jar that already has the maximum number of sessions.
 	ErrFull = errors.New("jar holds as many sessions as are allowed")
 )
 
-// Manager applies the rules to the jars. There is one for each configuration; all of one store
+// Manager applies the rules to the jars. Each configuration has one, and all managers of one store
 // share its Jars. Its methods may be called concurrently.
 //
-// Every change is a compare-and-swap of the whole jar, tried again after a conflict, so that
-// concurrent changes of one jar happen one after the other and none is lost.
+// Every change is a compare-and-swap of the whole jar, repeated after a conflict. So concurrent
+// changes of one jar are serialised and none is lost.
 type Manager struct {
 	jars      *Jars
 	directory Directory
 	options   Options
 	now       func() time.Time
 	toucher   *toucher
-	site      Site // that At was called with
+	site      Site // set by At
 }
 
-// NewManager returns a manager that reads the time from now. Close ends it.
+// NewManager returns a manager with the clock now. Close ends it.
 func NewManager(jars *Jars, directory Directory, options Options, now func() time.Time) *Manager {
 	m := &Manager{jars: jars, directory: directory, options: options}
 	m.now = func() time.Time { return now().UTC().Truncate(time.Millisecond) }
@@ -79,22 +79,22 @@ func NewManager(jars *Jars, directory Directory, options Options, now func() tim
 	return m
 }
 
-// Close writes the uses that are still to be recorded and stops recording. All else goes on
-// working, for requests that are under way when a configuration is replaced.
+// Close writes the uses that are not recorded yet and stops recording. All other methods keep
+// working, for requests that are still served during a reload.
 func (m *Manager) Close() { m.toucher.close() }
 
-// Lifetime is how long a session made now lasts at most.
+// Lifetime returns the maximum lifetime of a new session.
 func (m *Manager) Lifetime() time.Duration { return m.options.Lifetime }
 
-// Entry is a live session and who its account is now.
+// Entry is a live session and the current identity of its account.
 type Entry struct {
 	*Session
 	Identity *Identity
 	Active   bool
 }
 
-// Visit is a jar as one request found it. The zero Visit is a browser without a jar. It is not
-// changed by what happens to the jar later.
+// Visit is a jar as one request found it. Later changes of the jar do not affect it. The zero Visit
+// is a browser without a jar.
 type Visit struct {
 	manager *Manager
 	key     Key
@@ -105,9 +105,10 @@ type Visit struct {
 	unconfirmed bool // no session is active at this host; see Unconfirmed
 }
 
-// Visit finds the jar of a token. An unknown token, as the zero one, is the zero Visit and no
-// error. ErrUnreadable comes with the zero Visit too: that browser is signed out, and the cause is
-// worth a line in the log. With any other error nothing is known about the browser.
+// Visit returns the jar of a token. For an unknown token and for the zero Token it returns the zero
+// Visit without an error. With ErrUnreadable it also returns the zero Visit: the browser is signed
+// out, and the caller should log the cause. After any other error nothing is known about the
+// browser.
 func (m *Manager) Visit(ctx context.Context, token Token) (Visit, error) {
 	if token.IsZero() {
 		return Visit{site: m.site}, nil
@@ -123,13 +124,13 @@ func (m *Manager) Visit(ctx context.Context, token Token) (Visit, error) {
 	return Visit{manager: m, key: key, jar: jar.Jar, at: m.now(), site: m.site}, nil
 }
 
-// Full reports whether a sign-in of a further account would be ErrFull.
+// Full reports whether a sign-in with a further account would fail with ErrFull.
 func (m *Manager) Full(v Visit) bool {
 	return m.options.RejectAtMax && len(v.Entries()) >= m.options.MaxSessions
 }
 
-// Active returns the session that requests are made as. It is false when nobody is signed in, and
-// when the active session ended by itself.
+// Active returns the session that requests are made as. It returns false if nobody is signed in and
+// if the active session ended by itself.
 func (v Visit) Active() (Entry, bool) {
 	active := v.active()
 	if active == nil {
@@ -138,10 +139,10 @@ func (v Visit) Active() (Entry, bool) {
 	return v.entry(active, true)
 }
 
-// Lapsed returns the session that requests were made as until it ended by its time, so that whoever
-// it was can be asked to sign in again. It is false where another end came first, where the account is
-// gone, and where nothing is left of it in the jar. The entry is not live: it lets nobody in, and its
-// Identity is the recorded one.
+// Lapsed returns the active session that ended by its time, so that its user can be asked to sign
+// in again. It returns false if the session ended otherwise, if the account is gone, and if the jar
+// no longer has the session. The entry is not live: it admits nobody, and its Identity is the
+// recorded one.
 func (v Visit) Lapsed() (Entry, bool) {
 	session := v.active()
 	if session == nil {
@@ -156,7 +157,7 @@ func (v Visit) Lapsed() (Entry, bool) {
 	return Entry{Session: session, Identity: session.Recorded}, true
 }
 
-// Entries returns every live session of the jar in the order of their sign-in.
+// Entries returns the live sessions of the jar in the order of their sign-in.
 func (v Visit) Entries() []Entry {
 	if v.jar == nil {
 		return nil
@@ -172,7 +173,7 @@ func (v Visit) Entries() []Entry {
 	return entries
 }
 
-// Without returns the visit as it is once the session with the id has ended.
+// Without returns the visit as it is after the session with the id has ended.
 func (v Visit) Without(id string) Visit {
 	if v.jar != nil {
 		v.jar = v.jar.clone()
@@ -181,7 +182,7 @@ func (v Visit) Without(id string) Visit {
 	return v
 }
 
-// Renewed returns the visit as it is once a session of its jar has become s.
+// Renewed returns the visit as it is after a session of its jar was replaced by s.
 func (v Visit) Renewed(s *Session) Visit {
 	if v.jar != nil {
 		v.jar = v.jar.clone()
@@ -195,7 +196,7 @@ func (v Visit) Renewed(s *Session) Visit {
 // Transient reports whether the browser was asked to forget its jar when it closes.
 func (v Visit) Transient() bool { return v.jar != nil && v.jar.Transient }
 
-// JarID is the jar's public id, empty where there is no jar.
+// JarID returns the jar's public id, empty without a jar.
 func (v Visit) JarID() string {
 	if v.jar == nil {
 		return ""
@@ -211,21 +212,21 @@ func (v *Visit) active() *Session {
 	return v.jar.activeAt(v.site)
 }
 
-// entry returns the entry of one of the jar's sessions, and false where the session is dead.
+// entry returns the entry of one of the jar's sessions, and false if the session is dead.
 func (v *Visit) entry(session *Session, active bool) (Entry, bool) {
 	identity, ok := v.manager.live(session, v.at)
 	return Entry{Session: session, Identity: identity, Active: active}, ok
 }
 
-// Used tells that a request was made as the entry's session. It returns at once; the use is
-// recorded in the background, and only if the last one recorded is some time ago.
+// Used records in the background that a request was made as the entry's session. It returns at
+// once, and writes nothing if the last recorded use is recent.
 func (v Visit) Used(e Entry) {
 	if v.at.Sub(e.LastUsedAt) >= v.manager.options.touchInterval() {
 		v.manager.toucher.touch(use{v.key, e.Handle, v.at})
 	}
 }
 
-// live returns who a session's account is now, and false where the session is dead.
+// live returns the current identity of a session's account, and false if the session is dead.
 func (m *Manager) live(s *Session, at time.Time) (*Identity, bool) {
 	if !at.Before(m.options.expiry(s)) {
 		return nil, false
@@ -233,17 +234,17 @@ func (m *Manager) live(s *Session, at time.Time) (*Identity, bool) {
 	return m.current(s)
 }
 
-// current returns who a session's account is now, and false where it is gone.
+// current returns the current identity of a session's account, and false if the account is gone.
 func (m *Manager) current(s *Session) (*Identity, bool) {
 	identity, ok := m.directory.Current(s.Recorded)
-	// A directory that answers with somebody else would sign the wrong person in.
+	// An answer about another account would sign in the wrong person.
 	if !ok || identity.Account != s.Recorded.Account {
 		return nil, false
 	}
 	return identity, true
 }
 
-// expiry is the instant from which on a session is dead if it is not used again.
+// expiry returns when a session dies if it is not used again.
 func (o Options) expiry(s *Session) time.Time {
 	expiry := s.ExpiresAt
 	if end := s.CreatedAt.Add(o.Lifetime); end.Before(expiry) {
@@ -257,7 +258,7 @@ func (o Options) expiry(s *Session) time.Time {
 	return expiry
 }
 
-// jarExpiry is when the last session of a jar ends if none is used again.
+// jarExpiry returns when the last session of a jar dies if none is used again.
 func (o Options) jarExpiry(j *Jar) time.Time {
 	var last time.Time
 	for i := range j.Sessions {
@@ -268,7 +269,7 @@ func (o Options) jarExpiry(j *Jar) time.Time {
 	return last
 }
 
-// prune takes the dead sessions out of a jar that is being changed.
+// prune removes the dead sessions from a jar that is being changed.
 func (m *Manager) prune(j *Jar, at time.Time) {
 	j.remove(func(s *Session) bool {
 		_, alive := m.live(s, at)
@@ -276,25 +277,25 @@ func (m *Manager) prune(j *Jar, at time.Time) {
 	})
 }
 
-// SignedIn is what a sign-in did.
+// SignedIn is the result of a sign-in.
 type SignedIn struct {
-	Token    Token     // the jar's new token; the old one is dead
+	Token    Token     // the jar's new token; the old one is invalid
 	JarID    string    // public
-	Entry    Entry     // the new session, which is the active one
-	Replaced []Session // the session that the same account had in this jar, if any
-	Evicted  []Session // those that made room
+	Entry    Entry     // the new session, which is active
+	Replaced []Session // the account's previous session in this jar, if any
+	Evicted  []Session // sessions evicted to make room
 }
 
-// SignIn adds a session of the identity's account to the jar of the token, or to a new jar where
-// the token is of none, and makes it active. The jar gets a new token, so that one that somebody
-// planted or saw before the sign-in is worth nothing after it.
+// SignIn adds a session of the identity's account to the jar of the token, or to a new jar if the
+// token names none, and makes it active. The jar gets a new token, so that a token planted or seen
+// before the sign-in is useless afterwards.
 //
-// Of two sign-ins that overlap in one browser, the second finds that the token it came with is dead
-// and starts a jar of its own. To add its account to the jar that the first one moved would hand
-// that jar to whoever knows the old token, which is what the new token is there to prevent.
+// Of two overlapping sign-ins in one browser, the second finds its token dead and creates a new
+// jar. Adding its account to the moved jar would give that jar to whoever knows the old token,
+// which the new token prevents.
 //
-// Errors: ErrFull; a refusal of the identity or the grant, by their Validate or for their size; or the
-// store's.
+// Errors are ErrFull, a refusal of the identity or the grant by Validate or Fits, and those of the
+// store.
 func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, grant *Grant, client Client) (SignedIn, error) {
 	grant, err := toStore(identity, grant)
 	if err != nil {
@@ -310,7 +311,7 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 		m.prune(jar, at)
 		switch {
 		case len(jar.Sessions) == 0:
-			// The store may drop such a jar at any time: it is as good as none.
+			// The store may drop such a jar at any time, so it counts as missing.
 			jar.Active, jar.Pins = "", nil
 		case m.site != "":
 			jar.pinAll()
@@ -341,8 +342,8 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 	}
 }
 
-// toStore refuses what cannot be stored of what a login method says of an account, and returns the
-// grant as it is kept.
+// toStore refuses an identity or a grant that cannot be stored, and returns the grant as it is
+// stored.
 func toStore(identity *Identity, grant *Grant) (*Grant, error) {
 	method := identity.Account.Method
 	if err := identity.Validate(); err != nil {
@@ -358,8 +359,8 @@ func toStore(identity *Identity, grant *Grant) (*Grant, error) {
 	return kept, nil
 }
 
-// jarForSignIn returns the jar to add a session to, as a clone or a new one, and what it replaces.
-// A jar that cannot be read is left alone; the browser gets a new one.
+// jarForSignIn returns a clone of the jar, or a new jar, to add a session to, and the stored jar
+// that it replaces. An unreadable jar stays as it is, and the browser gets a new one.
 func (m *Manager) jarForSignIn(ctx context.Context, token, next Token, at time.Time) (Key, storedJar, *Jar, error) {
 	if !token.IsZero() {
 		key := token.Key()
@@ -374,7 +375,7 @@ func (m *Manager) jarForSignIn(ctx context.Context, token, next Token, at time.T
 	return next.Key(), storedJar{}, &Jar{ID: newName(), CreatedAt: at}, nil
 }
 
-// maxUserAgentBytes bounds what is kept of a User-Agent.
+// maxUserAgentBytes bounds the recorded User-Agent.
 const maxUserAgentBytes = 512
 
 func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at time.Time) Session {
@@ -388,7 +389,7 @@ func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at
 	if len(client.UserAgent) > maxUserAgentBytes {
 		client.UserAgent = client.UserAgent[:maxUserAgentBytes]
 	}
-	return Session{
+	s := Session{
 		ID:         newName(),
 		Handle:     newName(),
 		Recorded:   &recorded,
@@ -400,10 +401,12 @@ func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at
 		Grant:      grant,
 		Slot:       newName(),
 	}
+	s.nameViews()
+	return s
 }
 
-// SetActive makes the live session with the handle the active one, and returns it. Else it is
-// ErrUnknownHandle, and nothing is written.
+// SetActive makes the live session with the handle the active one and returns it. If there is none,
+// it returns ErrUnknownHandle and writes nothing.
 func (m *Manager) SetActive(ctx context.Context, token Token, handle string) (Entry, error) {
 	var active Entry
 	err := m.change(ctx, token, func(jar *Jar, at time.Time) (bool, error) {
@@ -414,7 +417,7 @@ func (m *Manager) SetActive(ctx context.Context, token Token, handle string) (En
 		session := jar.Sessions[i]
 		identity, alive := m.live(&session, at)
 		if !alive {
-			// The directory has changed its mind since the jar was pruned, a moment ago.
+			// The directory has changed its answer since the jar was pruned.
 			return false, ErrUnknownHandle
 		}
 		if m.site != "" {
@@ -422,7 +425,7 @@ func (m *Manager) SetActive(ctx context.Context, token Token, handle string) (En
 		}
 		changed := jar.choose(m.site, &jar.Sessions[i])
 		if changed {
-			// To switch to a session is to use it, or the one chosen could be the next to be evicted.
+			// A switch counts as a use. Otherwise the chosen session could be evicted next.
 			session.LastUsedAt = at
 			jar.Sessions[i] = session
 		}
@@ -438,15 +441,15 @@ func (m *Manager) SetActive(ctx context.Context, token Token, handle string) (En
 	return active, nil
 }
 
-// Revoked is what a revocation did.
+// Revoked is the result of a revocation.
 type Revoked struct {
 	Ended    Session
 	Promoted *Session // the session that became active in place of the ended one, if any
 	Empty    bool     // no session is left, and the jar is gone
 }
 
-// Revoke ends the live session with the handle. Where it was the active one, the one used last
-// becomes active. A handle of no live session is ErrUnknownHandle, and nothing is written.
+// Revoke ends the live session with the handle. If it was active, the most recently used session
+// becomes active. If there is no such session, it returns ErrUnknownHandle and writes nothing.
 func (m *Manager) Revoke(ctx context.Context, token Token, handle string) (Revoked, error) {
 	var done Revoked
 	err := m.change(ctx, token, func(jar *Jar, _ time.Time) (bool, error) {
@@ -478,8 +481,8 @@ func (m *Manager) Revoke(ctx context.Context, token Token, handle string) (Revok
 	return done, nil
 }
 
-// SignOut ends every session of the jar, and returns those that were live. A token of no jar is no
-// error: the browser is signed out already.
+// SignOut ends every session of the jar and returns those that were live. A token without a jar is
+// not an error: the browser is already signed out.
 func (m *Manager) SignOut(ctx context.Context, token Token) ([]Session, error) {
 	var ended []Session
 	var jarID string
@@ -490,8 +493,8 @@ func (m *Manager) SignOut(ctx context.Context, token Token) ([]Session, error) {
 	}
 	err := m.change(ctx, token, all)
 	if errors.Is(err, errNoJar) && jarID != "" {
-		// A sign-in overlapped and moved the jar to a new token. The sessions that this call has
-		// seen must end all the same, or they would outlive a sign-out that was acknowledged.
+		// An overlapping sign-in moved the jar to a new token. The sessions that this call has seen
+		// must end too, or they would outlive an acknowledged sign-out.
 		seen := make(map[string]bool, len(ended))
 		for _, s := range ended {
 			seen[s.Handle] = true
@@ -507,7 +510,7 @@ func (m *Manager) SignOut(ctx context.Context, token Token) ([]Session, error) {
 	return ended, nil
 }
 
-// recordUse writes down that a session was used. The jar or the session may be gone by now.
+// recordUse stores that a session was used. The jar or the session may be gone.
 func (m *Manager) recordUse(ctx context.Context, u use) error {
 	err := m.changeKey(ctx, u.key, func(jar *Jar, at time.Time) (bool, error) {
 		m.prune(jar, at)
@@ -524,8 +527,8 @@ func (m *Manager) recordUse(ctx context.Context, u use) error {
 	return err
 }
 
-// change is changeKey for a browser: edit sees no dead sessions, and a jar that cannot be read is
-// none, as it is to Visit.
+// change is changeKey for a browser: edit sees no dead sessions, and an unreadable jar counts as
+// missing, as in Visit.
 func (m *Manager) change(ctx context.Context, token Token, edit func(*Jar, time.Time) (bool, error)) error {
 	if token.IsZero() {
 		return errNoJar
@@ -540,10 +543,10 @@ func (m *Manager) change(ctx context.Context, token Token, edit func(*Jar, time.
 	return err
 }
 
-// changeKey applies edit to a clone of the jar under key, and stores it if edit says that it changed
-// it; edit leaves no dead sessions in what it changes, and a jar without sessions is deleted. After
-// a conflict it begins again with what is stored then, so edit may run several times and must start
-// from nothing each.
+// changeKey applies edit to a clone of the jar under key and stores the clone if edit reports a
+// change. edit must leave no dead sessions in a changed jar; a jar without sessions is deleted.
+// After a conflict, changeKey starts again with the stored jar, so edit may run several times and
+// must not depend on earlier runs.
 func (m *Manager) changeKey(ctx context.Context, key Key, edit func(*Jar, time.Time) (changed bool, err error)) error {
 	for {
 		old, err := m.jars.load(ctx, key)

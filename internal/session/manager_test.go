@@ -545,7 +545,7 @@ func TestNoPromotionWhenTheActiveOneDies(t *testing.T) {
 					w.Fatal(err)
 				}
 				w.want(token, "alice")
-				w.restart(defaults(), true)
+				w.restart(defaults())
 				w.want(token, "alice")
 			})
 		})
@@ -894,7 +894,7 @@ func TestEndAccountEndsDespiteAStaleIndex(t *testing.T) {
 	w := newWorld(t, defaults())
 	token, _ := w.browser("alice")
 	w.clock.advance(time.Second)
-	w.jars = NewJars(staleIndex{w.store, token.Key().storeKey()}, true)
+	w.jars = NewJars(staleIndex{w.store, token.Key().storeKey()})
 	w.reload(defaults())
 	if n, err := w.EndAccount(ctx, person("alice").Account, w.clock.now()); n != 1 || err != nil {
 		t.Errorf("EndAccount = %d, %v; want 1", n, err)
@@ -916,7 +916,7 @@ func TestStoreErrorsAreTold(t *testing.T) {
 		w := newWorld(t, defaults())
 		token, handles := w.browser("alice", "bob")
 		single, alone := w.browser("carol")
-		w.restart(defaults(), false)
+		w.restart(defaults())
 		w.mem.before = func(_ context.Context, c call) error {
 			if c.op == op {
 				return broken

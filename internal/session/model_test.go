@@ -295,8 +295,6 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 		gone: make(map[string]bool),
 	}
 	w := newWorld(t, m.options)
-	exclusive := pick(4) > 0
-	w.restart(m.options, exclusive)
 	sites := [][]Site{{""}, {"a.example.test", "b.example.test", "c.example.test"}, {"", "a.example.test", "b.example.test"}}[pick(3)]
 	users := []string{"ann", "ben", "cat", "dan", "eve", "fay"}
 	tokens := make([]Token, 3)
@@ -312,7 +310,7 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 	log := func(format string, args ...any) { trace = append(trace, fmt.Sprintf(format, args...)) }
 	fail := func(format string, args ...any) {
 		t.Helper()
-		t.Fatalf("run %d, %+v, exclusive %t, sites %q: %s\n%s", run, m.options, exclusive, sites, fmt.Sprintf(format, args...), strings.Join(trace, "\n"))
+		t.Fatalf("run %d, %+v, sites %q: %s\n%s", run, m.options, sites, fmt.Sprintf(format, args...), strings.Join(trace, "\n"))
 	}
 	for range 120 {
 		b := pick(len(tokens))
@@ -415,7 +413,7 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 			if pick(2) == 0 {
 				log("restart")
 				w.Close()
-				w.restart(m.options, exclusive)
+				w.restart(m.options)
 			}
 		case 12, 13:
 			id, was, next := ids[pick(len(ids))], "others", fmt.Sprint(len(trace), "-renewed")

@@ -11,26 +11,26 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// notePrefix marks the store's records that are notes.
+// notePrefix is the key prefix of notes in the store.
 const notePrefix = "note:"
 
 // MaxNoteBytes bounds the value of a note.
 const MaxNoteBytes = 16 << 10
 
 var (
-	// ErrNoted reports that there is a note of the name already.
+	// ErrNoted reports that a note of the name exists.
 	ErrNoted = errors.New("noted already")
 
-	// ErrNote reports a note that cannot be: too large, or over before it begins.
+	// ErrNote reports an invalid note: too large, or already expired.
 	ErrNote = errors.New("note is not valid")
 )
 
-// Notes are short-lived records beside the jars: of what has happened and must not happen twice, and
-// of what is to be picked up once. Each has a kind, a word of the code, and within it a name, which may
-// be any text and a secret: the store knows only its SHA-256. A note that has expired is absent.
+// Notes are short-lived records beside the jars. They record what must not happen twice, or what is
+// picked up once. A note has a kind, a constant of the code, and a name within the kind. The name
+// may be any text, also a secret: the store only has its SHA-256. An expired note is absent.
 //
-// Notes are shared by all that use the store. Their methods may be called concurrently. Errors other
-// than the sentinels named are the store's.
+// All users of the store share its notes. The methods may be called concurrently. Errors other than
+// the documented sentinels are those of the store.
 type Notes struct {
 	store storage.Store
 	now   func() time.Time
@@ -39,9 +39,9 @@ type Notes struct {
 // NewNotes returns the notes of a store.
 func NewNotes(store storage.Store, now func() time.Time) *Notes { return &Notes{store, now} }
 
-// Put makes a note that is there until the given time. Where there is one of the name already it is
-// ErrNoted: of any number of concurrent callers exactly one succeeds. ErrNote comes where the value
-// has more than MaxNoteBytes or until is not to come: such a note would keep nothing from happening twice.
+// Put creates a note that expires at the given time. It returns ErrNoted if one of the name exists:
+// of any number of concurrent callers exactly one succeeds. It returns ErrNote if the value has
+// more than MaxNoteBytes or the time is past, since such a note would prevent nothing.
 func (n *Notes) Put(ctx context.Context, kind, name string, value []byte, until time.Time) error {
 	record, err := n.record(kind, name, value, until)
 	if err != nil {
@@ -57,7 +57,7 @@ func (n *Notes) Put(ctx context.Context, kind, name string, value []byte, until 
 	return nil
 }
 
-// Replace makes a note, in place of the one of the name where there is one. It is ErrNote as by Put.
+// Replace creates a note, or replaces the one of the name. It returns ErrNote like Put.
 func (n *Notes) Replace(ctx context.Context, kind, name string, value []byte, until time.Time) error {
 	record, err := n.record(kind, name, value, until)
 	if err != nil {
@@ -78,14 +78,14 @@ func (n *Notes) Replace(ctx context.Context, kind, name string, value []byte, un
 	}
 }
 
-// Get returns a note's value, and false where there is none.
+// Get returns the value of a note, and false if there is none.
 func (n *Notes) Get(ctx context.Context, kind, name string) (value []byte, ok bool, err error) {
 	record, revision, err := n.load(ctx, noteKey(kind, name))
 	return record.Value, revision != 0, err
 }
 
-// Take returns a note's value and removes the note: of any number of concurrent callers at most one
-// gets it. After an error it may be gone.
+// Take removes a note and returns its value, and false if there is none. Of any number of
+// concurrent callers at most one gets it. After an error the note may be gone.
 func (n *Notes) Take(ctx context.Context, kind, name string) (value []byte, ok bool, err error) {
 	key := noteKey(kind, name)
 	for {
@@ -103,7 +103,7 @@ func (n *Notes) Take(ctx context.Context, kind, name string) (value []byte, ok b
 	}
 }
 
-// load returns a note's record and its revision, which is zero where there is none.
+// load returns the record and the revision of a note. The revision is zero if there is none.
 func (n *Notes) load(ctx context.Context, key string) (storage.Record, storage.Revision, error) {
 	record, revision, err := n.store.Get(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -119,7 +119,7 @@ func (n *Notes) record(kind, name string, value []byte, until time.Time) (storag
 	if len(value) > MaxNoteBytes {
 		return storage.Record{}, fmt.Errorf("%w: its value has %d bytes, more than %d", ErrNote, len(value), MaxNoteBytes)
 	}
-	// The store keeps no less than a millisecond.
+	// Stores keep milliseconds at least.
 	if until = until.UTC().Truncate(time.Millisecond); !n.now().Before(until) {
 		return storage.Record{}, fmt.Errorf("%w: it is over already", ErrNote)
 	}
@@ -128,7 +128,7 @@ func (n *Notes) record(kind, name string, value []byte, until time.Time) (storag
 
 func noteKey(kind, name string) string { return notePrefix + kind + ":" + digest(name) }
 
-// checkNote reports what is wrong with a record that is under a note's key.
+// checkNote returns what is wrong with a record under a note's key.
 func checkNote(record storage.Record) error {
 	kind, name, _ := strings.Cut(strings.TrimPrefix(record.Key, notePrefix), ":")
 	sum, err := base64.RawURLEncoding.DecodeString(name)

@@ -125,7 +125,7 @@ func TestEachSiteHasItsAccount(t *testing.T) {
 		p.chooseAt(wiki, "admin")
 		p.chooseAt(grafana, "me")
 		p.sees("chosen both ways", map[Site]string{grafana: "me", wiki: "admin", files: "me"})
-		p.restart(defaults(), false)
+		p.restart(defaults())
 		p.sees("restarted", map[Site]string{grafana: "me", wiki: "admin", files: "me"})
 		p.signInAt(wiki, "admin")
 		p.signInAt(files, "me")

@@ -8,27 +8,27 @@ import (
 	"strings"
 )
 
-// Kind says what of an identity a Rule looks at.
+// Kind says which part of an identity a Rule checks.
 type Kind string
 
-// The kinds of rules.
+// Kinds of rules.
 const (
 	RequireGroup Kind = "group" // one of the account's groups
-	RequireUser  Kind = "user"  // the user name where it has no colon, or the account id "method:subject"
-	RequireClaim Kind = "claim" // a claim of the identity, nested ones by a dotted path
+	RequireUser  Kind = "user"  // the user name, or with a colon the account id "method:subject"
+	RequireClaim Kind = "claim" // a claim, or a nested one by a dotted path
 )
 
-// Rule is one line of a policy: it holds when the identity has any of the values.
+// Rule is one line of a policy. It holds if the identity has any of the values.
 type Rule struct {
 	Kind   Kind     `json:"kind"`
-	Claim  string   `json:"claim,omitempty"` // with RequireClaim only: which one
+	Claim  string   `json:"claim,omitempty"` // with RequireClaim only
 	Values []string `json:"values"`          // compared exactly
 }
 
-// Policy is the rules of which all must hold. The empty policy admits every account.
+// Policy is a list of rules that must all hold. The empty policy admits every account.
 type Policy []Rule
 
-// Validate refuses rules that could never hold or that say nothing.
+// Validate refuses rules that can never hold or that check nothing.
 func (p Policy) Validate() error {
 	for _, rule := range p {
 		switch rule.Kind {
@@ -53,7 +53,7 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// Unmet returns the first rule that does not hold for the identity, and false where all hold.
+// Unmet returns the first rule that does not hold for the identity, and false if all hold.
 func (p Policy) Unmet(id *Identity) (Rule, bool) {
 	for _, rule := range p {
 		if !rule.Holds(id) {
@@ -69,8 +69,8 @@ func (r Rule) Holds(id *Identity) bool {
 	case RequireGroup:
 		return slices.ContainsFunc(id.Groups, r.has)
 	case RequireUser:
-		// A value with a colon is an account id: whoever can choose a user name could choose one
-		// that reads as somebody else's.
+		// A value with a colon is an account id. Users who can choose their user name could
+		// otherwise choose one that reads like another account's id.
 		return r.has(id.Account.ID()) || r.has(id.UserName) && !strings.Contains(id.UserName, ":")
 	case RequireClaim:
 		value, _ := id.Claim(r.Claim)
@@ -81,7 +81,8 @@ func (r Rule) Holds(id *Identity) bool {
 
 func (r Rule) has(value string) bool { return slices.Contains(r.Values, value) }
 
-// claims reports whether a claim's value, or an element of it where it is a list, is one of the rule's.
+// claims reports whether a claim's value, or an element of it if it is a list, is one of the rule's
+// values.
 func (r Rule) claims(value any) bool {
 	switch v := value.(type) {
 	case []any:
@@ -92,11 +93,11 @@ func (r Rule) claims(value any) bool {
 	}
 }
 
-// Claim returns the claim at a path, as ClaimAt does.
+// Claim returns the claim at a path, like ClaimAt.
 func (id *Identity) Claim(path string) (any, bool) { return ClaimAt(id.Claims, path) }
 
-// ClaimAt returns the claim at a path: a claim's own name, or a dotted path into claims that are
-// objects. A name that has dots itself wins over a path.
+// ClaimAt returns the claim at a path, which is a claim's name or a dotted path into claims that
+// are objects. A name that contains dots wins over a path.
 func ClaimAt(claims map[string]any, path string) (any, bool) {
 	if value, ok := claims[path]; ok {
 		return value, true
@@ -116,9 +117,9 @@ func ClaimAt(claims map[string]any, path string) (any, bool) {
 	return nil, false
 }
 
-// ClaimText returns a claim as text: strings as they are, numbers and booleans as JSON writes
-// them, a list of these joined by commas. Other claims, and those with text that would not survive
-// a header field, have none.
+// ClaimText returns a claim as text: strings as they are, numbers and booleans in their JSON form,
+// lists of these joined by commas. It returns false for other claims, and for text that a header
+// field would change.
 func (id *Identity) ClaimText(path string) (string, bool) {
 	value, ok := id.Claim(path)
 	if !ok {

@@ -8,16 +8,15 @@ import (
 	"time"
 )
 
-// ErrRenewed reports that a session's grant is not the one that was to be replaced any more: somebody
-// else was faster.
+// ErrRenewed reports that a session's grant is not the expected one: another renewal was faster.
 var ErrRenewed = errors.New("grant was renewed meanwhile")
 
-// Renew replaces the grant of the live session with the id, and who its account is recorded to be,
-// wherever its jar is by now. Nothing else of the session changes, and identity must be of the same
-// account and issuer. It returns the session as it is then. To do it twice is to do it once.
+// Renew replaces the grant and the recorded identity of the live session with the id, even if its
+// jar has moved. Nothing else of the session changes. identity must be of the same account and
+// issuer. Renew returns the renewed session and is idempotent.
 //
-// Errors: ErrUnknownHandle where the session has ended; ErrRenewed where its grant is not was; a refusal
-// of the identity or the grant, as by SignIn; or the store's.
+// Errors are ErrUnknownHandle if the session has ended, ErrRenewed if its grant is not was, a
+// refusal of the identity or the grant as in SignIn, and those of the store.
 func (m *Manager) Renew(ctx context.Context, sessionID string, was *Grant, identity *Identity, grant *Grant) (Session, error) {
 	grant, err := toStore(identity, grant)
 	if err != nil {
@@ -57,10 +56,10 @@ func (m *Manager) Renew(ctx context.Context, sessionID string, was *Grant, ident
 	case renewed == nil:
 		return Session{}, ErrUnknownHandle
 	}
-	return *renewed, nil // a copy: the jar's is not to be changed any more
+	return *renewed, nil // a copy: the jar's must not change any more
 }
 
-// renew replaces what Manager.Renew does, unless it is replaced already.
+// renew applies Manager.Renew to a jar, unless that is already done.
 func (s *Session) renew(was *Grant, identity *Identity, grant *Grant, at time.Time) (changed bool, err error) {
 	switch {
 	case identity.Account != s.Recorded.Account || identity.Issuer != s.Recorded.Issuer:
@@ -74,8 +73,8 @@ func (s *Session) renew(was *Grant, identity *Identity, grant *Grant, at time.Ti
 	return true, nil
 }
 
-// renewed returns what is recorded of an account after it was recorded as id: what the method says,
-// and the times of before where it says none and nothing else has changed.
+// renewed returns the identity to record after a renewal: the method's, with the recorded times if
+// the method has none and nothing else has changed.
 func (id *Identity) renewed(now *Identity, at time.Time) *Identity {
 	next := *now
 	if next.CreatedAt.IsZero() {

@@ -58,7 +58,7 @@ func TestRenew(t *testing.T) {
 			}
 		}
 		check()
-		w.restart(defaults(), true)
+		w.restart(defaults())
 		check()
 	})
 }
@@ -246,7 +246,7 @@ func TestRenewAmongSignIns(t *testing.T) {
 		}
 		close(stop)
 		token := <-moved
-		w.restart(defaults(), true)
+		w.restart(defaults())
 		for _, e := range w.visit(token).Entries() {
 			if e.ID == done.Entry.ID && e.Grant.Equal(grant) {
 				return
@@ -260,8 +260,8 @@ func TestRenewAmongSignIns(t *testing.T) {
 func TestRenewInAJarThatMoves(t *testing.T) {
 	for _, op := range []string{"get", "swap"} {
 		w := newWorld(t, defaults())
-		w.restart(defaults(), false)
 		done := w.member(Token{}, "alice")
+		w.restart(defaults()) // so that the jar is read from the store
 		reached, release := w.mem.pause(&w.mem.before, op)
 		result := make(chan error)
 		go func() {

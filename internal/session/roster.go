@@ -12,30 +12,28 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// Roster is which accounts there are: for each login method the subjects that it knows, or nil
-// where a method does not know all of its own.
+// Roster is the accounts that exist: for each login method its subjects, or nil if the method does
+// not know all of them.
 type Roster map[string][]string
 
-// rosterKey is the store's record of the roster that was in force last. It is what a method that
-// just lost an account, while no process may have been running, is told apart by from one that
-// never had it.
+// rosterKey is the key of the last roster in force. It distinguishes a method that just lost an
+// account, perhaps while no process was running, from one that never had it.
 const rosterKey = "roster"
 
 // rosterVersion is the version of the record, and the only one that is read.
 const rosterVersion = 1
 
-// rosterRecord is its stored form, with the sessions that are still to be ended.
+// rosterRecord is the stored form, with the sessions that must still be ended.
 type rosterRecord struct {
 	Version int      `json:"v"`
 	Methods Roster   `json:"methods"`
 	Ending  []ending `json:"ending,omitempty"`
 }
 
-// ending is sessions that are to end: those of a method's accounts, as far as they were made before
-// a time.
+// ending names sessions to end: those of a method's accounts that were created before a time.
 type ending struct {
 	Method   string    `json:"method"`
-	Subjects []string  `json:"subjects,omitempty"` // none stands for all
+	Subjects []string  `json:"subjects,omitempty"` // empty: all
 	Before   time.Time `json:"before"`
 }
 
@@ -43,19 +41,18 @@ func (e ending) equal(other ending) bool {
 	return e.Method == other.Method && slices.Equal(e.Subjects, other.Subjects) && e.Before.Equal(other.Before)
 }
 
-// noExpiry is the expiry of records that are to stay.
+// noExpiry is the expiry of records that stay.
 var noExpiry = time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// NoteRoster stores the roster that is in force from now on, and with it what EndNoted has to do:
-// end the sessions of the accounts that were in the roster last time and are not in this one, with
-// all of a method that is gone as a whole. Such sessions are refused anyway for as long as their
-// account is missing; to end them is to keep them from coming back to life with an account of the
-// same name. For the same reason it notes what there is of an account or a method that was not in the
-// roster last time and is in this one: the last requests of the configuration before may have left
-// sessions that were not there to be ended yet.
+// NoteRoster stores the roster that is in force from now on, and what EndNoted must do: end the
+// sessions of accounts that were in the previous roster and are not in this one, and all sessions
+// of a removed method. Such sessions are refused while their account is missing. Ending them
+// prevents that they revive with a new account of the same name. For the same reason it notes
+// accounts and methods that are new in this roster: the last requests of the previous configuration
+// may have left sessions of them.
 //
-// It is one write at most. To end sessions takes one each, and in the meantime a roster that has the
-// accounts again may come into force, or the process may end.
+// NoteRoster writes once at most. Ending sessions takes a write for each jar, and meanwhile a
+// roster with the accounts may come into force, or the process may end.
 func (m *Manager) NoteRoster(ctx context.Context, now Roster) error {
 	at := m.now()
 	return m.changeRoster(ctx, func(record *rosterRecord, known bool) bool {
@@ -72,12 +69,12 @@ func (m *Manager) NoteRoster(ctx context.Context, now Roster) error {
 	})
 }
 
-// EndNoted ends the sessions that were noted to be ended and were not yet, and returns how many. It
-// is called before a configuration serves anybody, for what the ones before have left, and again
-// once its own roster is noted.
+// EndNoted ends the noted sessions that still exist and returns their number. It is called before a
+// configuration serves requests, for what earlier ones left, and again after its own roster is
+// noted.
 //
-// If it fails, the next call does what is left. Jars that are ErrUnreadable are no reason to fail:
-// that is the error after all is done.
+// If it fails, the next call does the rest. Jars that are ErrUnreadable do not stop it: that error
+// is returned at the end.
 func (m *Manager) EndNoted(ctx context.Context) (int, error) {
 	record, _, err := m.loadRoster(ctx)
 	if err != nil || len(record.Ending) == 0 {
@@ -129,7 +126,7 @@ func (m *Manager) end(ctx context.Context, e ending) (int, error) {
 	return total, unreadable
 }
 
-// endings returns what is in only one of two rosters.
+// endings returns what only one of two rosters has.
 func endings(last, now Roster, at time.Time) []ending {
 	var all []ending
 	for _, method := range methods(last, now) {
@@ -139,7 +136,7 @@ func endings(last, now Roster, at time.Time) []ending {
 		case before != after:
 			all = append(all, ending{Method: method, Before: at})
 		case was == nil || is == nil:
-			// One of them does not say which accounts there are.
+			// One of them does not list its accounts.
 		default:
 			if changed := slices.Concat(missing(was, is), missing(is, was)); len(changed) > 0 {
 				all = append(all, ending{Method: method, Subjects: changed, Before: at})
@@ -156,7 +153,7 @@ func methods(a, b Roster) []string {
 	return slices.Compact(all)
 }
 
-// missing returns what is in one list and not in the other.
+// missing returns the elements of one list that the other lacks.
 func missing(in, from []string) []string {
 	there := make(map[string]bool, len(from))
 	for _, subject := range from {
@@ -165,12 +162,13 @@ func missing(in, from []string) []string {
 	return slices.DeleteFunc(slices.Clone(in), func(subject string) bool { return there[subject] })
 }
 
-// sameSubjects tells nil, which is all that a method does not know, from none.
+// sameSubjects compares two lists. nil, the accounts of a method that does not know them, differs
+// from an empty list.
 func sameSubjects(a, b []string) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }
 
-// changeRoster stores what edit makes of the roster's record, unless edit says that it changed
-// nothing. Known is false where there was no record yet. After another process stored its own in the
-// meantime it begins again.
+// changeRoster applies edit to the roster's record and stores it, unless edit says that it changed
+// nothing. Known is false if there is no record yet. If another manager stored the record
+// meanwhile, it starts again.
 func (m *Manager) changeRoster(ctx context.Context, edit func(record *rosterRecord, known bool) (changed bool)) error {
 	for {
 		record, revision, err := m.loadRoster(ctx)
@@ -195,7 +193,7 @@ func (m *Manager) changeRoster(ctx context.Context, edit func(record *rosterReco
 	}
 }
 
-// loadRoster returns the roster's record and its revision, which is zero where there is none.
+// loadRoster returns the roster's record and its revision, zero if there is none.
 func (m *Manager) loadRoster(ctx context.Context) (rosterRecord, storage.Revision, error) {
 	record, revision, err := m.jars.store.Get(ctx, rosterKey)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -222,8 +220,9 @@ func decodeRoster(value []byte) (rosterRecord, error) {
 	return stored, nil
 }
 
-// Lasting returns the records that are to stay where all else of the store is replaced: the roster, and
-// the notes, for what must not happen twice must not after that either. They are those of about now.
+// Lasting returns the records that survive a replacement of the whole store: the roster and the
+// notes, because what must not happen twice must not happen after it either. They are read at about
+// the present time.
 func (j *Jars) Lasting(ctx context.Context) ([]storage.Record, error) {
 	var records []storage.Record
 	err := j.store.Walk(ctx, notePrefix, func(record storage.Record) error {
@@ -243,7 +242,7 @@ func (j *Jars) Lasting(ctx context.Context) ([]storage.Record, error) {
 	return records, nil
 }
 
-// Roster returns the store's record of the roster, and false where there is none.
+// Roster returns the stored roster's record, and false if there is none.
 func (j *Jars) Roster(ctx context.Context) (storage.Record, bool, error) {
 	record, _, err := j.store.Get(ctx, rosterKey)
 	if errors.Is(err, storage.ErrNotFound) {

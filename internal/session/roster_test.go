@@ -60,13 +60,13 @@ func TestEndMissing(t *testing.T) {
 		w.want(a, "alice bob*")
 
 		// Bob is taken out while no process runs.
-		w.restart(defaults(), true)
+		w.restart(defaults())
 		w.mustConfigure(2, Roster{"password": {"alice", "carol"}}, all...)
 		w.want(a, "alice")
 		w.want(b, "")
 
 		// And comes back: not he who was signed in before, but whoever knows the new password.
-		w.restart(defaults(), true)
+		w.restart(defaults())
 		w.mustConfigure(0, Roster{"password": {"alice", "bob", "carol"}}, all...)
 		w.want(a, "alice")
 		w.want(b, "")
@@ -184,7 +184,7 @@ func TestEndMissingIsCaughtUp(t *testing.T) {
 				w.mustConfigure(0, Roster{"password": {"alice", "bob", "carol"}, "google": nil})
 				a, _ := w.browser("alice", "bob", "carol")
 				b, _ := w.browser("bob")
-				w.restart(defaults(), true)
+				w.restart(defaults())
 				left := after
 				fail := func(_ context.Context, c call) error {
 					if c.op == op {
@@ -204,7 +204,7 @@ func TestEndMissingIsCaughtUp(t *testing.T) {
 					t.Fatalf("%s %d: %v", op, after, err)
 				}
 				w.mem.before, w.mem.after = nil, nil
-				w.restart(defaults(), true)
+				w.restart(defaults())
 				if _, err := w.configure(roster); err != nil {
 					t.Fatalf("%s %d: second time: %v", op, after, err)
 				}
@@ -219,15 +219,15 @@ func TestEndMissingIsCaughtUp(t *testing.T) {
 	}
 }
 
-// Two nodes that are started at once with one configuration must both come through.
-func TestTwoProcessesStoreTheRoster(t *testing.T) {
+// Two managers on one store, as during a reload, must both come through.
+func TestTwoManagersStoreTheRoster(t *testing.T) {
 	w := newWorld(t, defaults())
 	w.mustConfigure(0, Roster{"password": {"alice", "bob"}})
 	token, _ := w.browser("alice", "bob")
 	w.clock.advance(time.Second)
 	storing, release := w.mem.pause(&w.mem.before, "swap")
-	w.restart(defaults(), false)
-	first, second := w.Manager, NewManager(NewJars(w.store, false), w.people, defaults(), w.clock.now)
+	w.restart(defaults())
+	first, second := w.Manager, NewManager(w.jars, w.people, defaults(), w.clock.now)
 	t.Cleanup(second.Close)
 	roster := Roster{"password": {"alice"}}
 	out := make(chan error)
@@ -279,7 +279,7 @@ func TestEndMissingWithAnUnreadableJar(t *testing.T) {
 	if _, err := w.store.CompareAndSwap(ctx, key, revision, record); err != nil {
 		t.Fatal(err)
 	}
-	w.restart(defaults(), true)
+	w.restart(defaults())
 	if n, err := w.configure(Roster{"password": {"alice"}}); n != 1 || !errors.Is(err, ErrUnreadable) {
 		t.Errorf("EndMissing = %d, %v; want 1 and ErrUnreadable", n, err)
 	}
@@ -327,7 +327,7 @@ func TestEndNotedIsNotForgotten(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			w.restart(defaults(), true)
+			w.restart(defaults())
 			w.clock.advance(time.Second)
 			fresh, _ := w.browser("bob")
 			if n, err := w.EndNoted(ctx); n != 1 || err != nil {

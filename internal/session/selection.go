@@ -9,35 +9,35 @@ import (
 	"time"
 )
 
-// Selection says which sessions are meant, of all that the store has. What it names must all apply.
-// The zero Selection means none.
+// Selection selects sessions of the whole store. All fields that are set must match. The zero
+// Selection selects none.
 type Selection struct {
-	Session string  // the session with the id
-	Jar     string  // those of the jar with the id
-	Account Account // those of the account
-	Method  string  // those of the accounts of a login method
+	Session string  // the session with this id
+	Jar     string  // sessions of the jar with this id
+	Account Account // sessions of the account
+	Method  string  // sessions of the accounts of a login method
 
-	// SID means those that belong to the provider's session of that name. It is the word of one
-	// provider, whose Method, or Account, has to be named beside it.
+	// SID selects the sessions that belong to the provider's session of that name. Only one
+	// provider's word counts, so Method or Account must be set with it.
 	SID string
 
-	// Everybody means all sessions there are, where nothing else is named. It has to be said: nobody
-	// is to be signed out because a name was empty.
+	// Everybody selects all sessions, if nothing else is set. It is explicit so that an empty name
+	// cannot sign out everybody.
 	Everybody bool
 }
 
-// ErrNothingSelected reports a Selection that names nothing, or a SID of no provider.
+// ErrNothingSelected reports a Selection that names nothing, or a SID without a provider.
 var ErrNothingSelected = errors.New("no sessions are selected")
 
-// provider is the login method whose SID is meant.
+// provider returns the login method whose SID is meant.
 func (sel Selection) provider() string { return cmp.Or(sel.Method, sel.Account.Method) }
 
-// nothing reports whether no session can be meant.
+// nothing reports whether no session can be selected.
 func (sel Selection) nothing() bool {
 	return sel == Selection{} || sel.SID != "" && sel.provider() == ""
 }
 
-// has reports whether a session of the jar is meant.
+// has reports whether a session of the jar is selected.
 func (sel Selection) has(jar *Jar, s *Session) bool {
 	switch {
 	case sel.nothing(),
@@ -51,8 +51,8 @@ func (sel Selection) has(jar *Jar, s *Session) bool {
 	return true
 }
 
-// jarsOf calls visit with the key of every jar that may have sessions which are meant. It looks for
-// the term that the fewest jars carry.
+// jarsOf calls visit with the key of every jar that may have selected sessions. It searches by the
+// term that the fewest jars have.
 func (m *Manager) jarsOf(ctx context.Context, sel Selection, visit func(Key) error) error {
 	switch {
 	case sel.nothing():
@@ -73,18 +73,19 @@ func (m *Manager) jarsOf(ctx context.Context, sel Selection, visit func(Key) err
 	return ErrNothingSelected
 }
 
-// Found is a session seen from outside of its browser.
+// Found is a session as seen from outside its browser.
 type Found struct {
 	Entry
 	JarID string // public
 
-	// Sites are those at which the account was chosen, and of which the zero Site stands for all where
-	// none was. The entry is active if there are any. Without them it is, or is not, at all sites alike.
+	// Sites are the sites where the account was chosen. The zero Site stands for all sites where
+	// none was chosen. The entry is active if there are any. Without sites, it is active at all
+	// sites or at none.
 	Sites []Site
 }
 
-// EachSession calls visit with every live session that is meant, in no order. It may do so twice with
-// one whose jar moves meanwhile. Where a jar is ErrUnreadable, that is the error after all others are
+// EachSession calls visit with every selected live session, in no order, and perhaps twice if its
+// jar moves meanwhile. If a jar is ErrUnreadable, that error is returned after all others are
 // visited.
 func (m *Manager) EachSession(ctx context.Context, sel Selection, visit func(Found)) error {
 	return m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
@@ -112,7 +113,7 @@ func (m *Manager) EachSession(ctx context.Context, sel Selection, visit func(Fou
 	})
 }
 
-// found is an entry of a visit to no site, as seen from outside.
+// found returns an entry of a visit to no site as seen from outside.
 func (v Visit) found(e Entry) Found {
 	f := Found{Entry: e, JarID: v.jar.ID}
 	sites, elsewhere := v.Places(e)
@@ -124,8 +125,8 @@ func (v Visit) found(e Entry) Found {
 	return f
 }
 
-// Sessions returns the live sessions that are meant, those signed in last first. Where a jar is
-// ErrUnreadable, that is the error, with all others returned.
+// Sessions returns the selected live sessions, latest sign-in first. If a jar is ErrUnreadable, it
+// returns that error with all other sessions.
 func (m *Manager) Sessions(ctx context.Context, sel Selection) ([]Found, error) {
 	found := make(map[string]Found) // by session id
 	err := m.EachSession(ctx, sel, func(f Found) { found[f.ID] = f })
@@ -139,15 +140,15 @@ func (m *Manager) Sessions(ctx context.Context, sel Selection) ([]Found, error) 
 	return list, err
 }
 
-// Ended is a live session that was ended from outside of its browser.
+// Ended is a live session that was ended from outside its browser.
 type Ended struct {
 	Session
 	JarID string // public
 }
 
-// End ends the sessions that are meant, in every jar, but for those that spare picks out; nil spares
-// none. It returns those that were live. Nobody takes the place of an active one that ends this way.
-// Where a jar is ErrUnreadable, that is the error after all others are done.
+// End ends the selected sessions in every jar, except those for which spare returns true; spare may
+// be nil. It returns those that were live. No other session becomes active in place of one that
+// ends this way. If a jar is ErrUnreadable, that error is returned after all others are done.
 func (m *Manager) End(ctx context.Context, sel Selection, spare func(*Session) bool) ([]Ended, error) {
 	var all []Ended
 	err := m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
@@ -155,8 +156,8 @@ func (m *Manager) End(ctx context.Context, sel Selection, spare func(*Session) b
 			var removed int
 			var ended []Ended
 			err := m.changeKey(ctx, key, func(jar *Jar, at time.Time) (bool, error) {
-				// Not pruned before: sessions whose account is gone are dead already, and must be
-				// taken out all the same, or they live again with the account.
+				// The jar is not pruned before: sessions whose account is gone are already dead,
+				// but must be removed, or they would revive with the account.
 				removed, ended = 0, nil
 				gone := jar.remove(func(s *Session) bool { return sel.has(jar, s) && (spare == nil || !spare(s)) })
 				for _, s := range gone {
@@ -186,24 +187,24 @@ func (m *Manager) End(ctx context.Context, sel Selection, spare func(*Session) b
 	return all, err
 }
 
-// EndAccount ends the account's sessions in every jar, as far as they were made before the given
-// time, and returns how many. It is End otherwise.
+// EndAccount ends the account's sessions that were created before the given time, in every jar, and
+// returns their number. Otherwise it is like End.
 func (m *Manager) EndAccount(ctx context.Context, account Account, before time.Time) (int, error) {
 	ended, err := m.End(ctx, Selection{Account: account}, notBefore(before))
 	return len(ended), err
 }
 
-// notBefore spares the sessions that were not made before a time.
+// notBefore spares the sessions that were not created before a time.
 func notBefore(before time.Time) func(*Session) bool {
 	return func(s *Session) bool { return !s.CreatedAt.Before(before) }
 }
 
-// untilSettled searches until there was nothing left to do. A sign-in may move a jar, after it was
-// found and before it is looked at, to where the search has been already; search tells of such jars
-// by missed, which has it searched again unless the jar was missed before. Jars that are
-// ErrUnreadable do not stop it, and are the error after all is done.
+// untilSettled repeats a search until it has missed nothing. A sign-in may move a jar, after it was
+// found and before it is read, to a key that the search has passed. The search reports such a jar
+// by missed, and runs again unless the jar was missed before. Jars that are ErrUnreadable do not
+// stop it: that error is returned at the end.
 func (m *Manager) untilSettled(search func(missed func(Key)) (again bool, unreadable, err error)) error {
-	known := make(map[Key]bool) // keys that had no jar any more; moved jars are under new ones
+	known := make(map[Key]bool) // keys whose jar is gone; a moved jar has a new key
 	for {
 		moved := false
 		again, unreadable, err := search(func(key Key) {

@@ -255,7 +255,7 @@ func TestSignInKeepsWhetherTheBrowserForgets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.restart(defaults(), true)
+		w.restart(defaults())
 		if got := w.visit(done.Token).Transient(); got != transient {
 			t.Errorf("transient %t, want %t", got, transient)
 		}

@@ -79,12 +79,12 @@ func TestSlotsOfOlderRecords(t *testing.T) {
 	}
 	strip(token)
 	strip(other)
-	w.restart(defaults(), true)
+	w.restart(defaults())
 	was := slots(w.visit(token))
 	if was["alice"] == was["bob"] || !isName(was["alice"]) || slots(w.visit(other))["alice"] == was["alice"] {
 		t.Fatalf("slots %v", was)
 	}
-	w.restart(defaults(), true)
+	w.restart(defaults())
 	if again := slots(w.visit(token)); again["alice"] != was["alice"] || again["bob"] != was["bob"] {
 		t.Errorf("read again the slots are %v, were %v", again, was)
 	}
@@ -92,7 +92,7 @@ func TestSlotsOfOlderRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	moved := w.signIn(token, "carol")
-	w.restart(defaults(), true)
+	w.restart(defaults())
 	if again := slots(w.visit(moved.Token)); again["alice"] != was["alice"] || again["bob"] != was["bob"] {
 		t.Errorf("written the slots are %v, were %v", again, was)
 	}

@@ -12,35 +12,37 @@ import (
 // tokenBytes is the length of a token: 256 random bits.
 const tokenBytes = 32
 
-// TokenLength is the length of a token's text in bytes.
+// TokenLength is the length of the text of a token in bytes.
 const TokenLength = 43
 
 // ErrMalformedToken reports text that is not a token.
 var ErrMalformedToken = errors.New("malformed jar token")
 
-// strict refuses the second spellings that base64 allows: stray bits after the last byte, line breaks.
+// strict refuses the alternative spellings that base64 allows: stray bits after the last byte, and
+// line breaks.
 var strict = base64.RawURLEncoding.Strict()
 
-// Token is the secret that names a jar: the value of the jar's cookie. Whoever has it is that
-// browser. It is never logged and never stored; the store knows only its Key. The zero Token
-// stands for no jar.
+// Token is the secret that names a jar, and the value of the jar's cookie. Whoever has it is that
+// browser. It is never logged or stored; the store only has its Key. The zero Token stands for no
+// jar.
 type Token struct {
 	secret [tokenBytes]byte
 	set    bool
 }
 
-// Key is what a jar is stored under: the SHA-256 of its token. A token has all the entropy of
-// the hash, so neither salt nor stretching would add anything.
+// Key is the key of a jar in the store: the SHA-256 of its token. A token has as much entropy as
+// the hash, so salt and stretching would add nothing.
 type Key [sha256.Size]byte
 
-// NewToken makes a token from the operating system's random source.
+// NewToken returns a new token from the operating system's random source.
 func NewToken() Token {
 	t := Token{set: true}
 	rand.Read(t.secret[:]) // never fails: crypto/rand ends the process instead
 	return t
 }
 
-// ParseToken reads a token's text. Exactly one text stands for a token; any other is ErrMalformedToken.
+// ParseToken parses the text of a token. Every token has exactly one text; any other is
+// ErrMalformedToken.
 func ParseToken(text string) (Token, error) {
 	t := Token{set: true}
 	if len(text) != TokenLength {
@@ -57,37 +59,38 @@ func ParseToken(text string) (Token, error) {
 // IsZero reports whether t stands for no jar.
 func (t Token) IsZero() bool { return !t.set }
 
-// Reveal returns the token's text, for the Set-Cookie header and nothing else.
+// Reveal returns the text of the token, for the Set-Cookie header only.
 func (t Token) Reveal() string { return base64.RawURLEncoding.EncodeToString(t.secret[:]) }
 
-// Key returns what the token's jar is stored under.
+// Key returns the key of the token's jar.
 func (t Token) Key() Key { return sha256.Sum256(t.secret[:]) }
 
-// String keeps the secret out of logs.
+// String hides the secret from logs.
 func (t Token) String() string { return "[token]" }
 
-// Format keeps it out of every verb of fmt: String alone leaves %#v and %d to print the fields.
+// Format hides the secret from every verb of fmt. With String alone, %#v and %d would print the
+// fields.
 func (t Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.String()) }
 
-// storeKey spells a key as the store's: readable, and apart from the keys of other records.
+// storeKey returns the store's key: readable, and distinct from the keys of other records.
 func (k Key) storeKey() string {
 	return jarPrefix + base64.RawURLEncoding.EncodeToString(k[:])
 }
 
-// jarPrefix marks the store's records that are jars.
+// jarPrefix is the key prefix of jars in the store.
 const jarPrefix = "jar:"
 
-// newName makes a name of 128 random bits: a handle, a session id, a jar id, a slot's tag.
+// newName returns a random name of 128 bits: a handle, a session id, a jar id or the tag of a slot.
 func newName() string {
 	var b [16]byte
 	rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// nameLength is the length of a name's text in bytes.
+// nameLength is the length of the text of a name in bytes.
 const nameLength = 22
 
-// isName reports whether a text can be one that newName made.
+// isName reports whether newName could have returned a text.
 func isName(text string) bool {
 	var b [16]byte
 	n, err := strict.Decode(b[:], []byte(text))

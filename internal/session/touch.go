@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// touchInterval is how much later than the last recorded use a use must be to be recorded too: a
-// hundredth of the idle time, so that a session ends at most that much too early, and never above
-// five minutes, which is close enough for "last used" on a page.
+// touchInterval returns how long after a recorded use the next use is recorded. It is a hundredth
+// of the idle time, so a session ends at most that much too early. It is at most five minutes,
+// which is precise enough for "last used" on a page.
 func (o Options) touchInterval() time.Duration {
 	const most = 5 * time.Minute
 	if o.IdleTimeout > 0 {
@@ -17,24 +17,24 @@ func (o Options) touchInterval() time.Duration {
 	return most
 }
 
-// use is one use of a session, to be recorded.
+// use is a use of a session, to be recorded.
 type use struct {
 	key    Key
 	handle string
 	at     time.Time
 }
 
-// toucher records uses in the background, so that no request waits for a write. A use that finds
-// the queue full is dropped: the session's next one is as good.
+// toucher records uses in the background, so that no request waits for a write. If the queue is
+// full, a use is dropped: the session's next use is as good.
 type toucher struct {
 	record  func(context.Context, use) error
 	queue   chan use
 	workers sync.WaitGroup
-	ctx     context.Context // ends when close has waited long enough
+	ctx     context.Context // ends when close stops waiting
 	cancel  context.CancelFunc
 
 	mu      sync.Mutex
-	pending map[Key]bool // jars that have a use in the queue
+	pending map[Key]bool // jars with a use in the queue
 	closed  bool
 }
 
@@ -70,8 +70,8 @@ func (t *toucher) touch(u use) {
 func (t *toucher) work() {
 	for u := range t.queue {
 		ctx, cancel := context.WithTimeout(t.ctx, touchTimeout)
-		// A failure loses nothing but a little of the session's idle time, and the next use tries
-		// again; a store that fails for good is reported by the requests that need it.
+		// A failure only shortens the session's idle time a little, and the next use tries again.
+		// Requests that need the store report one that keeps failing.
 		_ = t.record(ctx, u)
 		cancel()
 		t.mu.Lock()
@@ -80,9 +80,8 @@ func (t *toucher) work() {
 	}
 }
 
-// close records what is queued, and waits for it: not longer than touchTimeout for all of it, or a
-// store that hangs would hold up a reload for as long as each use takes to fail. Later uses are
-// dropped.
+// close records the queued uses and waits, for touchTimeout in total. Without a limit, a store that
+// hangs would delay a reload for each use. Later uses are dropped.
 func (t *toucher) close() {
 	t.mu.Lock()
 	if !t.closed {

@@ -2,18 +2,18 @@ package session
 
 import "slices"
 
-// Watch tells that the jar under a token may have changed. It says no more: whoever hears of it looks
-// at the jar anew, and finds none where the token is dead by then. What it does not tell of are ends
-// that nothing is written for (times that are over, accounts that are gone), and changes by others
-// where the store has other writers. So it saves waiting, and is no substitute for looking now and then.
+// Watch signals that the jar of a token may have changed. It says nothing more: the receiver reads
+// the jar again, and finds none if the token is invalid by then. It does not signal ends without a
+// write, such as expired times and deleted accounts. So it saves waiting, but does not replace a
+// regular look.
 type Watch struct {
 	shard   *jarShard
 	key     Key
 	changed chan struct{}
 }
 
-// Watch begins to watch the jar of a token, whether there is one or not. Stop ends it. A change that
-// ends after Watch has returned is told.
+// Watch starts to watch the jar of a token, whether it exists or not. Stop ends it. Every change
+// that ends after Watch returns is signalled.
 func (m *Manager) Watch(token Token) *Watch {
 	key := token.Key()
 	w := &Watch{shard: m.jars.shard(key), key: key, changed: make(chan struct{}, 1)}
@@ -26,10 +26,10 @@ func (m *Manager) Watch(token Token) *Watch {
 	return w
 }
 
-// Changed has a value after a change. Changes that follow one another before it is taken are one.
+// Changed receives a value after a change. Several changes before it is read are one value.
 func (w *Watch) Changed() <-chan struct{} { return w.changed }
 
-// Stop ends the watch. To stop it again does nothing.
+// Stop ends the watch. It may be called again.
 func (w *Watch) Stop() {
 	w.shard.mu.Lock()
 	defer w.shard.mu.Unlock()
@@ -41,12 +41,12 @@ func (w *Watch) Stop() {
 	w.shard.watched[w.key] = left
 }
 
-// wake tells who watches the jar under key. It never waits. The caller holds the lock.
+// wake signals the watches of the jar under key. It never waits. The caller holds the lock.
 func (s *jarShard) wake(key Key) {
 	for _, w := range s.watched[key] {
 		select {
 		case w.changed <- struct{}{}:
-		default: // told already
+		default: // already signalled
 		}
 	}
 }

@@ -288,7 +288,7 @@ func newWorld(t testing.TB, options Options) *world {
 	w := emptyWorld(t)
 	w.mem = newMemStore(w.clock.now)
 	w.store = w.mem
-	w.restart(options, true)
+	w.restart(options)
 	return w
 }
 
@@ -305,7 +305,7 @@ func newBoltWorld(t testing.TB, options Options) *world {
 		}
 	})
 	w.store = store
-	w.restart(options, true)
+	w.restart(options)
 	return w
 }
 
@@ -317,20 +317,15 @@ func emptyWorld(t testing.TB) *world {
 	}
 }
 
-// everyWorld runs a test on every kind of memory and store.
+// everyWorld runs a test on every kind of store.
 func everyWorld(t *testing.T, options Options, test func(*world)) {
 	t.Run("memory", func(t *testing.T) { test(newWorld(t, options)) })
-	t.Run("no memory", func(t *testing.T) {
-		w := newWorld(t, options)
-		w.restart(options, false)
-		test(w)
-	})
 	t.Run("bbolt", func(t *testing.T) { test(newBoltWorld(t, options)) })
 }
 
 // restart begins anew with what is stored.
-func (w *world) restart(options Options, exclusive bool) {
-	w.jars = NewJars(w.store, exclusive)
+func (w *world) restart(options Options) {
+	w.jars = NewJars(w.store)
 	w.reload(options)
 }
 

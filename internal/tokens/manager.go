@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// Config is what a Manager works with.
+// Config is the configuration of a Manager. Only Underway and Ended may be nil.
 type Config struct {
 	Manager *session.Manager
 	Logins  *login.Methods
@@ -21,27 +21,29 @@ type Config struct {
 	Log     *zap.Logger
 	Now     func() time.Time
 
-	// Underway is what keepers on one store have under way; nil is this keeper's alone.
+	// Underway has the renewals of all Managers on one store. If it is nil, this Manager is the
+	// only one.
 	Underway *Underway
 
-	// Ended is told of each session that has ended because its tokens were not renewed, and why:
-	// login.ErrRefused, login.ErrNotAllowed, login.ErrNameTaken, a *login.RejectedError, or ErrLost. It
-	// may be called concurrently, and while requests wait. It may be nil.
+	// Ended is called for each session that a failed renewal has ended, with the cause:
+	// login.ErrRefused, login.ErrNotAllowed, login.ErrNameTaken, a *login.RejectedError, or
+	// ErrLost. It may be called concurrently, and while requests wait.
 	Ended func(session.Ended, error)
 }
 
-// Underway is the sessions whose tokens are being renewed. All keepers on one store share it: while a
-// configuration is replaced there are two, and a refresh token that is used twice is taken for stolen by
-// providers that rotate them (RFC 9700, section 4.14.2).
+// Underway is the set of sessions whose tokens are being renewed. All Managers on one store share
+// it: during a reload there are two, and a provider that rotates refresh tokens treats one that is
+// used twice as stolen (RFC 9700, section 4.14.2).
 type Underway struct {
 	mu       sync.Mutex
 	sessions map[string]bool // ids
 }
 
-// NewUnderway returns one with nothing under way.
+// NewUnderway returns an empty set.
 func NewUnderway() *Underway { return &Underway{sessions: make(map[string]bool)} }
 
-// begin reports whether nobody else renews the session. Then end is to be called.
+// begin adds a session and returns true, unless the session is in the set. The caller must call
+// end.
 func (u *Underway) begin(id string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -58,7 +60,7 @@ func (u *Underway) end(id string) {
 	delete(u.sessions, id)
 }
 
-// Manager keeps the tokens of sessions. There is one for each configuration. Its methods may be called
+// Manager keeps the tokens of sessions. Each configuration has one. Its methods may be called
 // concurrently.
 type Manager struct {
 	manager *session.Manager
@@ -76,23 +78,23 @@ type Manager struct {
 	running sync.WaitGroup
 
 	mu       sync.Mutex
-	renewals map[string]*renewal // this keeper's under way, by session id
-	setbacks map[string]setback  // of sessions whose last renewal came to nothing, by id
+	renewals map[string]*renewal // renewals of this Manager, by session id
+	setbacks map[string]setback  // sessions whose last renewal failed, by id
 	closed   bool
 }
 
 const (
-	// waitTimeout bounds the time of a request that waits for new tokens, counted from when the renewal
-	// began: somebody sits in front of it.
+	// waitTimeout bounds how long requests wait for a renewal, counted from its start. A person
+	// waits for each of them.
 	waitTimeout = 10 * time.Second
 
-	// closeTimeout bounds how long Close waits, for it may hold up a reload.
+	// closeTimeout bounds how long Close waits. It delays a reload.
 	closeTimeout = 10 * time.Second
 )
 
-// New returns a keeper. Close ends it.
+// New returns a Manager. Close ends it.
 func New(c Config) *Manager {
-	k := &Manager{
+	m := &Manager{
 		manager:  c.Manager,
 		logins:   c.Logins,
 		names:    c.Names,
@@ -104,32 +106,32 @@ func New(c Config) *Manager {
 		renewals: make(map[string]*renewal),
 		setbacks: make(map[string]setback),
 	}
-	if k.underway == nil {
-		k.underway = NewUnderway()
+	if m.underway == nil {
+		m.underway = NewUnderway()
 	}
-	if k.ended == nil {
-		k.ended = func(session.Ended, error) {}
+	if m.ended == nil {
+		m.ended = func(session.Ended, error) {}
 	}
-	k.ctx, k.cancel = context.WithCancel(context.Background())
-	return k
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
 }
 
-// Current returns a live entry as it is to be used now, and false where its provider has ended it.
+// Current returns the current state of a live entry, and false if its provider has ended the
+// session.
 //
-// Tokens that are to be renewed and have not expired are renewed in the background. Where the access
-// token has expired the request waits for the renewal, waitTimeout at most: nobody has vouched for the
-// account since. While the provider is not available the session stays and the entry is returned as it
-// is; requests from a while later on try again. Else the entry that is returned is of another Session
-// than the one that came.
-func (k *Manager) Current(ctx context.Context, e session.Entry) (now session.Entry, live bool) {
+// Tokens that are due for renewal are renewed in the background. If the access token has expired,
+// the request waits for the renewal, for waitTimeout at most: since then nobody has vouched for the
+// account. While the provider is not available, the session stays, the entry is returned unchanged,
+// and a later request tries again. After a renewal the returned entry has a new Session.
+func (m *Manager) Current(ctx context.Context, e session.Entry) (now session.Entry, live bool) {
 	if e.Grant == nil || e.Grant.RenewAt.IsZero() {
 		return e, true
 	}
-	at := k.now()
+	at := m.now()
 	if at.Before(e.Grant.RenewAt) {
 		return e, true
 	}
-	r := k.renewal(e.Session, at)
+	r := m.renewal(e.Session, at)
 	if r == nil {
 		return e, true
 	}
@@ -138,26 +140,27 @@ func (k *Manager) Current(ctx context.Context, e session.Entry) (now session.Ent
 	}
 	outcome, known := r.outcome()
 	switch {
-	case outcome.over:
+	case outcome.ended:
 		return session.Entry{}, false
 	case !known || outcome.session == nil || outcome.session.Grant.Equal(e.Grant):
 		return e, true
 	}
-	return k.entry(outcome.session, e.Active)
+	return m.entry(outcome.session, e.Active)
 }
 
-// entry returns a session's entry, with who its account is now.
-func (k *Manager) entry(s *session.Session, active bool) (session.Entry, bool) {
-	identity, ok := k.logins.Current(s.Recorded)
+// entry returns the entry of a session with the current identity of its account, and false if the
+// account is gone.
+func (m *Manager) entry(s *session.Session, active bool) (session.Entry, bool) {
+	identity, ok := m.logins.Current(s.Recorded)
 	if !ok || identity.Account != s.Recorded.Account {
 		return session.Entry{}, false
 	}
 	return session.Entry{Session: s, Identity: identity, Active: active}, true
 }
 
-// renewer returns the provider of an account, if it can be asked again.
-func (k *Manager) renewer(account session.Account) (login.Renewer, bool) {
-	provider, ok := k.logins.Provider(account.Method)
+// renewer returns the provider of an account, if it can renew tokens.
+func (m *Manager) renewer(account session.Account) (login.Renewer, bool) {
+	provider, ok := m.logins.Provider(account.Method)
 	if !ok {
 		return nil, false
 	}
@@ -165,75 +168,75 @@ func (k *Manager) renewer(account session.Account) (login.Renewer, bool) {
 	return renewer, ok
 }
 
-// renewal returns the renewal of the session that is under way, or begins one. It is nil where none is
-// and none is to be begun now.
-func (k *Manager) renewal(s *session.Session, now time.Time) *renewal {
-	provider, ok := k.renewer(s.Recorded.Account)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if r := k.renewals[s.ID]; r != nil {
+// renewal returns the running renewal of a session, or starts one. It returns nil if none runs and
+// none may start now.
+func (m *Manager) renewal(s *session.Session, now time.Time) *renewal {
+	provider, ok := m.renewer(s.Recorded.Account)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.renewals[s.ID]; r != nil {
 		return r
 	}
-	if !ok || k.closed || now.Before(k.setbacks[s.ID].until) || !k.underway.begin(s.ID) {
+	if !ok || m.closed || now.Before(m.setbacks[s.ID].until) || !m.underway.begin(s.ID) {
 		return nil
 	}
-	r := newRenewal(k.ctx)
-	k.renewals[s.ID] = r
+	r := newRenewal(m.ctx)
+	m.renewals[s.ID] = r
 	id := s.ID
-	k.running.Go(func() {
-		defer k.underway.end(id)
-		k.run(r, id, provider)
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		delete(k.renewals, id)
+	m.running.Go(func() {
+		defer m.underway.end(id)
+		m.run(r, id, provider)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.renewals, id)
 	})
 	return r
 }
 
-// setback is that a session could not be renewed, and when it may be tried again.
+// setback counts the failed renewals of a session, and says when the next one may start.
 type setback struct {
 	failures int
 	until    time.Time
 }
 
-// The time between two tries for a session. The first is short, for what a restart of the provider
-// takes; the last is what people wait at most once the provider is back.
+// Pauses between two renewals of a session. The first is as short as a restart of a provider. The
+// longest is how long sessions stay unrenewed after a provider is back.
 const (
 	firstSetback = time.Second
 	maxSetback   = time.Minute
 )
 
-// setBack notes that a session could not be renewed.
-func (k *Manager) setBack(id string) {
-	now := k.now()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for other, s := range k.setbacks {
-		if now.Sub(s.until) > time.Hour { // of a session that nobody uses
-			delete(k.setbacks, other)
+// setBack records that a renewal of a session failed.
+func (m *Manager) setBack(id string) {
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for other, s := range m.setbacks {
+		if now.Sub(s.until) > time.Hour { // nobody uses the session
+			delete(m.setbacks, other)
 		}
 	}
-	s := k.setbacks[id]
+	s := m.setbacks[id]
 	pause := min(firstSetback<<min(s.failures, 16), maxSetback)
-	k.setbacks[id] = setback{s.failures + 1, now.Add(pause)}
+	m.setbacks[id] = setback{s.failures + 1, now.Add(pause)}
 }
 
-// settled forgets what a session's setbacks were.
-func (k *Manager) settled(id string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.setbacks, id)
+// clearSetback forgets the failed renewals of a session.
+func (m *Manager) clearSetback(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.setbacks, id)
 }
 
-// Close waits for the renewals that are under way, closeTimeout at most, and then breaks them off. No
-// others are begun; all else goes on working, for requests that are under way when a configuration is
-// replaced.
-func (k *Manager) Close() {
-	k.mu.Lock()
-	k.closed = true
-	k.mu.Unlock()
-	enough := time.AfterFunc(closeTimeout, k.cancel)
+// Close waits for running renewals, for closeTimeout at most, and then cancels them. No renewal
+// starts after it. All other methods keep working, for requests that are still served during a
+// reload.
+func (m *Manager) Close() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	enough := time.AfterFunc(closeTimeout, m.cancel)
 	defer enough.Stop()
-	k.running.Wait()
-	k.cancel()
+	m.running.Wait()
+	m.cancel()
 }

@@ -15,20 +15,19 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// advance moves the bubble's clock on. What is due by then has happened when it returns, and no time has passed
-// outside.
+// advance moves the bubble's clock and waits for everything that is due by then.
 func advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// bubble runs a test with a clock of its own. It fails if goroutines are left.
+// bubble runs a test with its own clock. It fails if goroutines are left.
 func bubble(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { test(newWorld(t)) })
 }
 
-// The tokens live ten minutes: they are to be renewed after eight.
+// The tokens live ten minutes, so they are due for renewal after eight.
 const (
 	due     = 8 * time.Minute
 	expired = 10 * time.Minute
@@ -66,7 +65,7 @@ func TestNothingToRenew(t *testing.T) {
 	})
 }
 
-// The request has a token that is valid, and does not wait. It is gone before the provider answers.
+// The request has a valid token and does not wait. It is gone before the provider answers.
 func TestRenewalInTheBackground(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = 5 * time.Second
@@ -150,7 +149,7 @@ func TestWaitIsBounded(t *testing.T) {
 	})
 }
 
-// Somebody joins a renewal that others have waited for already: the time counts from its beginning.
+// A request joins a running renewal: its time to wait counts from the start of the renewal.
 func TestWaitCountsFromTheBeginning(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = time.Hour
@@ -180,7 +179,7 @@ func TestWaitEndsWithTheRequest(t *testing.T) {
 	})
 }
 
-// Fifty requests find the tokens expired at the same moment: the provider sees one.
+// Fifty requests find the tokens expired at the same moment. The provider is asked once.
 func TestSingleFlight(t *testing.T) {
 	for name, after := range map[string]time.Duration{"that wait": expired, "that do not": due} {
 		t.Run(name, func(t *testing.T) {
@@ -208,7 +207,7 @@ func TestSingleFlight(t *testing.T) {
 				}
 				wg.Wait()
 				advance(time.Second)
-				// These saw the jar before, and come to ask when all is done.
+				// These requests read the jar before the renewal and ask after it.
 				for range 50 {
 					wg.Go(func() {
 						if after == expired {
@@ -231,13 +230,13 @@ func TestSingleFlight(t *testing.T) {
 	}
 }
 
-// While a configuration is replaced there are two keepers. The refresh token is good for one of them.
+// During a reload there are two Managers. Only one may use the refresh token.
 func TestReplacedConfigurationStillRenews(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = time.Second
 		advance(due)
 		stale, _ := w.entry()
-		next := w.keeper(strings.Repeat("k", 32))
+		next := w.newManager(strings.Repeat("k", 32))
 		for _, k := range []*Manager{w.Manager, next} {
 			if _, live := k.Current(w.Context(), stale); !live {
 				t.Error("the session has ended")
@@ -295,7 +294,7 @@ func TestProviderEndsTheSession(t *testing.T) {
 		"refused":     {func(w *world) { w.provider.next = "" }, login.ErrRefused, ""},
 		"not allowed": {answer(fmt.Errorf("group gone: %w", login.ErrNotAllowed)), login.ErrNotAllowed, ""},
 		"rejected":    {answer(fmt.Errorf("ID token: %w", &login.RejectedError{Reason: "iss"})), nil, "iss"},
-		"another key": {func(w *world) { w.Manager = w.keeper(strings.Repeat("x", 32)) }, ErrLost, ""},
+		"another key": {func(w *world) { w.Manager = w.newManager(strings.Repeat("x", 32)) }, ErrLost, ""},
 		"another subject": {change(func(g *login.Granted) {
 			g.Identity.Account.Subject = "mallory"
 		}), nil, "sub"},
@@ -393,7 +392,7 @@ func change(change func(*login.Granted)) func(*world) {
 	return func(w *world) { w.provider.change = change }
 }
 
-// A provider that is away is no reason to sign anybody out, and is not asked without pause.
+// An unavailable provider signs nobody out, and is asked with pauses only.
 func TestProviderIsUnavailable(t *testing.T) {
 	for name, fail := range map[string]func(context.Context) error{
 		"unavailable":      func(context.Context) error { return fmt.Errorf("dial: %w", login.ErrProviderUnavailable) },
@@ -460,8 +459,7 @@ func TestSetbacksAreForgotten(t *testing.T) {
 	})
 }
 
-// The provider has taken the old refresh token and given a new one, and the store takes nothing for
-// a while.
+// The provider has exchanged the refresh token, and the store fails for a while.
 func TestNewTokensSurviveAStoreThatFails(t *testing.T) {
 	broken := errors.New("disk is full")
 	bubble(t, func(w *world) {
@@ -495,7 +493,7 @@ func TestNewTokensSurviveAStoreThatFails(t *testing.T) {
 	})
 }
 
-// A write whose answer is lost has happened, and is not taken for somebody else's.
+// A write succeeds but its answer is lost. The retry must not take it for another Manager's write.
 func TestWritesWhoseAnswerIsLost(t *testing.T) {
 	bubble(t, func(w *world) {
 		advance(expired)
@@ -512,7 +510,7 @@ func TestWritesWhoseAnswerIsLost(t *testing.T) {
 	})
 }
 
-// Signed out while the store fails: the tokens that wait to be stored must not bring the session back.
+// A sign-out while the store fails: tokens that wait to be stored must not revive the session.
 func TestSessionEndsWhileTokensWait(t *testing.T) {
 	bubble(t, func(w *world) {
 		advance(expired)
@@ -529,7 +527,7 @@ func TestSessionEndsWhileTokensWait(t *testing.T) {
 	})
 }
 
-// Refused while the store fails: nobody gets in, and Ended is told when it is done.
+// A refusal while the store fails: nobody gets in, and Ended is called once the end is stored.
 func TestRefusedWhileTheStoreFails(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.next = ""
@@ -558,7 +556,7 @@ func TestRefusedWhileTheStoreFails(t *testing.T) {
 	})
 }
 
-// While nothing can be stored it is not known whose name a new one is: nobody is called by it.
+// While the store fails, it is not known whose a new user name is: no session uses it.
 func TestNewNameWhileTheStoreFails(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.change = func(g *login.Granted) { g.Identity.UserName = "alicia" }
@@ -579,10 +577,10 @@ func TestNewNameWhileTheStoreFails(t *testing.T) {
 	})
 }
 
-// Another process was faster, in each of the ways there are.
+// Another Manager was faster, in every possible way.
 func TestRenewedElsewhere(t *testing.T) {
 	for name, c := range map[string]struct {
-		answers func(w *world) // to the slower one
+		answers func(w *world) // of the provider to the slower one
 	}{
 		"and refused here":     {func(w *world) { w.provider.before = func(context.Context) error { return login.ErrRefused } }},
 		"and not allowed here": {func(w *world) { w.provider.before = func(context.Context) error { return login.ErrNotAllowed } }},
@@ -621,7 +619,7 @@ func TestRenewedElsewhere(t *testing.T) {
 					slow <- tokens
 				}()
 				synctest.Wait()
-				w.start() // elsewhere
+				w.start() // the faster Manager
 				_, there := w.must()
 				close(held)
 				if tokens := <-slow; tokens != there {
@@ -637,8 +635,8 @@ func TestRenewedElsewhere(t *testing.T) {
 	}
 }
 
-// A request comes late with what it saw before another process renewed. The old refresh token must not
-// be used again: the provider would take it for stolen.
+// A request comes late with what it saw before another Manager renewed. The old refresh token must
+// not be used again: the provider would treat it as stolen.
 func TestStaleEntryAsksNobody(t *testing.T) {
 	bubble(t, func(w *world) {
 		advance(expired)
@@ -746,7 +744,7 @@ func TestAnswersThatAreIncomplete(t *testing.T) {
 	}
 }
 
-// A provider that gave no SID at sign-in may with a renewal.
+// A provider that gave no SID at sign-in may give one with a renewal.
 func TestFirstSIDIsTaken(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.mu.Lock()
@@ -764,7 +762,7 @@ func TestFirstSIDIsTaken(t *testing.T) {
 	})
 }
 
-// The clock of the provider is wrong, or ours: it is not asked on every request.
+// If the clock of the provider or ours is wrong, the provider is not asked at every request.
 func TestTokensThatComeExpired(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.life = -time.Hour
@@ -790,7 +788,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("what was under way is lost: %+v", tokens)
 		}
 		advance(expired)
-		w.took(0, func() { w.must() }) // nothing is begun any more
+		w.took(0, func() { w.must() }) // no renewal starts any more
 		synctest.Wait()
 		if n := w.provider.asked(); n != 1 {
 			t.Errorf("the provider was asked %d times, want once", n)
@@ -799,7 +797,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// Close is not held up by a provider that hangs, and neither is anybody who waits for it then.
+// Close does not wait for a provider that hangs, and neither do requests then.
 func TestCloseIsBounded(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.provider.delay = time.Hour
@@ -815,7 +813,7 @@ func TestCloseIsBounded(t *testing.T) {
 	})
 }
 
-// A store that fails for good does not hold it up either, and the loss is told.
+// Close does not wait for a store that keeps failing either, and the loss is logged.
 func TestCloseGivesUpOnAStoreThatFails(t *testing.T) {
 	bubble(t, func(w *world) {
 		advance(expired)
@@ -840,7 +838,7 @@ func TestCloseAmongRequests(t *testing.T) {
 	})
 }
 
-// No log line has a token, whatever happens.
+// No log line contains a token.
 func TestTokensStayOutOfLogs(t *testing.T) {
 	bubble(t, func(w *world) {
 		advance(expired)

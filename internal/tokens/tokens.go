@@ -10,13 +10,13 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// ErrLost says that a session's tokens do not open: they were sealed with a key that is not configured
-// any more, or are not the account's.
-var ErrLost = errors.New("tokens of the session do not open")
+// ErrLost says that a session's tokens cannot be decrypted: they were sealed with a key that is no
+// longer configured, or for another account.
+var ErrLost = errors.New("tokens of the session cannot be decrypted")
 
-// Seal returns what a session keeps of a provider's answer, and nil where there is nothing to keep. An
-// error says that it is more than can be stored, or a SID that cannot be.
-func (k *Manager) Seal(g *login.Granted) (*session.Grant, error) {
+// Seal returns the part of a provider's answer that a session keeps, nil if there is nothing to
+// keep. It fails if the grant is too large to be stored or the SID is not valid.
+func (m *Manager) Seal(g *login.Granted) (*session.Grant, error) {
 	kept := g.Tokens != login.Tokens{Expiry: g.Tokens.Expiry}
 	if !kept && g.SID == "" {
 		return nil, nil
@@ -24,10 +24,10 @@ func (k *Manager) Seal(g *login.Granted) (*session.Grant, error) {
 	grant := &session.Grant{SID: g.SID}
 	if kept {
 		account := g.Identity.Account
-		grant.Sealed = k.sealer.Seal(encode(g.Tokens), []byte(account.ID()))
+		grant.Sealed = m.sealer.Seal(encode(g.Tokens), []byte(account.ID()))
 		grant.ExpiresAt = g.Tokens.Expiry.UTC().Truncate(time.Millisecond)
-		if _, ok := k.renewer(account); ok && g.Tokens.Refresh != "" {
-			grant.RenewAt = renewAt(grant.ExpiresAt, k.now())
+		if _, ok := m.renewer(account); ok && g.Tokens.Refresh != "" {
+			grant.RenewAt = renewAt(grant.ExpiresAt, m.now())
 		}
 	}
 	if err := grant.Validate(); err != nil {
@@ -40,18 +40,18 @@ func (k *Manager) Seal(g *login.Granted) (*session.Grant, error) {
 }
 
 const (
-	// maxMargin is how long before their expiry tokens are renewed at most. A provider that is away for
-	// less is not missed by anybody who uses the gateway now and then, and few requests find a token
-	// that has expired and have to wait for a new one.
+	// maxMargin is the longest time before their expiry that tokens are renewed. It bridges shorter
+	// outages of a provider, and few requests have to wait because a token has expired.
 	maxMargin = 5 * time.Minute
 
-	// minAge keeps a provider whose tokens come expired, as by a clock that is wrong, from being asked
-	// on every request.
+	// minAge is the shortest time between two renewals. Without it, a provider whose clock is wrong
+	// and whose tokens arrive expired would be asked at every request.
 	minAge = time.Second
 )
 
-// renewAt is from when on tokens that were issued now are to be renewed: before the last fifth of their
-// life, or maxMargin before its end. Where they have no expiry it is never.
+// renewAt returns when tokens that were issued now are due for renewal: when four fifths of their
+// life have passed, but no earlier than maxMargin before their expiry. Zero means never: they do
+// not expire.
 func renewAt(expiry, now time.Time) time.Time {
 	if expiry.IsZero() {
 		return time.Time{}
@@ -63,25 +63,25 @@ func renewAt(expiry, now time.Time) time.Time {
 	return at.UTC().Truncate(time.Millisecond)
 }
 
-// Open returns a session's tokens. It is false where there are none, and where they do not open.
-func (k *Manager) Open(s *session.Session) (login.Tokens, bool) {
+// Open returns a session's tokens, and false if there are none or they cannot be decrypted.
+func (m *Manager) Open(s *session.Session) (login.Tokens, bool) {
 	if s.Grant == nil || len(s.Grant.Sealed) == 0 {
 		return login.Tokens{}, false
 	}
-	plain, err := k.sealer.Open(s.Grant.Sealed, []byte(s.Recorded.Account.ID()))
+	plain, err := m.sealer.Open(s.Grant.Sealed, []byte(s.Recorded.Account.ID()))
 	if err != nil {
 		return login.Tokens{}, false
 	}
 	return decode(string(plain))
 }
 
-// Exposed returns the tokens of a session that upstreams may be given: those that the configuration of
-// its provider exposes, and an access token only while it has not expired.
-func (k *Manager) Exposed(s *session.Session) login.Tokens {
+// Exposed returns the tokens of a session that upstreams may see: those that the provider's
+// configuration exposes, and the access token only until it expires.
+func (m *Manager) Exposed(s *session.Session) login.Tokens {
 	if s.Grant == nil {
 		return login.Tokens{}
 	}
-	provider, ok := k.logins.Provider(s.Recorded.Account.Method)
+	provider, ok := m.logins.Provider(s.Recorded.Account.Method)
 	if !ok {
 		return login.Tokens{}
 	}
@@ -89,24 +89,25 @@ func (k *Manager) Exposed(s *session.Session) login.Tokens {
 	if exposes == (login.Exposed{}) {
 		return login.Tokens{}
 	}
-	all, _ := k.Open(s)
+	all, _ := m.Open(s)
 	var exposed login.Tokens
 	if exposes.ID {
 		exposed.ID = all.ID
 	}
-	if exposes.Access && (all.Expiry.IsZero() || k.now().Before(all.Expiry)) {
+	if exposes.Access && (all.Expiry.IsZero() || m.now().Before(all.Expiry)) {
 		exposed.Access, exposed.Expiry = all.Access, all.Expiry
 	}
 	return exposed
 }
 
-// tokensVersion is the version of the form that tokens are sealed in, and the only one that is read.
+// tokensVersion is the version of the format in which tokens are sealed, and the only one that is
+// read.
 //
-//	version u8, expiry in milliseconds since 1970 as a varint, 0 where there is none; then the
-//	access, refresh and ID token, each as its length, a varint, and its bytes
+//	version u8; expiry in milliseconds since 1970 as a varint, 0 for none; then the access, refresh
+//	and ID token, each as its length, a uvarint, and its bytes
 //
-// It is read for every request to an upstream that is given tokens, and JSON would take ten times as
-// long as to decrypt it.
+// Every request to an upstream that sees tokens reads it. JSON would take ten times as long as the
+// decryption.
 const tokensVersion = 1
 
 func encode(t login.Tokens) []byte {
@@ -124,7 +125,7 @@ func encode(t login.Tokens) []byte {
 	return b
 }
 
-// decode reads what encode has written, and is false for all else.
+// decode is the inverse of encode. It returns false for anything that encode did not write.
 func decode(text string) (t login.Tokens, ok bool) {
 	if text == "" || text[0] != tokensVersion {
 		return login.Tokens{}, false

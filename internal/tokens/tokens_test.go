@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// idle returns a keeper, and entries with which there is nothing to do.
+// idle returns a Manager and entries that need no renewal.
 func idle(t testing.TB) (*Manager, map[string]session.Entry) {
 	t.Helper()
 	box, err := seal.NewBox(bytes.Repeat([]byte("k"), 32))
@@ -100,7 +100,7 @@ func TestSeal(t *testing.T) {
 	}
 }
 
-// Tokens that were put with another account's session do not open there.
+// Tokens copied into another account's session cannot be decrypted there.
 func TestTokensOpenForTheirAccountAlone(t *testing.T) {
 	k, _ := idle(t)
 	alice := &session.Identity{Account: session.Account{Method: "both", Subject: "alice"}}

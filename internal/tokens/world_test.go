@@ -21,8 +21,8 @@ import (
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// provider is one that hands out a refresh token with each answer, takes each once only, and refuses
-// all of a session's from then on that one comes a second time for.
+// provider rotates refresh tokens: every answer has a new one, each works once, and a second use
+// revokes all tokens of the session.
 type provider struct {
 	id      string
 	exposes login.Exposed
@@ -31,9 +31,9 @@ type provider struct {
 
 	mu     sync.Mutex
 	calls  int
-	next   string // the refresh token that is taken; empty: none is any more
+	next   string // the refresh token that is accepted; empty: none
 	before func(ctx context.Context) error
-	change func(*login.Granted) // of what is answered
+	change func(*login.Granted) // edits the answer
 }
 
 func (p *provider) ID() string { return p.id }
@@ -51,7 +51,7 @@ func (p *provider) Redeem(context.Context, login.Pending, url.Values) (*login.Gr
 	return nil, errors.New("not here")
 }
 
-// renewer is a provider that can be asked again.
+// renewer is a provider that can renew tokens.
 type renewer struct{ *provider }
 
 func (p renewer) Renew(ctx context.Context, recorded *session.Identity, tokens login.Tokens) (*login.Granted, error) {
@@ -99,11 +99,11 @@ func (p *provider) asked() int {
 	return p.calls
 }
 
-// memStore keeps records in memory. While it is broken nothing is written.
+// memStore keeps records in memory. While broken is set, it writes nothing.
 type memStore struct {
 	mu       sync.Mutex
 	broken   error
-	lost     error // of writes that are done all the same
+	lost     error // returned by writes that succeed all the same
 	records  map[string]storage.Record
 	revision map[string]storage.Revision
 	last     storage.Revision
@@ -190,7 +190,8 @@ func (s *memStore) Walk(_ context.Context, prefix string, visit func(storage.Rec
 	return nil
 }
 
-// world is a gateway with a provider, at which alice has signed in. It is to be in a bubble of synctest.
+// world is a gateway with a provider where alice has signed in. It must run in a bubble of
+// synctest.
 type world struct {
 	*testing.T
 	store    *memStore
@@ -205,6 +206,7 @@ type world struct {
 	mu    sync.Mutex
 	ended []error // causes
 
+	jars  *session.Jars
 	token session.Token
 	id    string // of the session
 }
@@ -218,6 +220,7 @@ func newWorld(t *testing.T) *world {
 		store:    &memStore{records: make(map[string]storage.Record), revision: make(map[string]storage.Revision)},
 		provider: &provider{id: "oidc", life: 10 * time.Minute, exposes: login.Exposed{Access: true, ID: true}},
 	}
+	w.jars = session.NewJars(w.store)
 	w.names = login.NewNames(session.NewNotes(w.store, time.Now))
 	w.start()
 	w.provider.mu.Lock()
@@ -227,7 +230,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start makes a manager and a keeper of what is there, as another process does.
+// start makes another session manager and another Manager on the same jars.
 func (w *world) start() {
 	w.Helper()
 	logins, err := login.NewMethods(renewer{w.provider}, &provider{id: "once"})
@@ -236,13 +239,13 @@ func (w *world) start() {
 	}
 	w.logins = logins
 	options := session.Options{MaxSessions: 5, Lifetime: 30 * 24 * time.Hour}
-	w.manager = session.NewManager(session.NewJars(w.store, false), logins, options, time.Now)
+	w.manager = session.NewManager(w.jars, logins, options, time.Now)
 	w.Cleanup(w.manager.Close)
 	w.underway = NewUnderway()
-	w.Manager = w.keeper(strings.Repeat("k", 32))
+	w.Manager = w.newManager(strings.Repeat("k", 32))
 }
 
-func (w *world) keeper(keys ...string) *Manager {
+func (w *world) newManager(keys ...string) *Manager {
 	w.Helper()
 	var secrets [][]byte
 	for _, key := range keys {
@@ -286,7 +289,7 @@ func (w *world) signIn(granted *login.Granted) {
 	w.token, w.id = done.Token, done.Entry.ID
 }
 
-// entry is alice's as a request finds it, and false where she is not signed in.
+// entry returns alice's entry as a request finds it, and false if she is not signed in.
 func (w *world) entry() (session.Entry, bool) {
 	w.Helper()
 	v, err := w.manager.Visit(w.Context(), w.token)
@@ -301,7 +304,7 @@ func (w *world) entry() (session.Entry, bool) {
 	return session.Entry{}, false
 }
 
-// must is a request that is made as alice. It returns what she has then.
+// must makes a request as alice, and returns her entry and tokens after it.
 func (w *world) must() (now session.Entry, tokens login.Tokens) {
 	w.Helper()
 	e, ok := w.entry()
@@ -323,14 +326,14 @@ func (w *world) must() (now session.Entry, tokens login.Tokens) {
 	return now, tokens
 }
 
-// causes returns why sessions have ended.
+// causes returns the causes of the sessions that ended.
 func (w *world) causes() []error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.ended)
 }
 
-// took reports an error if something took another time than it should, by the clock of the bubble.
+// took reports an error unless what takes the wanted time, by the bubble's clock.
 func (w *world) took(want time.Duration, what func()) {
 	w.Helper()
 	begun := time.Now()

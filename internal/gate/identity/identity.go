@@ -11,13 +11,13 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// Field is a header field and what of an identity it carries.
+// Field is a header field and the part of an identity that it carries.
 type Field struct {
-	Name  string
+	Name  string // canonical
 	value func(*session.Identity) string
 }
 
-// The presets, by name. Each is what a family of upstream apps reads.
+// presets are sets of fields by name. Each is what a family of upstream apps reads.
 var presets = map[string][]Field{
 	"remote": {
 		{"Remote-User", userName},
@@ -32,20 +32,19 @@ var presets = map[string][]Field{
 		{"X-Forwarded-Groups", groups},
 	},
 	"webauth": {
-		{"X-WEBAUTH-USER", userName},
-		{"X-WEBAUTH-NAME", displayName},
-		{"X-WEBAUTH-EMAIL", email},
-		{"X-WEBAUTH-GROUPS", groups},
+		{"X-Webauth-User", userName},
+		{"X-Webauth-Name", displayName},
+		{"X-Webauth-Email", email},
+		{"X-Webauth-Groups", groups},
 	},
 }
 
 func userName(id *session.Identity) string    { return id.UserName }
 func displayName(id *session.Identity) string { return id.DisplayName() }
+func email(id *session.Identity) string       { return id.VerifiedEmail() }
 func groups(id *session.Identity) string      { return strings.Join(id.Groups, ",") }
 
-func email(id *session.Identity) string { return id.VerifiedEmail() }
-
-// Preset returns the fields of a preset.
+// Preset returns the fields of a preset. It returns an error if there is no preset of that name.
 func Preset(name string) ([]Field, error) {
 	fields, ok := presets[name]
 	if !ok {
@@ -54,39 +53,47 @@ func Preset(name string) ([]Field, error) {
 	return fields, nil
 }
 
-// SetIdentity sets each field to its value, one each. A field whose value is missing stays absent.
-// The request must have been stripped.
+// SetIdentity gives each field one value, that of the identity. A field whose value is missing or
+// cannot be sent stays absent. The request must have been stripped.
 func SetIdentity(h http.Header, fields []Field, id *session.Identity) {
-	for _, field := range fields {
-		Set(h, field.Name, field.value(id))
+	values := make([]string, len(fields))
+	for i, field := range fields {
+		if value := field.value(id); sendable(value) {
+			values[i] = value
+			h[field.Name] = values[i : i+1 : i+1]
+		}
 	}
 }
 
-// Set sets one field. A value that is empty or that a header field cannot carry unchanged
-// (RFC 9110, section 5.5) is not set.
+// Set gives one field a value. It does nothing if the value is missing or cannot be sent.
 func Set(h http.Header, name, value string) {
-	if value == "" || strings.TrimSpace(value) != value || !httpguts.ValidHeaderFieldValue(value) {
-		return
+	if sendable(value) {
+		h.Set(name, value)
 	}
-	h.Set(name, value)
 }
 
-// taken are the fields that HTTP itself or the proxy works with; to set one from an identity would
-// break the request or let it be read differently by two servers.
-var taken = []string{
+// sendable reports whether a field can carry a value unchanged (RFC 9110, section 5.5), and the
+// value is not empty.
+func sendable(value string) bool {
+	return value != "" && strings.TrimSpace(value) == value && httpguts.ValidHeaderFieldValue(value)
+}
+
+// reserved are fields that HTTP or the proxy itself uses. Setting one from an identity would break
+// the request, or make two servers read it differently.
+var reserved = []string{
 	"Connection", "Content-Length", "Content-Type", "Cookie", "Expect", "Forwarded", "Host", "Keep-Alive",
 	"Origin", "Proxy-Authorization", "Proxy-Connection", "Set-Cookie", "Te", "Trailer", "Transfer-Encoding",
 	"Upgrade", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
 }
 
-// ValidateName refuses a name that is not a header field's (RFC 9110, section 5.6.2) or that is
-// not free to be set.
+// ValidateName returns an error if a name is not a field name (RFC 9110, section 5.6.2), or if the
+// field must not be set from an identity.
 func ValidateName(name string) error {
 	if !httpguts.ValidHeaderFieldName(name) {
 		return fmt.Errorf("header %q: not a header field name", name)
 	}
-	// Whatever an upstream could take for one of them would be deleted from requests with it.
-	if slices.ContainsFunc(taken, func(t string) bool { return fold(t) == fold(name) }) {
+	// Fields with a similar name count as well, because Strip would delete the reserved one too.
+	if slices.ContainsFunc(reserved, func(r string) bool { return fold(r) == fold(name) }) {
 		return fmt.Errorf("header %s: cannot be set from an identity", name)
 	}
 	return nil

@@ -62,7 +62,7 @@ func TestPresets(t *testing.T) {
 	}
 }
 
-// One value each: what a client sent of it was stripped, but a second call must not add either.
+// A second call must not add a second value.
 func TestSetIdentitySetsOneValue(t *testing.T) {
 	fields, err := Preset("remote")
 	if err != nil {
@@ -79,7 +79,7 @@ func TestSetIdentitySetsOneValue(t *testing.T) {
 	}
 }
 
-// Whatever an upstream is told is gone again from a request that passes another gate.
+// A second gate strips everything that the first one set.
 func TestWhatIsSetIsManaged(t *testing.T) {
 	h := http.Header{}
 	for name := range presets {
@@ -175,9 +175,9 @@ func TestValidateName(t *testing.T) {
 	}
 }
 
-// No name that may be set takes something from requests that HTTP or the proxy works with.
+// No valid name, once managed, makes Strip delete a field that HTTP or the proxy uses.
 func TestValidNamesLeaveTheProxysFieldsAlone(t *testing.T) {
-	for _, name := range taken {
+	for _, name := range reserved {
 		for _, spelling := range spellings(name) {
 			if ValidateName(spelling) == nil && NewManaged(spelling).Has(name) {
 				t.Errorf("with %q set, %s is deleted from requests", spelling, name)

@@ -1,6 +1,6 @@
-// Package identity tells an upstream who a request is made as, and makes sure that nobody else can:
-// the header fields that carry identity are taken from the client's request, in every spelling that
-// an upstream could take for them, before the true ones are set.
+// Package identity tells an upstream who a request is made as, and makes sure that nobody else can.
+// It deletes the header fields that carry identity from the client's request, in every spelling
+// that an upstream could read as one of them. Then it sets the true ones.
 package identity
 
 import (
@@ -8,37 +8,48 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strings"
 )
 
-// Managed is the set of header fields that only the gateway may set. It is not changed once made.
+// Managed is the set of header fields that only the gateway may set. It is immutable and safe for
+// concurrent use.
 type Managed struct {
-	folded map[string]struct{}
+	folded  map[string]struct{}
+	lengths [maxStackName + 1]bool // lengths of the names, to pass over most others quickly
+	long    bool                   // a name is longer than maxStackName
 }
 
-// NewManaged returns the set of the names of every preset and of the given ones. All presets are
-// in it whichever is in use, because an upstream may trust what this gateway does not send.
+// NewManaged returns a set of the given names and of those of every preset. It includes presets
+// that are not in use, because an upstream may trust a field that this gateway does not send.
 func NewManaged(names ...string) *Managed {
 	m := &Managed{folded: make(map[string]struct{})}
 	for _, preset := range presets {
 		for _, field := range preset {
-			m.folded[fold(field.Name)] = struct{}{}
+			m.add(field.Name)
 		}
 	}
 	for _, name := range names {
-		m.folded[fold(name)] = struct{}{}
+		m.add(name)
 	}
 	return m
 }
 
-// maxStackName is how long a name can be to be looked up without allocating.
+func (m *Managed) add(name string) {
+	m.folded[fold(name)] = struct{}{}
+	if len(name) > maxStackName {
+		m.long = true
+		return
+	}
+	m.lengths[len(name)] = true
+}
+
+// maxStackName is the length in bytes up to which a name is looked up without allocating.
 const maxStackName = 64
 
-// fold maps a name to the one form of all its spellings. CGI, and what descends from it, upper-cases
-// a field's name and turns what is neither letter nor digit into an underscore (RFC 3875, section
-// 4.1.18, has "-"; servers do the same to "." and the rest), so Remote_User, remote.user and
-// REMOTE-USER are one variable to such an upstream.
+// fold maps all spellings of a name to one. CGI and its descendants upper-case a field's name and
+// replace "-" by "_" (RFC 3875, section 4.1.18), and servers do the same to "." and other
+// characters. So Remote_User, remote.user and REMOTE-USER are one variable to such an upstream.
+// Folding keeps the length of a name.
 func fold(name string) string {
 	return string(appendFolded(make([]byte, 0, maxStackName), name))
 }
@@ -58,18 +69,25 @@ func appendFolded(dst []byte, name string) []byte {
 	return dst
 }
 
-// Has reports whether an upstream could take the name for a managed one.
+// Has reports whether an upstream could read the name as a managed one.
 func (m *Managed) Has(name string) bool {
+	if len(name) > maxStackName {
+		if !m.long {
+			return false
+		}
+	} else if !m.lengths[len(name)] {
+		return false
+	}
 	var buf [maxStackName]byte
 	_, ok := m.folded[string(appendFolded(buf[:0], name))]
 	return ok
 }
 
-// Strip deletes every managed field from the request: from its header, from the trailers it
-// announces and those that arrive after its body, and from the names in Connection, by which a
-// client could have a proxy after this one delete what the gateway sets (RFC 9110, section 7.6.1).
-// It takes out of Upgrade what would let the client send further requests past the gateway. It must
-// run before the body is read.
+// Strip deletes every managed field from the request: from its header, from the trailers that it
+// announces, and from those that arrive after its body. It deletes managed names from Connection,
+// by which a client could make a later proxy delete what the gateway sets (RFC 9110, section
+// 7.6.1). It deletes protocols from Upgrade that would let the client send further requests past
+// the gateway. Strip must run before the body is read.
 func (m *Managed) Strip(r *http.Request) {
 	m.delete(r.Header)
 	filterList(r.Header, "Connection", m.Has)
@@ -88,16 +106,16 @@ func (m *Managed) delete(h http.Header) {
 	}
 }
 
-// filterList takes the elements that gone selects out of a field that is a list.
-func filterList(h http.Header, name string, gone func(string) bool) {
+// filterList deletes the elements that match from a field that is a list.
+func filterList(h http.Header, name string, match func(string) bool) {
 	lines, ok := h[name]
-	if !ok || !slices.ContainsFunc(lines, func(line string) bool { return hasElement(line, gone) }) {
+	if !ok || !hasElement(lines, match) {
 		return
 	}
 	var kept []string
 	for _, line := range lines {
 		for element := range strings.SplitSeq(line, ",") {
-			if element = textproto.TrimString(element); element != "" && !gone(element) {
+			if element = textproto.TrimString(element); element != "" && !match(element) {
 				kept = append(kept, element)
 			}
 		}
@@ -109,28 +127,30 @@ func filterList(h http.Header, name string, gone func(string) bool) {
 	h[name] = []string{strings.Join(kept, ", ")}
 }
 
-func hasElement(line string, is func(string) bool) bool {
-	for element := range strings.SplitSeq(line, ",") {
-		if is(textproto.TrimString(element)) {
-			return true
+func hasElement(lines []string, match func(string) bool) bool {
+	for _, line := range lines {
+		for element := range strings.SplitSeq(line, ",") {
+			if match(textproto.TrimString(element)) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// carriesRequests reports whether a protocol that a connection could be switched to is HTTP again, or
-// TLS with HTTP in it. An upstream that agreed would take requests from the client with any identity
-// in them, for a proxy hands on a switched connection unread. A request to switch may be ignored (RFC
+// carriesRequests reports whether a protocol in Upgrade is HTTP, or TLS, which may carry HTTP. A
+// proxy does not read a connection that has been switched, so an upstream that agreed would accept
+// further requests from the client, with any identity in them. Servers may ignore Upgrade (RFC
 // 9110, section 7.8), and clients that ask for HTTP/2 this way go on without it.
 func carriesRequests(protocol string) bool {
 	name, _, _ := strings.Cut(strings.ToLower(protocol), "/")
 	return name == "http" || name == "tls" || strings.HasPrefix(name, "h2") || strings.HasPrefix(name, "h3")
 }
 
-// trailerFilter is a body whose trailers have no managed field by the time that its reader, having
-// seen the end, looks at them. At the end net/http adds what arrived to the request's trailers,
-// also what was not announced, in a map that copies of the request share; where nothing was
-// announced it makes that map only then.
+// trailerFilter deletes managed fields from the trailers of a request when its body has been read.
+// At the end of the body net/http adds the trailers that arrived to Request.Trailer, also those
+// that were not announced. Copies of the request share that map. If no trailer was announced,
+// net/http makes the map only then.
 type trailerFilter struct {
 	io.ReadCloser
 	request *http.Request

@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// cgi is the variable that a CGI server makes of a header field, in the way that loses the most: what
-// is neither letter nor digit becomes an underscore (RFC 3875, section 4.1.18).
+// cgi returns the variable that a CGI server makes of a header field (RFC 3875, section 4.1.18). It
+// models the server that loses most: every character but letters and digits becomes an underscore.
 func cgi(name string) string {
 	return "HTTP_" + strings.Map(func(r rune) rune {
 		switch {
@@ -30,7 +30,7 @@ func cgi(name string) string {
 	}, name)
 }
 
-// spellings of a name that an upstream could take for it.
+// spellings returns names that an upstream could read as the given one.
 func spellings(name string) []string {
 	all := []string{name, strings.ToLower(name), strings.ToUpper(name), http.CanonicalHeaderKey(name)}
 	for _, c := range []string{"_", ".", "~", "*", "+", "'", "!", "#", "$", "%", "&", "^", "`", "|"} {
@@ -69,7 +69,7 @@ func TestHas(t *testing.T) {
 	}
 }
 
-// What no preset and no line of the configuration sets is the client's to send.
+// Fields that are not managed pass.
 func TestPresetsAreManagedWhicheverIsInUse(t *testing.T) {
 	m := NewManaged()
 	for name, fields := range presets {
@@ -138,7 +138,7 @@ func TestStripConnection(t *testing.T) {
 	}
 }
 
-// Whoever switches the connection to another HTTP is past this gateway, with any identity.
+// A client that switches the connection to another HTTP has passed the gateway, with any identity.
 func TestStripUpgrade(t *testing.T) {
 	m := NewManaged()
 	for _, test := range []struct {
@@ -171,8 +171,7 @@ func TestStripUpgrade(t *testing.T) {
 	}
 }
 
-// Requests without a body, and with one whose end is known, keep the body that they have: transports
-// look at it.
+// Strip does not wrap an empty body or one of known length, because transports look at its type.
 func TestStripWrapsBodiesOnlyWhereTrailersCanFollow(t *testing.T) {
 	body := io.NopCloser(strings.NewReader("x"))
 	for _, c := range []struct {
@@ -209,7 +208,7 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// seen is what a handler behind Strip finds in a request.
+// seen is what a handler finds in a request after Strip.
 type seen struct {
 	proto    string
 	body     string
@@ -219,7 +218,7 @@ type seen struct {
 	ofCopy   http.Header // the trailers of a copy that was made before the body was read
 }
 
-// trailerServer is a real server whose handler strips, reads and tells what it saw.
+// trailerServer is a real server whose handler strips, reads the body and reports what it saw.
 func trailerServer(t *testing.T) (*httptest.Server, <-chan seen) {
 	t.Helper()
 	m := NewManaged("X-App-Role")
@@ -266,7 +265,7 @@ func (s seen) check(t *testing.T, m *Managed, want http.Header) {
 	}
 }
 
-// TestTrailersHTTP1 writes requests by hand, for a client may send what net/http's would not.
+// TestTrailersHTTP1 writes requests by hand, because net/http refuses to send some of them.
 func TestTrailersHTTP1(t *testing.T) {
 	server, out := trailerServer(t)
 	m := NewManaged("X-App-Role")
@@ -362,8 +361,8 @@ func closing(t *testing.T, c io.Closer) {
 	}
 }
 
-// FuzzStrip sends a field of any name: where its CGI variable is that of a managed one, it is gone,
-// and where a server would deliver it otherwise, it is there.
+// FuzzStrip sends a field of any name. Strip deletes it exactly if a server could read it as a
+// managed one.
 func FuzzStrip(f *testing.F) {
 	m := NewManaged("X-App-Role", "X-"+strings.Repeat("Long-", 30)+"Name")
 	variables := make(map[string]bool)

@@ -1,7 +1,9 @@
-// Package stream knows the requests that are passing as a session, and ends those that outlast it: web
-// sockets, events, long polls, slow downloads and uploads.
+// Package stream ends requests that outlast their session: web sockets, event streams, long polls,
+// slow downloads and uploads.
 //
-// It asks what has become of their sessions, instead of being told: a session ends in many ways, some of
-// which nobody does, such as its time, and some of which another process does. What is asked is in memory.
-// Nothing is asked of requests that are over soon, and nothing runs while none are passing.
+// A Registry knows all requests that are under way as a session, and asks at regular intervals what
+// has become of their sessions. Nobody tells it, because sessions end in ways that no code path of
+// this process sees: by their expiry, or by another process. The answers are in memory. The
+// registry does not ask about requests that are over soon, and nothing runs while no request is
+// under way.
 package stream

@@ -9,230 +9,210 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// State is what has become of a session.
+// State says what has become of a session.
 type State int
 
 const (
-	// StateEnded is a session that has ended.
+	// StateEnded means that the session has ended.
 	StateEnded State = iota
 
-	// StateInactive is one that requests of its browser are not made as.
+	// StateInactive means that the session lives, but its browser makes requests as another one.
 	StateInactive
 
-	// StateActive is one that they are made as.
+	// StateActive means that the browser makes requests as this session.
 	StateActive
 )
 
-// Lookup says what has become of a session of a jar since a visit, and returns a visit of the jar as it is
-// now, for the next time. An error says that it cannot be found out.
+// Lookup returns the state of the session with the id. The visit says where its jar was found last;
+// Lookup returns where it is found now, for the next question. An error means that the state is
+// unknown. Lookup must return when the context is done.
 type Lookup func(ctx context.Context, since session.Visit, id string) (now session.Visit, s State, err error)
 
 const (
-	// interval is the time between two rounds of questions. With the time that a request is passed over
-	// at first, and grace, all is over within two seconds after a session's end.
+	// interval is the time between two rounds of questions. Together with settled and grace it
+	// bounds the time from the end of a session to the end of its requests, which is at most two
+	// seconds.
 	interval = 500 * time.Millisecond
 
-	// settled is how long a request has passed when it is first asked about. Most are over by then.
+	// settled is how long a request is under way at least before the first question. Most requests
+	// are over by then.
 	settled = 250 * time.Millisecond
 
-	// patience is how long a round takes at most. Who was not asked about by then is in doubt.
+	// patience is how long a round takes at most. Sessions that were not looked up by then are
+	// unknown.
 	patience = time.Second
 
-	// maxDoubt is how long requests go on while nothing can be found out of their session. It is enough for
-	// a store that restarts; beyond, a session may have ended unseen.
-	maxDoubt = 10 * time.Second
+	// maxUnknown is how long requests go on while the state of their session is unknown. It is
+	// enough for a store that restarts. A session may have ended unseen after that.
+	maxUnknown = 10 * time.Second
 )
 
-// shards is how many parts the passes are in, so that requests do not wait for one another.
-const shards = 16
+// shards is how many parts the requests are in. Each processor has one of its own as long as there
+// are no more processors than shards.
+const shards = 64
 
-// Registry is the requests that are passing. It is shared by all configurations on one store, so that what
-// passes since before a reload is judged by what holds after it. Its methods may be called concurrently.
+// Registry holds the requests that are under way. All configurations on one store share it, so that
+// a request from before a reload is judged by the rules after it. Its methods may be called
+// concurrently.
 type Registry struct {
-	judge  atomic.Pointer[Lookup]
-	asking atomic.Bool // a round is to come
-	closed atomic.Bool
-	next   atomic.Uint32
+	lookup    atomic.Pointer[Lookup]
+	scheduled atomic.Bool // a round is to come
+	closed    atomic.Bool
+	epoch     atomic.Uint32 // changes settled before each round
+
+	// local hands out a shard that the current processor has used before, so that requests on
+	// different processors seldom wait for one another. Each shard may be in it several times.
+	local  sync.Pool
+	dealt  atomic.Uint32 // how many shards were put into local
 	shards [shards]shard
 
-	// What the round before has left, for the next one only.
-	round   sync.Mutex
-	visits  map[string]session.Visit // where jars were found, by id
-	doubted map[subject]time.Time    // since when
+	round   sync.Mutex               // held while a round runs
+	visits  map[string]session.Visit // where the last round found each jar, by its id
+	unknown map[key]time.Time        // since when the state of a session is unknown
 }
 
-// shard is a part of the passes, in a ring that begins and ends with root.
-type shard struct {
-	mu   sync.Mutex
-	root Pass
-	_    [64]byte // the next one's lock is on another cache line
-}
-
-// NewRegistry returns one without requests. Until SetLookup is called none are ended.
+// NewRegistry returns a registry without requests. It ends none until SetLookup is called.
 func NewRegistry() *Registry {
 	r := new(Registry)
 	for i := range r.shards {
-		root := &r.shards[i].root
-		root.prev, root.next = root, root
+		r.shards[i].init()
 	}
+	r.local.New = func() any { return &r.shards[r.dealt.Add(1)%shards] }
 	return r
 }
 
-// SetLookup says who judges from now on: whoever knows the rules of the configuration that is in force.
-func (r *Registry) SetLookup(judge Lookup) { r.judge.Store(&judge) }
+// SetLookup sets what answers the registry's questions from now on, by the rules of the
+// configuration that is in force.
+func (r *Registry) SetLookup(lookup Lookup) { r.lookup.Store(&lookup) }
 
-// Open says that a request passes as the session with the id, of the jar that since found, on a
-// connection. Close of the pass says that it is over; then it can be opened again.
-func (r *Registry) Open(p *Pass, since session.Visit, id string, on Connection) {
-	p.mu.Lock()
-	p.subject = subject{since.JarID(), since.Site(), id}
-	p.since, p.opened, p.connection, p.closed = since, time.Now(), on, false
-	p.shard = &r.shards[r.next.Add(1)%shards]
-	p.mu.Unlock()
-	p.shard.add(p)
-	if r.closed.Load() {
-		p.end()
+// Open adds a request that is under way as the session with the id, of the jar that the visit
+// found. Close of the request removes it. A request may be opened again after that, but not by two
+// goroutines at a time. One that was ended is not added again.
+func (r *Registry) Open(q *Request, since session.Visit, id string, on Connection) {
+	if q.state.Load() != stateClosed {
 		return
 	}
-	r.ask()
+	q.since, q.id, q.epoch, q.connection = since, id, r.epoch.Load(), on
+	s := r.local.Get().(*shard)
+	q.shard = s
+	q.state.Store(stateOpen)
+	s.add(q)
+	r.local.Put(s)
+	if r.closed.Load() {
+		q.end()
+		return
+	}
+	r.schedule()
 }
 
-// ask has a round come, unless one does already.
-func (r *Registry) ask() {
-	if !r.asking.Load() && r.asking.CompareAndSwap(false, true) {
-		time.AfterFunc(interval, r.rounds)
+// schedule makes a round happen after interval, unless one is to come already.
+func (r *Registry) schedule() {
+	if !r.scheduled.Load() && r.scheduled.CompareAndSwap(false, true) {
+		time.AfterFunc(interval-settled, r.settle)
 	}
 }
 
-// rounds does one, and has another come as long as any request is passing.
-func (r *Registry) rounds() {
-	if judge := r.judge.Load(); judge != nil {
-		r.ended(*judge)
+// settle begins a new epoch. The round asks about requests from earlier epochs only.
+func (r *Registry) settle() {
+	r.epoch.Add(1)
+	time.AfterFunc(settled, r.runRound)
+}
+
+// runRound asks about all settled requests, and schedules the next round if any request is under
+// way.
+func (r *Registry) runRound() {
+	if lookup := r.lookup.Load(); lookup != nil {
+		r.endOutlasting(*lookup)
 	}
-	r.asking.Store(false)
+	r.scheduled.Store(false)
 	for i := range r.shards {
 		if !r.shards[i].empty() {
-			r.ask()
+			r.schedule()
 			return
 		}
 	}
 }
 
-// inquiry is the passes of one subject.
-type inquiry struct {
-	subject
-	since  session.Visit
-	passes []*Pass
+// group is the settled requests of one session.
+type group struct {
+	since    session.Visit
+	requests []*Request
 }
 
-// ended ends the requests that outlast their session.
-func (r *Registry) ended(judge Lookup) {
+// endOutlasting ends the settled requests that outlast their session.
+func (r *Registry) endOutlasting(lookup Lookup) {
 	r.round.Lock()
 	defer r.round.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	visits := make(map[string]session.Visit)
-	doubted := make(map[subject]time.Time)
-	for _, q := range r.inquiries() {
-		since, known := visits[q.jar]
-		if !known {
-			since, known = r.visits[q.jar]
+	unknown := make(map[key]time.Time)
+	for k, g := range r.settledRequests() {
+		since, found := visits[k.jar]
+		if !found {
+			since, found = r.visits[k.jar]
 		}
-		if !known {
-			since = q.since
+		if !found {
+			since = g.since
 		}
-		now, standing, err := judge(ctx, since.At(q.site), q.session)
+		now, state, err := lookup(ctx, since.At(k.site), k.session)
 		if err == nil {
-			visits[q.jar] = now
-			q.end(standing)
+			visits[k.jar] = now
+			g.endIf(state)
 			continue
 		}
-		visits[q.jar] = since
-		first, before := r.doubted[q.subject]
+		visits[k.jar] = since
+		first, before := r.unknown[k]
 		if !before {
 			first = time.Now()
 		}
-		doubted[q.subject] = first
-		if time.Since(first) >= maxDoubt {
-			q.end(StateEnded)
+		unknown[k] = first
+		if time.Since(first) >= maxUnknown {
+			g.endIf(StateEnded)
 		}
 	}
-	r.visits, r.doubted = visits, doubted
+	r.visits, r.unknown = visits, unknown
 }
 
-// end ends the passes that a standing is the end of.
-func (q inquiry) end(s State) {
-	for _, p := range q.passes {
-		if s == StateEnded || s == StateInactive && p.onSwitch.Load() {
-			p.end()
+// endIf ends the requests that must not go on in a state of their session.
+func (g *group) endIf(s State) {
+	for _, q := range g.requests {
+		if s == StateEnded || s == StateInactive && q.endOnSwitch.Load() {
+			q.end()
 		}
 	}
 }
 
-// inquiries returns what is to be asked now.
-func (r *Registry) inquiries() map[subject]*inquiry {
-	all := make(map[subject]*inquiry)
-	before := time.Now().Add(-settled)
+// settledRequests returns the requests to ask about, by their session.
+func (r *Registry) settledRequests() map[key]*group {
+	all := make(map[key]*group)
+	epoch := r.epoch.Load()
 	for i := range r.shards {
-		s := &r.shards[i]
-		s.mu.Lock()
-		for p := s.root.next; p != &s.root; p = p.next {
-			if p.Ended() || p.opened.After(before) {
-				continue
+		r.shards[i].visit(func(q *Request) {
+			if q.Ended() || q.epoch == epoch {
+				return
 			}
-			q := all[p.subject]
-			if q == nil {
-				q = &inquiry{subject: p.subject, since: p.since}
-				all[p.subject] = q
+			k := q.key()
+			g := all[k]
+			if g == nil {
+				g = &group{since: q.since}
+				all[k] = g
 			}
-			q.passes = append(q.passes, p)
-		}
-		s.mu.Unlock()
+			g.requests = append(g.requests, q)
+		})
 	}
 	return all
 }
 
-// Close ends every request there is and those to come, as when nothing can be found out of any session
-// any more.
+// Close ends all requests, and every request that is opened later: nobody can answer the registry's
+// questions any more.
 func (r *Registry) Close() {
 	r.closed.Store(true)
 	for i := range r.shards {
-		for _, p := range r.shards[i].all() {
-			p.end()
+		var requests []*Request
+		r.shards[i].visit(func(q *Request) { requests = append(requests, q) })
+		for _, q := range requests {
+			q.end()
 		}
 	}
-}
-
-func (s *shard) add(p *Pass) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p.prev, p.next = s.root.prev, &s.root
-	p.prev.next, p.next.prev = p, p
-}
-
-// remove takes a pass out, if it is in.
-func (s *shard) remove(p *Pass) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p.next == nil {
-		return
-	}
-	p.prev.next, p.next.prev = p.next, p.prev
-	p.prev, p.next = nil, nil
-}
-
-func (s *shard) empty() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.root.next == &s.root
-}
-
-func (s *shard) all() []*Pass {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var passes []*Pass
-	for p := s.root.next; p != &s.root; p = p.next {
-		passes = append(passes, p)
-	}
-	return passes
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
 )
 
-// directory says that everybody is who they were at sign-in.
+// directory confirms every identity as it was at sign-in.
 type directory struct{}
 
 func (directory) Current(recorded *session.Identity) (*session.Identity, bool) { return recorded, true }
 
-// browsers returns visits of so many jars, in each of which somebody is signed in.
+// browsers returns visits of n jars, each with one session.
 func browsers(tb testing.TB, n int) []session.Visit {
 	tb.Helper()
 	store, err := boltstore.Open(filepath.Join(tb.TempDir(), "test.db"), boltstore.Options{})
@@ -29,7 +29,7 @@ func browsers(tb testing.TB, n int) []session.Visit {
 	}
 	defer store.Close()
 	options := session.Options{MaxSessions: 5, Lifetime: time.Hour}
-	manager := session.NewManager(session.NewJars(store, true), directory{}, options, time.Now)
+	manager := session.NewManager(session.NewJars(store), directory{}, options, time.Now)
 	defer manager.Close()
 	visits := make([]session.Visit, n)
 	for i := range visits {
@@ -45,23 +45,23 @@ func browsers(tb testing.TB, n int) []session.Visit {
 	return visits
 }
 
-// court is a judge of whom it is known what he says.
-type court struct {
-	mu    sync.Mutex
-	says  map[string]State // by session; who is not there is StateActive
-	err   error
-	hangs bool
-	asked map[string]int
+// sessions is a Lookup whose answers a test sets.
+type sessions struct {
+	mu     sync.Mutex
+	states map[string]State // by session; others are StateActive
+	err    error
+	hangs  bool
+	asked  map[string]int
 }
 
-func (c *court) judge(ctx context.Context, since session.Visit, id string) (session.Visit, State, error) {
+func (c *sessions) lookup(ctx context.Context, since session.Visit, id string) (session.Visit, State, error) {
 	c.mu.Lock()
 	err, hangs := c.err, c.hangs
 	if c.asked == nil {
 		c.asked = make(map[string]int)
 	}
 	c.asked[id]++
-	s, ok := c.says[id]
+	s, ok := c.states[id]
 	c.mu.Unlock()
 	if hangs {
 		<-ctx.Done()
@@ -76,47 +76,47 @@ func (c *court) judge(ctx context.Context, since session.Visit, id string) (sess
 	return since, s, nil
 }
 
-func (c *court) find(id string, s State) {
+func (c *sessions) set(id string, s State) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.says == nil {
-		c.says = make(map[string]State)
+	if c.states == nil {
+		c.states = make(map[string]State)
 	}
-	c.says[id] = s
+	c.states[id] = s
 }
 
-func (c *court) fail(err error, hangs bool) {
+func (c *sessions) fail(err error, hangs bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.err, c.hangs = err, hangs
 }
 
-func (c *court) count(id string) int {
+func (c *sessions) count(id string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.asked[id]
 }
 
-// hearing runs a test in a bubble, with a registry whose judge is a court.
-func hearing(t *testing.T, test func(t *testing.T, r *Registry, c *court)) {
+// withRegistry runs a test in a bubble, with a registry that asks sessions.
+func withRegistry(t *testing.T, test func(t *testing.T, r *Registry, c *sessions)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r, c := NewRegistry(), new(court)
-		r.SetLookup(c.judge)
+		r, c := NewRegistry(), new(sessions)
+		r.SetLookup(c.lookup)
 		test(t, r, c)
 	})
 }
 
-// wire is a connection that counts what is done to it, and panics if that is too late.
+// wire is a connection that counts calls, and panics at one that comes after Close.
 type wire struct {
 	interrupted, severed atomic.Int32
 	reused               atomic.Bool
 }
 
-func (w *wire) Interrupt() { w.used(&w.interrupted) }
-func (w *wire) Sever()     { w.used(&w.severed) }
+func (w *wire) Interrupt() { w.count(&w.interrupted) }
+func (w *wire) Sever()     { w.count(&w.severed) }
 
-func (w *wire) used(n *atomic.Int32) {
+func (w *wire) count(n *atomic.Int32) {
 	if w.reused.Load() {
 		panic("somebody else's answer was cut off")
 	}
@@ -130,20 +130,20 @@ func (w *wire) want(t *testing.T, what string, interrupted, severed int32) {
 	}
 }
 
-// advance moves the bubble's clock on. What is due by then has happened when it returns, and no time has passed
-// outside.
+// advance moves the bubble's clock on, and returns when everything that is due by then has
+// happened.
 func advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// bound is within what a request must end.
+// bound is how long a request may outlast its session.
 const bound = 2 * time.Second
 
-func (r *Registry) passing() int {
-	n := 0
+// open returns how many requests are under way.
+func (r *Registry) open() (n int) {
 	for i := range r.shards {
-		n += len(r.shards[i].all())
+		r.shards[i].visit(func(*Request) { n++ })
 	}
 	return n
 }
@@ -153,53 +153,53 @@ func TestEndsWithItsSession(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		onSwitch bool
-		standing State
+		state    State
 		ends     bool
 	}{
 		{"active", false, StateActive, false},
 		{"active, and ends on a switch", true, StateActive, false},
-		{"aside", false, StateInactive, false},
-		{"aside, and ends on a switch", true, StateInactive, true},
-		{"over", false, StateEnded, true},
-		{"over, and ends on a switch", true, StateEnded, true},
+		{"inactive", false, StateInactive, false},
+		{"inactive, and ends on a switch", true, StateInactive, true},
+		{"ended", false, StateEnded, true},
+		{"ended, and ends on a switch", true, StateEnded, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			// Whenever it ends, in relation to the rounds and to when it was opened.
+			// The session may end at any point between two rounds, and at any age of the request.
 			for _, after := range []time.Duration{0, settled - 1, settled + 1, interval - 1, interval + 1, time.Hour + settled} {
-				hearing(t, func(t *testing.T, r *Registry, c *court) {
-					var p, same, other, elsewhere Pass
+				withRegistry(t, func(t *testing.T, r *Registry, c *sessions) {
+					var q, same, other, elsewhere Request
 					var w, sameWire, otherWire, elsewhereWire wire
-					r.Open(&p, visits[0], "a", &w)
+					r.Open(&q, visits[0], "a", &w)
 					r.Open(&same, visits[0], "a", &sameWire)
 					r.Open(&other, visits[0], "b", &otherWire)
 					r.Open(&elsewhere, visits[1], "c", &elsewhereWire)
 					if test.onSwitch {
-						p.EndOnSwitch()
+						q.EndOnSwitch()
 						other.EndOnSwitch()
 					}
 					advance(after)
 					w.want(t, "before", 0, 0)
-					c.find("a", test.standing)
+					c.set("a", test.state)
 					advance(bound)
 					if test.ends {
 						w.want(t, "it", 1, 1)
 					} else {
 						w.want(t, "it", 0, 0)
 					}
-					if same.Ended() != (test.standing == StateEnded) {
+					if same.Ended() != (test.state == StateEnded) {
 						t.Errorf("the other request of the session: ended is %t", same.Ended())
 					}
 					otherWire.want(t, "one of another session", 0, 0)
 					elsewhereWire.want(t, "one of another jar", 0, 0)
-					if got := p.Close(); got != test.ends || p.Ended() != test.ends {
-						t.Errorf("ended is %t, and %t after it", got, p.Ended())
+					if got := q.Close(); got != test.ends || q.Ended() != test.ends {
+						t.Errorf("ended is %t, and %t after it", got, q.Ended())
 					}
-					p.Close()
+					q.Close()
 					same.Close()
 					other.Close()
 					elsewhere.Close()
-					if n := r.passing(); n > 0 {
-						t.Errorf("%d are passing", n)
+					if n := r.open(); n > 0 {
+						t.Errorf("%d are under way", n)
 					}
 				})
 			}
@@ -207,17 +207,17 @@ func TestEndsWithItsSession(t *testing.T) {
 	}
 }
 
-// TestInOrder: who gives up when interrupted is not severed.
-func TestInOrder(t *testing.T) {
+// TestInterruptedRequestIsNotSevered if its handler gives up in time.
+func TestInterruptedRequestIsNotSevered(t *testing.T) {
 	visits := browsers(t, 1)
-	hearing(t, func(t *testing.T, r *Registry, c *court) {
-		var p Pass
+	withRegistry(t, func(t *testing.T, r *Registry, c *sessions) {
+		var q Request
 		var w wire
-		r.Open(&p, visits[0], "a", &w)
-		c.find("a", StateEnded)
+		r.Open(&q, visits[0], "a", &w)
+		c.set("a", StateEnded)
 		advance(interval + 1)
 		w.want(t, "after a round", 1, 0)
-		if !p.Close() {
+		if !q.Close() {
 			t.Error("it was not ended")
 		}
 		w.reused.Store(true)
@@ -225,152 +225,153 @@ func TestInOrder(t *testing.T) {
 	})
 }
 
-// TestAttackTooLate: a request is over while its session is asked about, or just before it would be cut. Its
-// connection may be answering somebody else by then.
-func TestAttackTooLate(t *testing.T) {
+// TestAttackCutsAnotherRequest: a request closes while its session is looked up, or just before its
+// connection would be severed. The connection may be answering somebody else by then.
+func TestAttackCutsAnotherRequest(t *testing.T) {
 	visits := browsers(t, 1)
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry()
-		var p, q Pass
+		var q, other Request
 		var w, reused wire
 		r.SetLookup(func(_ context.Context, since session.Visit, _ string) (session.Visit, State, error) {
-			if p.Close() {
+			if q.Close() {
 				t.Error("it was ended before")
 			}
 			w.reused.Store(true)
 			return since, StateEnded, nil
 		})
-		r.Open(&p, visits[0], "a", &w)
+		r.Open(&q, visits[0], "a", &w)
 		advance(bound)
-		if p.Ended() {
+		if q.Ended() {
 			t.Error("it was ended after it was over")
 		}
 
-		r.Open(&q, visits[0], "a", &reused)
-		q.end()
-		q.Close()
+		r.Open(&other, visits[0], "a", &reused)
+		other.end()
+		other.Close()
 		reused.reused.Store(true)
-		q.cut() // as a timer does that could not be stopped any more
+		other.cut() // as a timer does that Stop did not catch
 	})
 }
 
-// TestNothingRuns while nothing passes, and short requests are not asked about.
+// TestNothingRuns while no request is under way. Short requests are not asked about.
 func TestNothingRuns(t *testing.T) {
 	visits := browsers(t, 1)
-	hearing(t, func(t *testing.T, r *Registry, c *court) {
+	withRegistry(t, func(t *testing.T, r *Registry, c *sessions) {
 		for range 100 {
-			var p Pass
-			r.Open(&p, visits[0], "short", new(wire))
+			var q Request
+			r.Open(&q, visits[0], "short", new(wire))
 			advance(settled / 2)
-			p.Close()
+			q.Close()
 			advance(interval / 3)
 		}
 		if n := c.count("short"); n > 0 {
 			t.Errorf("asked %d times", n)
 		}
 		advance(interval)
-		if r.asking.Load() {
-			t.Error("a round is to come, with nothing passing")
+		if r.scheduled.Load() {
+			t.Error("a round is to come, with no request under way")
 		}
-		var p Pass
-		r.Open(&p, visits[0], "long", new(wire))
+		var q Request
+		r.Open(&q, visits[0], "long", new(wire))
 		advance(10*interval + 1)
 		if n := c.count("long"); n != 10 {
 			t.Errorf("asked %d times in 10 rounds", n)
 		}
-		p.Close()
+		q.Close()
 	})
 }
 
-// TestManyOfOneSession are asked about once a round.
+// TestManyOfOneSession: requests of one session share one question a round.
 func TestManyOfOneSession(t *testing.T) {
 	visits := browsers(t, 1)
-	hearing(t, func(t *testing.T, r *Registry, c *court) {
-		passes := make([]Pass, 500)
-		for i := range passes {
-			r.Open(&passes[i], visits[0], "a", new(wire))
+	withRegistry(t, func(t *testing.T, r *Registry, c *sessions) {
+		requests := make([]Request, 500)
+		for i := range requests {
+			r.Open(&requests[i], visits[0], "a", new(wire))
 		}
 		advance(3*interval + 1)
 		if n := c.count("a"); n != 3 {
 			t.Errorf("asked %d times in 3 rounds", n)
 		}
-		c.find("a", StateEnded)
+		c.set("a", StateEnded)
 		advance(interval)
-		for i := range passes {
-			if !passes[i].Close() {
+		for i := range requests {
+			if !requests[i].Close() {
 				t.Fatalf("request %d was not ended", i)
 			}
 		}
 	})
 }
 
-// TestDoubt: while nothing can be found out requests go on, but not for ever, and the time begins anew
-// with every answer.
-func TestDoubt(t *testing.T) {
+// TestUnknownState: requests go on while the state of their session is unknown, but not for ever.
+// Every answer starts the time anew.
+func TestUnknownState(t *testing.T) {
 	visits := browsers(t, 1)
 	down := errors.New("the store is down")
 	for _, hangs := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hangs %t", hangs), func(t *testing.T) {
-			hearing(t, func(t *testing.T, r *Registry, c *court) {
-				var p Pass
+			withRegistry(t, func(t *testing.T, r *Registry, c *sessions) {
+				var q Request
 				var w wire
-				r.Open(&p, visits[0], "a", &w)
+				r.Open(&q, visits[0], "a", &w)
 				for range 3 {
 					c.fail(down, hangs)
-					advance(maxDoubt - bound)
-					w.want(t, "in doubt", 0, 0)
+					advance(maxUnknown - bound)
+					w.want(t, "unknown", 0, 0)
 					c.fail(nil, false)
 					advance(bound)
 				}
 				c.fail(down, hangs)
-				advance(maxDoubt + 2*bound)
-				w.want(t, "in doubt for too long", 1, 1)
-				p.Close()
+				advance(maxUnknown + 2*bound)
+				w.want(t, "unknown for too long", 1, 1)
+				q.Close()
 			})
 		})
 	}
 	t.Run("and the end is seen after it", func(t *testing.T) {
-		hearing(t, func(t *testing.T, r *Registry, c *court) {
-			var p Pass
+		withRegistry(t, func(t *testing.T, r *Registry, c *sessions) {
+			var q Request
 			var w wire
-			r.Open(&p, visits[0], "a", &w)
+			r.Open(&q, visits[0], "a", &w)
 			c.fail(down, false)
 			advance(bound)
-			c.find("a", StateEnded)
+			c.set("a", StateEnded)
 			advance(bound)
-			w.want(t, "in doubt", 0, 0)
+			w.want(t, "unknown", 0, 0)
 			c.fail(nil, false)
 			advance(bound)
-			w.want(t, "no more in doubt", 1, 1)
-			p.Close()
+			w.want(t, "known again", 1, 1)
+			q.Close()
 		})
 	})
 }
 
-// TestNewJudge: a request from before a reload is judged by what holds after it. Until there is a judge
-// nothing ends.
-func TestNewJudge(t *testing.T) {
+// TestNewLookup: a request from before a reload is judged by the rules after it. Nothing ends
+// before there is a lookup.
+func TestNewLookup(t *testing.T) {
 	visits := browsers(t, 1)
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry()
-		var p Pass
+		var q Request
 		var w wire
-		r.Open(&p, visits[0], "a", &w)
+		r.Open(&q, visits[0], "a", &w)
 		advance(time.Minute)
-		var before, after court
-		r.SetLookup(before.judge)
+		var before, after sessions
+		r.SetLookup(before.lookup)
 		advance(bound)
 		w.want(t, "before the reload", 0, 0)
-		r.SetLookup(after.judge)
-		after.find("a", StateEnded)
+		r.SetLookup(after.lookup)
+		after.set("a", StateEnded)
 		advance(bound)
 		w.want(t, "after the reload", 1, 1)
-		p.Close()
+		q.Close()
 	})
 }
 
-// TestLooksWhereItWasFoundLast: the visit that the judge returns is what he is asked with next.
-func TestLooksWhereItWasFoundLast(t *testing.T) {
+// TestNextQuestionStartsFromLastVisit: the visit that a lookup returns is what it is asked with
+// next.
+func TestNextQuestionStartsFromLastVisit(t *testing.T) {
 	visits := browsers(t, 2)
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRegistry()
@@ -379,10 +380,10 @@ func TestLooksWhereItWasFoundLast(t *testing.T) {
 			asked = append(asked, since.JarID())
 			return visits[1], StateActive, nil
 		})
-		var p Pass
-		r.Open(&p, visits[0], "a", new(wire))
+		var q Request
+		r.Open(&q, visits[0], "a", new(wire))
 		advance(2*interval + 1)
-		p.Close()
+		q.Close()
 		synctest.Wait()
 		if want := []string{visits[0].JarID(), visits[1].JarID()}; len(asked) != 2 || asked[0] != want[0] || asked[1] != want[1] {
 			t.Errorf("asked with %q, want %q", asked, want)
@@ -390,11 +391,39 @@ func TestLooksWhereItWasFoundLast(t *testing.T) {
 	})
 }
 
-// TestClosed: who passes when the store is closed ends, and who comes later too.
-func TestClosed(t *testing.T) {
+// TestReopened: a request is opened again after it was closed, as for a site's error routes, unless
+// it was ended.
+func TestReopened(t *testing.T) {
 	visits := browsers(t, 1)
-	hearing(t, func(t *testing.T, r *Registry, c *court) {
-		var before, after Pass
+	withRegistry(t, func(t *testing.T, r *Registry, c *sessions) {
+		var q Request
+		var first, second, third wire
+		r.Open(&q, visits[0], "a", &first)
+		q.Close()
+		first.reused.Store(true)
+		r.Open(&q, visits[0], "a", &second)
+		advance(interval)
+		c.set("a", StateEnded)
+		advance(bound)
+		second.want(t, "opened again", 1, 1)
+		if !q.Close() {
+			t.Error("it was not ended")
+		}
+		second.reused.Store(true)
+		r.Open(&q, visits[0], "a", &third)
+		advance(bound)
+		third.want(t, "opened after it was ended", 0, 0)
+		if !q.Close() || r.open() > 0 {
+			t.Errorf("ended is %t, %d are under way", q.Ended(), r.open())
+		}
+	})
+}
+
+// TestClose: requests that are under way when the registry closes end, and so do later ones.
+func TestClose(t *testing.T) {
+	visits := browsers(t, 1)
+	withRegistry(t, func(t *testing.T, r *Registry, c *sessions) {
+		var before, after Request
 		var w, late wire
 		r.Open(&before, visits[0], "a", &w)
 		r.Close()
@@ -410,67 +439,67 @@ func TestClosed(t *testing.T) {
 	})
 }
 
-// TestChurn: requests come and go while sessions end, and nobody is cut off whose request is over.
+// TestChurn: requests come and go while sessions end, and no request is cut after it was closed.
 func TestChurn(t *testing.T) {
 	visits := browsers(t, 8)
-	hearing(t, func(t *testing.T, r *Registry, c *court) {
+	withRegistry(t, func(t *testing.T, r *Registry, c *sessions) {
 		var clients sync.WaitGroup
 		for i := range 64 {
 			clients.Go(func() {
 				id := fmt.Sprint(i % 16)
 				for n := range 50 {
-					var p Pass
+					var q Request
 					var w wire
-					r.Open(&p, visits[i%len(visits)], id, &w)
+					r.Open(&q, visits[i%len(visits)], id, &w)
 					<-time.After(time.Duration((i*50+n)*7%1500) * time.Millisecond)
-					p.Close()
+					q.Close()
 					w.reused.Store(true)
-					if p.Ended() != (w.interrupted.Load() == 1) {
-						t.Errorf("ended is %t, and it was interrupted %d times", p.Ended(), w.interrupted.Load())
+					if q.Ended() != (w.interrupted.Load() == 1) {
+						t.Errorf("ended is %t, and it was interrupted %d times", q.Ended(), w.interrupted.Load())
 					}
 					if i < 16 && n%10 == 5 {
-						c.find(id, State(n/10%3))
+						c.set(id, State(n/10%3))
 					}
 				}
 			})
 		}
 		clients.Wait()
-		if n := r.passing(); n > 0 {
-			t.Errorf("%d are passing", n)
+		if n := r.open(); n > 0 {
+			t.Errorf("%d are under way", n)
 		}
 		advance(interval)
-		if len(r.visits) > 0 || len(r.doubted) > 0 || r.asking.Load() {
-			t.Errorf("left over: %d visits, %d doubts, asking is %t", len(r.visits), len(r.doubted), r.asking.Load())
+		if len(r.visits) > 0 || len(r.unknown) > 0 || r.scheduled.Load() {
+			t.Errorf("left over: %d visits, %d unknown sessions, scheduled is %t", len(r.visits), len(r.unknown), r.scheduled.Load())
 		}
 	})
 }
 
-func BenchmarkPass(b *testing.B) {
+func BenchmarkOpenClose(b *testing.B) {
 	visit := browsers(b, 1)[0]
 	r := NewRegistry()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		var p Pass
+		var q Request
 		var w wire
 		for pb.Next() {
-			r.Open(&p, visit, "a", &w)
-			p.Close()
+			r.Open(&q, visit, "a", &w)
+			q.Close()
 		}
 	})
 }
 
-// BenchmarkRound is what a round costs for each stream that is open.
+// BenchmarkRound is what a round costs with 10,000 requests under way.
 func BenchmarkRound(b *testing.B) {
 	visits := browsers(b, 64)
-	var c court
+	var c sessions
 	r := NewRegistry()
-	passes := make([]Pass, 10_000)
-	for i := range passes {
-		r.Open(&passes[i], visits[i%len(visits)], fmt.Sprint(i), new(wire))
-		passes[i].opened = passes[i].opened.Add(-time.Minute)
+	requests := make([]Request, 10_000)
+	for i := range requests {
+		r.Open(&requests[i], visits[i%len(visits)], fmt.Sprint(i), new(wire))
 	}
+	r.epoch.Add(1)
 	b.ReportAllocs()
 	for b.Loop() {
-		r.ended(c.judge)
+		r.endOutlasting(c.lookup)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/user"
 )
@@ -64,6 +65,14 @@ func (r Rule) validate() error {
 		case r.Kind == RuleEmailDomain && (user.ValidateEmail("x@"+value) != nil || strings.Contains(value, "*")):
 			return fmt.Errorf("%q is not what is behind the @ of an e-mail address", value)
 		}
+	}
+	return nil
+}
+
+// Check returns a *login.NotAllowedError unless the account is let in.
+func (r Rules) Check(id *session.Identity) error {
+	if !r.Allow(id) {
+		return &login.NotAllowedError{Account: id.Account}
 	}
 	return nil
 }

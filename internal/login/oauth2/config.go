@@ -1,13 +1,12 @@
-// Package oauth2 signs in at services that speak OAuth 2.0 and not OpenID Connect: an authorization
-// code with PKCE (RFC 6749, RFC 7636) is traded for a token, and the service asked with it who the
-// account is.
+// Package oauth2 signs in at services that support OAuth 2.0 but not OpenID Connect. It exchanges
+// an authorization code with PKCE (RFC 6749, RFC 7636) for a token, and asks the service with it
+// who the account is.
 package oauth2
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,46 +19,44 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// Config is a method as it is configured.
+// Config is the configuration of a Method.
 type Config struct {
 	ID    string
 	Label string // default: the preset's, or the id
 
-	// Preset is PresetGitHub, or empty: the endpoints are then to be given, and the claims that are
-	// the subject and the user name.
+	// Preset is PresetGitHub, or empty. Without a preset, the endpoints and the claims of subject
+	// and user name are required.
 	Preset string
 
-	// BaseURL is of the preset's service, where it is not the public one: that of a GitHub Enterprise
-	// Server.
+	// BaseURL is the URL of a GitHub Enterprise Server. Default: the preset's public service
 	BaseURL string
 
 	AuthorizationEndpoint string
 	TokenEndpoint         string
-	UserInfoEndpoint      string // answers GET by a bearer token with a JSON object
+	UserInfoEndpoint      string // answers GET with a bearer token by a JSON object
 
 	ClientID     string
 	ClientSecret string
 
 	// ClientAuthentication is oauthclient.ClientSecretBasic, which every service must support, or
-	// ClientSecretPost, which is what some have instead. Default: the preset's, or the former
+	// ClientSecretPost, which some support instead. Default: the preset's, or ClientSecretBasic
 	ClientAuthentication string
 
-	// Issuer is what the service says in each of its answers that it is, where it does (RFC 9207). Any
-	// other answer is rejected then. Default: it is not looked at
+	// Issuer is the issuer that the service names in its answers (RFC 9207). Answers that name
+	// another one, or none, are rejected. Default: not checked
 	Issuer string
 
 	Scopes      []string // default: the preset's
-	RedirectURI string   // default: where the browser is
+	RedirectURI string   // default: the site that the browser comes from
 	Prompt      string   // one of oauthclient's
 	Claims      claims.Mapping
 	Allow       claims.Rules
-	Parameters  map[string]string // fixed further ones of the authorization request
+	Parameters  map[string]string // fixed parameters of the authorization request
 
-	// SharedUserNames says that the accounts are the same people as those of their user names at other
-	// logins.
+	// SharedUserNames says that accounts with one user name at several logins are the same person.
 	SharedUserNames bool
 
-	Refresh      bool // keep the refresh token, and renew by it
+	Refresh      bool // keep refresh tokens and renew accounts with them
 	Expose       login.Exposed
 	InsecureHTTP bool
 
@@ -67,25 +64,26 @@ type Config struct {
 	Now func() time.Time // default: time.Now
 }
 
-// filled is the configuration with its defaults.
-func (c Config) filled() (Config, error) {
+// withDefaults returns the configuration with its defaults, or an error if it contradicts the
+// preset.
+func (c Config) withDefaults() (Config, error) {
 	switch c.Preset {
 	case PresetGitHub:
 		if c.AuthorizationEndpoint != "" || c.TokenEndpoint != "" || c.UserInfoEndpoint != "" {
-			return c, errors.New("has a preset and endpoints, which are those of the preset")
+			return c, errors.New("endpoints: the preset sets them")
 		}
 		if c.Claims.Subject != "" || c.Claims.Email != "" || c.Claims.EmailVerified != "" {
-			return c, errors.New("claims: subject, email and email_verified are the preset's")
+			return c, errors.New("claims: the preset sets subject, email and email_verified")
 		}
 		if err := c.fillGitHub(); err != nil {
 			return c, err
 		}
 	case "":
 		if c.BaseURL != "" {
-			return c, errors.New("has a base URL, which is for a preset")
+			return c, errors.New("base_url: needs a preset")
 		}
 	default:
-		return c, fmt.Errorf("preset %q: there is none of that name", c.Preset)
+		return c, fmt.Errorf("preset %q: is unknown", c.Preset)
 	}
 	c.Label = cmp.Or(c.Label, c.ID)
 	c.ClientAuthentication = cmp.Or(c.ClientAuthentication, oauthclient.ClientSecretBasic)
@@ -99,16 +97,15 @@ func (c Config) filled() (Config, error) {
 	return c, nil
 }
 
-// standard is OpenID Connect's claims, which many services have too, but for those that name the
-// account: which of its members a service never changes and never gives to somebody else has to be
-// said.
+// standard returns OpenID Connect's claims, which many services use too, without subject and user
+// name: only an administrator knows which member a service never changes and never reassigns.
 func standard() claims.Mapping {
 	m := claims.Standard()
 	m.Subject, m.UserName = "", nil
 	return m
 }
 
-// validate refuses what could not work, or not safely. It expects the defaults to be filled in.
+// validate refuses a configuration that cannot work safely. Defaults must be set.
 func (c Config) validate() error {
 	switch {
 	case c.ID == "" || strings.Contains(c.ID, ":") || session.ValidText(c.ID) != nil:
@@ -134,27 +131,17 @@ func (c Config) validate() error {
 			return fmt.Errorf("%s: %w", address.name, err)
 		}
 	}
-	if c.RedirectURI != "" {
-		// Whether it may be plain HTTP is a question of the gateway's own sites, not of the provider.
-		if err := oauthclient.ValidateURL(c.RedirectURI, true); err != nil {
-			return fmt.Errorf("redirect_uri: %w", err)
-		}
-	}
-	if slices.ContainsFunc(c.Scopes, func(scope string) bool { return scope == "" || strings.ContainsAny(scope, " \t\r\n") }) {
-		return errors.New("scopes: one is empty or has white space")
-	}
-	if err := session.ValidText(c.AuthorizationEndpoint); err != nil { // the issuer of identities
+	if err := session.ValidText(c.AuthorizationEndpoint); err != nil { // it is the issuer of identities
 		return fmt.Errorf("authorization_endpoint: %w", err)
 	}
 	return cmp.Or(
-		oauthclient.CheckPrompt(c.Prompt),
-		oauthclient.CheckParameters(c.Parameters),
+		oauthclient.CheckOptions(c.RedirectURI, c.Scopes, c.Prompt, c.Parameters),
 		c.Claims.Validate(),
 		c.Allow.Validate(),
 	)
 }
 
-// client is what the requests to the authorization and token endpoints are made of.
+// client returns the client for the authorization and token endpoints.
 func (c Config) client() oauth2.Config {
 	style := oauth2.AuthStyleInHeader
 	if c.ClientAuthentication == oauthclient.ClientSecretPost {

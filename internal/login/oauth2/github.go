@@ -14,14 +14,14 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 )
 
-// PresetGitHub is GitHub, or a GitHub Enterprise Server at a base URL. Organisations are groups by
-// their login, teams by "organisation/team". Anybody can make an organisation of any name that is free:
-// it is on the rules to name one of those that are meant.
+// PresetGitHub is GitHub, or a GitHub Enterprise Server at a base URL. Groups are the logins of
+// organisations, and "organisation/team" for teams. Anybody can create an organisation with a free
+// name, so rules must name organisations that exist.
 const PresetGitHub = "github"
 
 const publicGitHub = "https://github.com"
 
-// fillGitHub sets what the preset says, where the configuration says nothing.
+// fillGitHub sets the defaults of the preset.
 func (c *Config) fillGitHub() error {
 	base := strings.TrimRight(strings.ToLower(cmp.Or(c.BaseURL, publicGitHub)), "/")
 	if err := oauthclient.ValidateURL(base, c.InsecureHTTP); err != nil {
@@ -40,7 +40,7 @@ func (c *Config) fillGitHub() error {
 		c.Scopes = []string{"read:user", "user:email", "read:org"}
 	}
 	c.Claims = c.Claims.Or(claims.Mapping{
-		Subject:       "id", // a login can be given up, and taken by somebody else
+		Subject:       "id", // a login can be given up and taken by another account
 		UserName:      []string{"login"},
 		Name:          "name",
 		Email:         "email",
@@ -52,8 +52,8 @@ func (c *Config) fillGitHub() error {
 	return nil
 }
 
-// api is where the REST API is: of github.com and the enterprises that are hosted there it has a host of
-// its own.
+// api returns the URL of the REST API. On github.com and for enterprises hosted by GitHub, the API
+// has its own host.
 func (c *Config) api() string {
 	scheme, host, _ := strings.Cut(c.BaseURL, "://")
 	if c.BaseURL == publicGitHub || strings.HasSuffix(host, ".ghe.com") {
@@ -62,8 +62,8 @@ func (c *Config) api() string {
 	return c.BaseURL + "/api/v3"
 }
 
-// hintParameter is what the account that is asked for is named by: GitHub has another one than OpenID
-// Connect.
+// hintParameter returns the name of the parameter for a login hint. GitHub's differs from OpenID
+// Connect's.
 func (m *Method) hintParameter() string {
 	if m.config.Preset == PresetGitHub {
 		return "login"
@@ -71,29 +71,28 @@ func (m *Method) hintParameter() string {
 	return "login_hint"
 }
 
-// github asks GitHub's REST API who an account is.
+// github reads accounts from GitHub's REST API.
 type github struct {
 	api  string
 	http *http.Client
 }
 
 const (
-	githubPageSize = 100 // the most there is
-	githubMaxPages = 10  // of a list; an account with more groups than that could not be stored
+	githubPageSize = 100 // the maximum
+	githubMaxPages = 10  // of a list; an account with more groups could not be stored
 )
 
 var githubHeader = map[string]string{"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 
-// about returns the account's user with "email" and "email_verified" of its primary address, and
-// "groups" of its organisations and teams. What the account or the scopes keep from the gateway is
-// left out.
+// about returns the account's user, with "email" and "email_verified" of its primary address and
+// "groups" of its organisations and teams. It lacks what the account or the scopes withhold.
 func (g *github) about(ctx context.Context, accessToken string) (map[string]any, error) {
 	var about map[string]any
 	if _, err := oauthclient.GetJSON(ctx, g.http, g.api+"/user", accessToken, githubHeader, &about); err != nil {
 		return nil, fmt.Errorf("GitHub's user: %w", err)
 	}
-	// An address in the profile is there to be seen. Whether it is the account's own, the list of
-	// addresses says.
+	// The address in the profile is for display. Only the list of addresses says which are
+	// verified.
 	delete(about, "email_verified")
 	switch address, err := g.email(ctx, accessToken); {
 	case err != nil:
@@ -115,8 +114,8 @@ type githubEmail struct {
 	Verified bool   `json:"verified"`
 }
 
-// email returns the primary address, or the zero value where it is kept back. Where none is primary it
-// is the first, unverified.
+// email returns the primary address or, without one, the first as unverified. If the account
+// withholds its addresses, it returns the zero value.
 func (g *github) email(ctx context.Context, accessToken string) (githubEmail, error) {
 	emails, err := pages[githubEmail](ctx, g, "/user/emails", accessToken)
 	if err != nil {
@@ -133,7 +132,7 @@ func (g *github) email(ctx context.Context, accessToken string) (githubEmail, er
 	return githubEmail{}, nil
 }
 
-// groups returns the organisations, and then the teams.
+// groups returns the organisations and then the teams.
 func (g *github) groups(ctx context.Context, accessToken string) ([]any, error) {
 	type organisation struct {
 		Login string `json:"login"`
@@ -164,12 +163,12 @@ func (g *github) groups(ctx context.Context, accessToken string) ([]any, error) 
 	return groups, nil
 }
 
-// plain reports whether a name could not be taken for an organisation's together with a team's.
+// plain reports whether a name cannot be mistaken for an organisation with a team.
 func plain(name string) bool { return name != "" && !strings.Contains(name, "/") }
 
-// pages reads a list, page by page as long as the answers say that there is a next one. That is asked
-// for by its number: an address in an answer could be anybody's, and the token would go there. A list
-// that may not be read is empty: the scope was not asked for or not given.
+// pages reads a list page by page while the answers announce a next page. It requests pages by
+// number: an address from an answer could belong to anybody, who would get the token. A list that
+// may not be read is empty: its scope was not requested or not granted.
 func pages[T any](ctx context.Context, g *github, path, accessToken string) ([]T, error) {
 	var all []T
 	for page := 1; page <= githubMaxPages; page++ {
@@ -191,7 +190,7 @@ func pages[T any](ctx context.Context, g *github, path, accessToken string) ([]T
 	return all, nil
 }
 
-// hasNext reports whether a Link field has a relation "next" (RFC 8288, section 3).
+// hasNext reports whether a Link header has the relation "next" (RFC 8288, section 3).
 func hasNext(header http.Header) bool {
 	for _, field := range header.Values("Link") {
 		for link := range strings.SplitSeq(field, ",") {

@@ -17,8 +17,8 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// patience is for all requests that one sign-in or one renewal takes.
-const patience = 20 * time.Second
+// timeout bounds all requests of one sign-in or renewal together.
+const timeout = 20 * time.Second
 
 // Method signs in at one service. Its methods may be called concurrently.
 type Method struct {
@@ -29,9 +29,9 @@ type Method struct {
 	about  func(ctx context.Context, accessToken string) (map[string]any, error)
 }
 
-// New returns the method, and asks nobody.
+// New returns the method. It sends no request.
 func New(config Config) (*Method, error) {
-	filled, err := config.filled()
+	filled, err := config.withDefaults()
 	if err == nil {
 		err = filled.validate()
 	}
@@ -64,15 +64,15 @@ func (m *Method) RedirectURI() string { return m.config.RedirectURI }
 // Exposes implements login.Provider.
 func (m *Method) Exposes() login.Exposed { return m.config.Expose }
 
-// Available implements login.Provider. There is nothing to be read from the service before a sign-in,
-// so it is only then that it can turn out not to be there.
+// Available implements login.Provider. It is always true: nothing is read from the service before a
+// sign-in.
 func (m *Method) Available() bool { return true }
 
 // SharesUserNames implements login.NameSharer.
 func (m *Method) SharesUserNames() bool { return m.config.SharedUserNames }
 
-// Current implements login.Method. The service is asked at renewals only; until then accounts are who
-// they were, and are let in if the rules of now let them in.
+// Current implements login.Method. The service is asked at renewals only. Until then an account is
+// as recorded, and the current rules decide whether it is let in.
 func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
 	if recorded.Account.Method != m.config.ID || recorded.Issuer != m.issuer || !m.config.Allow.Allow(recorded) {
 		return nil, false
@@ -88,74 +88,65 @@ func (m *Method) Authorize(_ context.Context, r login.AuthorizationRequest) (str
 	oauth := m.oauth
 	oauth.RedirectURL = r.RedirectURI
 	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier()}
-	own := make(map[string]string)
-	if prompt := oauthclient.Prompt(m.config.Prompt, m.config.Parameters, r); prompt != "" {
-		own["prompt"] = prompt
-	}
-	if r.LoginHint != "" {
-		own[m.hintParameter()] = r.LoginHint
-	}
-	return oauthclient.AuthCodeURL(oauth, r.State, pending.Verifier, m.config.Parameters, own, r.Parameters), pending, nil
+	parameters := oauthclient.RequestParameters(m.config.Prompt, m.config.Parameters, m.hintParameter(), r)
+	return oauthclient.AuthCodeURL(oauth, r.State, pending.Verifier, parameters), pending, nil
 }
 
 // Redeem implements login.Provider.
 func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.Values) (*login.Granted, error) {
-	code, err := oauthclient.Code(answer)
+	code, err := oauthclient.Code(answer, m.config.Issuer, true)
 	if err != nil {
 		return nil, err
 	}
-	if m.config.Issuer != "" && answer.Get("iss") != m.config.Issuer {
-		return nil, &login.RejectedError{Reason: "iss", Err: errors.New("the answer is of another issuer, or says none")}
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	oauth := m.oauth
 	oauth.RedirectURL = pending.RedirectURI
 	token, err := oauthclient.Exchange(ctx, m.http, oauth, code, pending.Verifier)
 	if err != nil {
-		return nil, m.noted("exchange of a code", err)
+		return nil, m.logMisconfiguration("exchange of a code", err)
 	}
 	identity, err := m.identity(ctx, token.AccessToken)
 	if err != nil {
-		return nil, m.noted("user info", rejected(err))
+		return nil, m.logMisconfiguration("user info", rejected(err))
 	}
-	if !m.config.Allow.Allow(identity) {
-		return nil, &login.NotAllowedError{Account: identity.Account}
+	if err := m.config.Allow.Check(identity); err != nil {
+		return nil, err
 	}
 	return &login.Granted{Identity: identity, Tokens: m.tokens(token)}, nil
 }
 
-// Renew implements login.Renewer. The service is asked again who the account is. Where it cannot tell
-// at the moment, the account is who it was: the refresh token may have been good for this once, and the
-// new one must not be lost.
+// Renew implements login.Renewer. It asks the service again who the account is. If the service
+// cannot say, the account stays as recorded: the old refresh token may be used up, and the new one
+// must not be lost.
 func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens login.Tokens) (*login.Granted, error) {
 	switch {
 	case recorded.Account.Method != m.config.ID || recorded.Issuer != m.issuer:
-		// The token is another service's secret, of before the configuration was changed.
-		return nil, fmt.Errorf("%w: the account is not of this service", login.ErrRefused)
+		// The configuration has changed. The token is another service's secret.
+		return nil, fmt.Errorf("%w: the account belongs to another service", login.ErrRefused)
 	case tokens.Refresh == "":
 		return nil, fmt.Errorf("%w: there is no refresh token", login.ErrRefused)
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	token, err := oauthclient.Refresh(ctx, m.http, m.oauth, tokens.Refresh)
 	if err != nil {
-		return nil, m.noted("renewal", err)
+		return nil, m.logMisconfiguration("renewal", err)
 	}
 	identity, err := m.identity(ctx, token.AccessToken)
 	switch {
 	case err == nil && identity.Account != recorded.Account:
-		return nil, &login.RejectedError{Reason: "sub", Err: errors.New("the renewed token is of another account")}
-	case err != nil && denied(err):
-		return nil, m.noted("user info at a renewal", rejected(err))
+		return nil, &login.RejectedError{Reason: "sub", Err: errors.New("the renewed token belongs to another account")}
+	case oauthclient.Denied(err):
+		return nil, m.logMisconfiguration("user info at a renewal", rejected(err))
 	case err != nil:
 		m.config.Log.Warn("user info is not renewed", zap.String("login", m.config.ID), zap.Error(err))
 		identity = recorded
 	default:
-		identity = m.succeeding(recorded, identity)
+		identity = m.replace(recorded, identity)
 	}
-	if !m.config.Allow.Allow(identity) {
-		return nil, &login.NotAllowedError{Account: identity.Account}
+	if err := m.config.Allow.Check(identity); err != nil {
+		return nil, err
 	}
 	return &login.Granted{Identity: identity, Tokens: m.tokens(token)}, nil
 }
@@ -171,15 +162,15 @@ func (m *Method) identity(ctx context.Context, accessToken string) (*session.Ide
 		return nil, err
 	}
 	if unusable := m.config.Claims.Unusable(about); len(unusable) > 0 {
-		m.config.Log.Debug("groups that cannot be told to an upstream are left out",
+		m.config.Log.Debug("groups that no header can carry are left out",
 			zap.String("login", m.config.ID), zap.String("account", identity.Account.ID()), zap.Strings("groups", unusable))
 	}
 	return identity, nil
 }
 
-// succeeding returns who an account is now that was the recorded one: that itself where nothing has
-// changed.
-func (m *Method) succeeding(recorded, now *session.Identity) *session.Identity {
+// replace returns the new identity of an account, with the times of the recorded one. If nothing
+// has changed, it returns the recorded identity.
+func (m *Method) replace(recorded, now *session.Identity) *session.Identity {
 	now.CreatedAt, now.UpdatedAt = recorded.CreatedAt, recorded.UpdatedAt
 	if reflect.DeepEqual(recorded, now) {
 		return recorded
@@ -197,7 +188,7 @@ func (m *Method) userInfo(ctx context.Context, accessToken string) (map[string]a
 	return about, nil
 }
 
-// rejected makes an error of Redeem or Renew out of one of identity.
+// rejected turns an error of identity into an error of Redeem or Renew.
 func rejected(err error) error {
 	if errors.Is(err, login.ErrProviderUnavailable) {
 		return err
@@ -205,15 +196,7 @@ func rejected(err error) error {
 	return &login.RejectedError{Reason: "userinfo", Err: err}
 }
 
-// denied reports whether a service has said that a token which it has just given is no good: the
-// account was suspended, or has taken its consent back.
-func denied(err error) bool {
-	var status *oauthclient.StatusError
-	return errors.As(err, &status) && !errors.Is(err, login.ErrProviderUnavailable) &&
-		(status.Status == http.StatusUnauthorized || status.Status == http.StatusForbidden)
-}
-
-// tokens are those that are kept: what is not kept cannot be stolen.
+// tokens returns the tokens that are kept. What is not kept cannot be stolen.
 func (m *Method) tokens(token *oauth2.Token) login.Tokens {
 	var kept login.Tokens
 	if m.config.Refresh && token.RefreshToken != "" {
@@ -225,9 +208,9 @@ func (m *Method) tokens(token *oauth2.Token) login.Tokens {
 	return kept
 }
 
-// noted tells the log of what only an administrator can help, and returns the error: people are told
-// no more than that the service is not available.
-func (m *Method) noted(doing string, err error) error {
+// logMisconfiguration logs an error that only an administrator can fix, and returns every error as
+// it is: people only learn that the service is not available.
+func (m *Method) logMisconfiguration(doing string, err error) error {
 	var misconfigured *oauthclient.ConfigError
 	if errors.As(err, &misconfigured) {
 		m.config.Log.Error("the provider refuses this client", zap.String("login", m.config.ID), zap.String("doing", doing), zap.Error(misconfigured))

@@ -1,6 +1,7 @@
-// Package oauthclient is what every method that signs in at another site needs to be an OAuth 2.0
-// client (RFC 6749) of it: HTTP that a hostile or broken site cannot abuse, and the trade of codes
-// and refresh tokens for tokens, with the errors of package login.
+// Package oauthclient is the OAuth 2.0 client (RFC 6749) that all login methods with a provider
+// share: an HTTP client that a hostile or broken provider cannot abuse, the authorization request
+// and its answer, the exchange of codes and refresh tokens, and requests to resources. Its errors
+// are those of package login.
 package oauthclient
 
 import (
@@ -17,10 +18,10 @@ import (
 )
 
 const (
-	// DefaultTimeout is for a whole exchange, from the dialling to the last byte of the answer.
+	// DefaultTimeout bounds a whole exchange, from dialling to the last byte of the answer.
 	DefaultTimeout = 10 * time.Second
 
-	// MaxBodyBytes bounds an answer, uncompressed.
+	// MaxBodyBytes bounds the body of an answer, uncompressed.
 	MaxBodyBytes = 1 << 20
 
 	maxHeaderBytes = 64 << 10
@@ -29,18 +30,18 @@ const (
 	userAgent      = "caddy-multi-session"
 )
 
-// ErrTooLarge says that an answer has more than MaxBodyBytes.
+// ErrTooLarge says that the body of an answer has more than MaxBodyBytes.
 var ErrTooLarge = fmt.Errorf("answer is larger than %d bytes", MaxBodyBytes)
 
-// Options are of an HTTP client. The zero value is what is used outside of tests.
+// Options configure an HTTP client. Only tests need other than the zero value.
 type Options struct {
 	Timeout time.Duration // of a whole exchange; default: DefaultTimeout
 }
 
-// NewHTTPClient returns a client for requests to a provider. An answer has been read whole when it is
-// handed out, so that whatever is wrong with it is an error of the request: more than MaxBodyBytes, or
-// slower than the timeout. Redirects are followed from GET to the same scheme, host and port only, and
-// cookies are not kept. A proxy is used where the environment names one.
+// NewHTTPClient returns a client for requests to a provider. It reads the whole body before it
+// returns an answer, so that one that is too large or too slow is an error of the request. It
+// follows redirects of GET requests to the same scheme, host and port only, keeps no cookies, and
+// uses the proxy of the environment.
 func NewHTTPClient(o Options) *http.Client {
 	return &http.Client{
 		Transport: &wholeAnswers{&http.Transport{
@@ -57,12 +58,12 @@ func NewHTTPClient(o Options) *http.Client {
 	}
 }
 
-// checkRedirect lets nobody who can redirect a request choose whom its secrets or its trust go to.
+// checkRedirect refuses redirects that would send secrets, or move trust, to another site.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	switch {
 	case first.Method != http.MethodGet && first.Method != http.MethodHead:
-		return fmt.Errorf("redirected, which a %s is not", first.Method)
+		return fmt.Errorf("redirected, which is not followed from %s", first.Method)
 	case origin.OfURL(next.URL) != origin.OfURL(first.URL):
 		return errors.New("redirected to another site")
 	case len(via) > maxRedirects:
@@ -71,12 +72,12 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// wholeAnswers reads answers before it hands them out.
+// wholeAnswers reads the body of an answer before it returns the answer.
 type wholeAnswers struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (t *wholeAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context()) // a RoundTripper must not change it
+	r = r.Clone(r.Context()) // a RoundTripper must not change the request
 	r.Header.Set("User-Agent", userAgent)
 	if r.Header.Get("Accept") == "" {
 		r.Header.Set("Accept", "application/json")
@@ -85,7 +86,7 @@ func (t *wholeAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The transport has uncompressed it by here, so that what is counted is what takes memory.
+	// The transport has already uncompressed the body, so the limit counts the memory it takes.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxBodyBytes+1))
 	_ = resp.Body.Close() // says nothing about what was read
 	switch {

@@ -1,8 +1,10 @@
 package oauthclient
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,33 +15,65 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
-// AuthCodeURL returns where to send the browser: the authorization request with PKCE (RFC 6749,
-// section 4.1.1; RFC 7636, section 4.3). A parameter of a later map replaces that of an earlier one.
-func AuthCodeURL(config oauth2.Config, state, verifier string, parameters ...map[string]string) string {
+// AuthCodeURL returns the URL of the authorization request with PKCE, where the browser is sent
+// (RFC 6749, section 4.1.1; RFC 7636, section 4.3). See RequestParameters for the parameters.
+func AuthCodeURL(config oauth2.Config, state, verifier string, parameters map[string]string) string {
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier)}
-	for _, further := range parameters {
-		for name, value := range further {
-			options = append(options, oauth2.SetAuthURLParam(name, value))
-		}
+	for name, value := range parameters {
+		options = append(options, oauth2.SetAuthURLParam(name, value))
 	}
 	return config.AuthCodeURL(state, options...)
 }
 
-// harmless are the parameters that a client may add to an authorization request: they are for the
-// provider's pages, and change neither what is granted nor where the answer goes.
+// RequestParameters returns the parameters that an authorization request has beyond those of the
+// protocol. The configured parameters win over those that the client asks for, which win over the
+// gateway's own prompt. hint is the name of the provider's parameter for a login hint.
+func RequestParameters(prompt string, configured map[string]string, hint string, r login.AuthorizationRequest) map[string]string {
+	parameters := make(map[string]string)
+	prompt = choosePrompt(prompt, configured["prompt"], r)
+	if prompt != "" {
+		parameters["prompt"] = prompt
+	}
+	maps.Copy(parameters, r.Parameters)
+	maps.Copy(parameters, configured)
+	if configured["prompt"] != "" {
+		parameters["prompt"] = prompt // includes the configured one
+	}
+	if r.LoginHint != "" {
+		parameters[hint] = r.LoginHint
+	}
+	return parameters
+}
+
+// choosePrompt returns the prompt of a request, empty for none. It adds the option prompt to the
+// fixed parameter when a browser with accounts asks for another one without naming it, so that the
+// provider asks which (OpenID Connect Core 1.0, section 3.1.2.1).
+func choosePrompt(prompt, fixed string, r login.AuthorizationRequest) string {
+	if !r.Adding || r.LoginHint != "" || prompt == PromptOff {
+		return fixed
+	}
+	prompt = cmp.Or(prompt, PromptSelectAccount)
+	if slices.Contains(strings.Fields(fixed), prompt) {
+		return fixed
+	}
+	return strings.TrimSpace(prompt + " " + fixed)
+}
+
+// harmless are the parameters that a client may add to an authorization request. They affect the
+// provider's pages only, not what is granted or where the answer goes.
 var harmless = []string{"prompt", "ui_locales", "display", "hd", "domain_hint", "screen_hint", "kc_idp_hint", "connection"}
 
-// own are the parameters that the gateway sets itself, and those that would carry them elsewhere or
-// have the answer sent in a way that is not read (RFC 9101; OAuth 2.0 Multiple Response Types).
-var own = []string{
+// reserved are the parameters that the gateway sets itself, and those that could replace them or
+// change how the answer is sent (RFC 9101; OAuth 2.0 Multiple Response Types).
+var reserved = []string{
 	"response_type", "client_id", "client_secret", "redirect_uri", "scope", "state", "nonce", "login_hint",
 	"code_challenge", "code_challenge_method", "response_mode", "request", "request_uri",
 }
 
 const maxParameterBytes = 256
 
-// CheckClient refuses, with a *login.ParameterError, what a client may not ask for: scopes beyond
-// those that are configured, and parameters that are not harmless.
+// CheckClient refuses scopes that are not configured and parameters that are not harmless, with a
+// *login.ParameterError.
 func CheckClient(r login.AuthorizationRequest, configured []string) error {
 	for _, scope := range r.Scopes {
 		if !slices.Contains(configured, scope) {
@@ -49,7 +83,7 @@ func CheckClient(r login.AuthorizationRequest, configured []string) error {
 	for name, value := range r.Parameters {
 		switch {
 		case !slices.Contains(harmless, name):
-			return &login.ParameterError{Name: "additionalParams", Why: fmt.Sprintf("%q is not one that can be set", shorten(name))}
+			return &login.ParameterError{Name: "additionalParams", Why: fmt.Sprintf("%q cannot be set", shorten(name))}
 		case len(value) > maxParameterBytes:
 			return &login.ParameterError{Name: "additionalParams", Why: fmt.Sprintf("%s is longer than %d bytes", name, maxParameterBytes)}
 		}
@@ -65,58 +99,62 @@ func shorten(s string) string {
 	return s
 }
 
-// CheckParameters refuses parameters of the configuration that the gateway sets itself.
-func CheckParameters(parameters map[string]string) error {
+// CheckOptions refuses options of a login method with which no authorization request could work, or
+// not safely.
+func CheckOptions(redirectURI string, scopes []string, prompt string, parameters map[string]string) error {
+	if redirectURI != "" {
+		// The gateway's own sites decide whether it may be plain HTTP, not the provider.
+		if err := ValidateURL(redirectURI, true); err != nil {
+			return fmt.Errorf("redirect_uri: %w", err)
+		}
+	}
+	for _, scope := range scopes {
+		if !isScope(scope) {
+			return fmt.Errorf("scope %q: is not a scope", scope)
+		}
+	}
+	switch prompt {
+	case "", PromptSelectAccount, PromptLogin, PromptOff:
+	default:
+		return fmt.Errorf("prompt %q: must be %s, %s or %s", prompt, PromptSelectAccount, PromptLogin, PromptOff)
+	}
 	for name, value := range parameters {
 		switch {
 		case name == "":
 			return errors.New("parameter: has no name")
-		case slices.Contains(own, name):
+		case slices.Contains(reserved, name):
 			return fmt.Errorf("parameter %s: is set by the gateway", name)
 		case name == "prompt" && slices.Contains(strings.Fields(value), "none"):
-			return errors.New("parameter prompt: none would let nobody sign in")
+			return errors.New("parameter prompt: with none nobody could sign in")
 		}
 	}
 	return nil
 }
 
-// Prompts are the values of the option prompt.
+// Values of the option prompt. Empty means PromptSelectAccount.
 const (
 	PromptSelectAccount = "select_account"
 	PromptLogin         = "login"
 	PromptOff           = "off"
 )
 
-// CheckPrompt refuses a prompt that is none of the values. Empty is PromptSelectAccount.
-func CheckPrompt(prompt string) error {
-	switch prompt {
-	case "", PromptSelectAccount, PromptLogin, PromptOff:
-		return nil
-	}
-	return fmt.Errorf("prompt %q: must be %s, %s or %s", prompt, PromptSelectAccount, PromptLogin, PromptOff)
-}
-
-// Prompt returns the parameter prompt of a request, empty for none: the one of the configured
-// parameters, and what makes the provider ask which account it is to be, where another one is added
-// and no account is named (OpenID Connect Core 1.0, section 3.1.2.1).
-func Prompt(prompt string, parameters map[string]string, r login.AuthorizationRequest) string {
-	fixed := parameters["prompt"]
-	if !r.Adding || r.LoginHint != "" || prompt == PromptOff {
-		return fixed
-	}
-	if prompt == "" {
-		prompt = PromptSelectAccount
-	}
-	if slices.Contains(strings.Fields(fixed), prompt) {
-		return fixed
-	}
-	return strings.TrimSpace(prompt + " " + fixed)
+// isScope reports whether a text can be a scope (RFC 6749, section 3.3).
+func isScope(text string) bool {
+	return text != "" && visible(text) && !strings.ContainsAny(text, `"\`)
 }
 
 // Code returns the authorization code of an answer (RFC 6749, section 4.1.2). Errors are
-// *login.DeniedError where the provider gave an error, and *login.RejectedError with the reason
-// "no_code" where there is not exactly one of each parameter.
-func Code(answer url.Values) (string, error) {
+// *login.DeniedError if the provider answered with an error, and *login.RejectedError: with the
+// reason "iss" if the answer names another issuer, or none although requireIssuer is set, and with
+// "no_code" if it lacks the code or repeats a parameter. An empty issuer is not compared.
+func Code(answer url.Values, issuer string, requireIssuer bool) (string, error) {
+	// The issuer comes first: an error of another issuer must not count either (RFC 9207, section
+	// 2.4).
+	switch issuers := answer["iss"]; {
+	case issuer == "", len(issuers) == 0 && !requireIssuer:
+	case len(issuers) != 1 || issuers[0] != issuer:
+		return "", &login.RejectedError{Reason: "iss", Err: errors.New("the answer is of another issuer or names none")}
+	}
 	for _, name := range []string{"code", "state", "error", "error_description", "iss"} {
 		if len(answer[name]) > 1 {
 			return "", &login.RejectedError{Reason: "no_code", Err: fmt.Errorf("the answer has several of %s", name)}

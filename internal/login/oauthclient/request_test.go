@@ -2,6 +2,7 @@ package oauthclient
 
 import (
 	"errors"
+	"maps"
 	"net/url"
 	"testing"
 
@@ -88,21 +89,76 @@ func TestPrompt(t *testing.T) {
 		"fixed, adding a named one":  {"login", "consent", login.AuthorizationRequest{Adding: true, LoginHint: "alice"}, "consent"},
 		"fixed to what begins alike": {"login", "login_again", adding, "login login_again"},
 	} {
-		if got := Prompt(tc.prompt, map[string]string{"prompt": tc.fixed}, tc.request); got != tc.want {
+		if got := choosePrompt(tc.prompt, tc.fixed, tc.request); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}
 }
 
-func TestLaterParametersReplace(t *testing.T) {
-	location := AuthCodeURL(oauth2.Config{ClientID: "c", Endpoint: oauth2.Endpoint{AuthURL: "https://x.example/authorize?tenant=1"}}, "st", "v",
-		map[string]string{"prompt": "consent", "a": "1"}, map[string]string{"prompt": "login"}, nil)
+func TestRequestParameters(t *testing.T) {
+	adding := login.AuthorizationRequest{Adding: true, Parameters: map[string]string{"prompt": "login", "hd": "other.example"}}
+	for name, tc := range map[string]struct {
+		configured map[string]string
+		request    login.AuthorizationRequest
+		want       map[string]string
+	}{
+		"none":                           {nil, login.AuthorizationRequest{}, map[string]string{}},
+		"the gateway's prompt":           {nil, login.AuthorizationRequest{Adding: true}, map[string]string{"prompt": "select_account"}},
+		"the client's win over it":       {nil, adding, map[string]string{"prompt": "login", "hd": "other.example"}},
+		"the configured win over both":   {map[string]string{"hd": "mine.example"}, adding, map[string]string{"prompt": "login", "hd": "mine.example"}},
+		"a configured prompt stays":      {map[string]string{"prompt": "consent"}, adding, map[string]string{"prompt": "select_account consent", "hd": "other.example"}},
+		"a hint has the provider's name": {nil, login.AuthorizationRequest{Adding: true, LoginHint: "alice"}, map[string]string{"hint": "alice"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := RequestParameters("", tc.configured, "hint", tc.request); !maps.Equal(got, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestAuthCodeURLKeepsTheEndpointsQuery(t *testing.T) {
+	location := AuthCodeURL(oauth2.Config{ClientID: "c", Endpoint: oauth2.Endpoint{AuthURL: "https://x.example/authorize?tenant=1"}}, "st", "v", map[string]string{"prompt": "login"})
 	u, err := url.Parse(location)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if q := u.Query(); len(q["prompt"]) != 1 || q.Get("prompt") != "login" || q.Get("a") != "1" || q.Get("tenant") != "1" || q.Get("code_challenge_method") != "S256" {
+	if q := u.Query(); len(q["prompt"]) != 1 || q.Get("prompt") != "login" || q.Get("tenant") != "1" || q.Get("code_challenge_method") != "S256" {
 		t.Errorf("got %s", location)
+	}
+}
+
+// TestAnswersOfOtherIssuers: nothing that another issuer says counts (RFC 9207, section 2.4).
+func TestAnswersOfOtherIssuers(t *testing.T) {
+	const issuer = "https://i.example"
+	for name, tc := range map[string]struct {
+		answer  string
+		issuer  string
+		require bool
+		want    string // the reason of the rejection
+	}{
+		"the issuer":              {"code=a&iss=https://i.example", issuer, true, ""},
+		"none, not required":      {"code=a", issuer, false, ""},
+		"none, required":          {"code=a", issuer, true, "iss"},
+		"another, not required":   {"code=a&iss=https://evil.example", issuer, false, "iss"},
+		"several":                 {"code=a&iss=https://i.example&iss=https://i.example", issuer, false, "iss"},
+		"an error of another":     {"error=access_denied&iss=https://evil.example", issuer, false, "iss"},
+		"an error, none required": {"error=access_denied", issuer, true, "iss"},
+		"not compared":            {"code=a&iss=https://evil.example", "", false, ""},
+		"not compared, several":   {"code=a&iss=a&iss=b", "", false, "no_code"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer, err := url.ParseQuery(tc.answer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code, err := Code(answer, tc.issuer, tc.require)
+			var rejected *login.RejectedError
+			switch {
+			case tc.want == "" && (err != nil || code != "a"), tc.want != "" && (!errors.As(err, &rejected) || rejected.Reason != tc.want):
+				t.Errorf("code %q, %v, want the reason %q", code, err, tc.want)
+			}
+		})
 	}
 }
 
@@ -117,7 +173,7 @@ func FuzzCode(f *testing.F) {
 		if err != nil {
 			return
 		}
-		code, err := Code(answer)
+		code, err := Code(answer, "", false)
 		var denied *login.DeniedError
 		var rejected *login.RejectedError
 		switch {

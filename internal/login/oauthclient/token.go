@@ -13,11 +13,11 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login"
 )
 
-// Exchange trades an authorization code for tokens (RFC 6749, section 4.1.3, with RFC 7636). A code
-// that does not hold is a *login.RejectedError with the reason "code"; all other errors are
-// login.ErrProviderUnavailable, among them *ConfigError.
+// Exchange exchanges an authorization code for tokens (RFC 6749, section 4.1.3, with RFC 7636). If
+// the provider does not accept the code, the error is a *login.RejectedError with the reason
+// "code". All other errors are login.ErrProviderUnavailable, some of them also *ConfigError.
 func Exchange(ctx context.Context, client *http.Client, config oauth2.Config, code, verifier string) (*oauth2.Token, error) {
-	token, err := explicit(config).Exchange(with(ctx, client), code, oauth2.VerifierOption(verifier))
+	token, err := fixAuthStyle(config).Exchange(withClient(ctx, client), code, oauth2.VerifierOption(verifier))
 	if err != nil {
 		e := describe(err, config.ClientSecret, code, verifier)
 		if e.code == "invalid_grant" || e.code == "bad_verification_code" { // the latter is GitHub's
@@ -25,14 +25,14 @@ func Exchange(ctx context.Context, client *http.Client, config oauth2.Config, co
 		}
 		return nil, e.unavailable()
 	}
-	return usable(token)
+	return checkToken(token)
 }
 
-// Refresh trades a refresh token for tokens (RFC 6749, section 6). The result has the old refresh
-// token where the provider gives no new one. login.ErrRefused says that the provider does not stand by
-// the grant any more; all other errors are login.ErrProviderUnavailable, among them *ConfigError.
+// Refresh exchanges a refresh token for tokens (RFC 6749, section 6). The result has the old
+// refresh token if the provider gives no new one. login.ErrRefused says that the grant is revoked
+// or expired. All other errors are login.ErrProviderUnavailable, some of them also *ConfigError.
 func Refresh(ctx context.Context, client *http.Client, config oauth2.Config, refreshToken string) (*oauth2.Token, error) {
-	token, err := explicit(config).TokenSource(with(ctx, client), &oauth2.Token{RefreshToken: refreshToken}).Token()
+	token, err := fixAuthStyle(config).TokenSource(withClient(ctx, client), &oauth2.Token{RefreshToken: refreshToken}).Token()
 	if err != nil {
 		e := describe(err, config.ClientSecret, refreshToken)
 		if e.refuses() {
@@ -40,59 +40,59 @@ func Refresh(ctx context.Context, client *http.Client, config oauth2.Config, ref
 		}
 		return nil, e.unavailable()
 	}
-	return usable(token)
+	return checkToken(token)
 }
 
-func with(ctx context.Context, client *http.Client) context.Context {
+func withClient(ctx context.Context, client *http.Client) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, client)
 }
 
-// explicit settles how the client authenticates. Otherwise both ways would be tried one after the
-// other, and a code is good for one try.
-func explicit(config oauth2.Config) *oauth2.Config {
+// fixAuthStyle sets one way to authenticate. Otherwise the library would try both in turn, and a
+// code works only once.
+func fixAuthStyle(config oauth2.Config) *oauth2.Config {
 	if config.Endpoint.AuthStyle == oauth2.AuthStyleAutoDetect {
 		config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	}
 	return &config
 }
 
-// usable refuses tokens that could not be used as bearer tokens (RFC 6750, section 2.1). A provider
-// that says nothing of the type means that one.
-func usable(token *oauth2.Token) (*oauth2.Token, error) {
+// checkToken refuses tokens that cannot be sent as bearer tokens (RFC 6750, section 2.1). A token
+// without a type counts as one.
+func checkToken(token *oauth2.Token) (*oauth2.Token, error) {
 	switch {
 	case token.Type() != "Bearer":
-		return nil, fmt.Errorf("%w: the token endpoint gave a token that is no bearer token", login.ErrProviderUnavailable)
+		return nil, fmt.Errorf("%w: the token endpoint returned a token that is not a bearer token", login.ErrProviderUnavailable)
 	case !visible(token.AccessToken) || !visible(token.RefreshToken):
-		return nil, fmt.Errorf("%w: the token endpoint gave a token that no header field can have", login.ErrProviderUnavailable)
+		return nil, fmt.Errorf("%w: the token endpoint returned a token that cannot be sent in a header field", login.ErrProviderUnavailable)
 	}
 	return token, nil
 }
 
-// visible reports whether there are only visible characters of ASCII.
+// visible reports whether a text has visible ASCII characters only.
 func visible(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
-// ConfigError says that a provider refused the client, and not whom it asks for: what is configured
-// here and what is registered there are not the same. Only an administrator can help.
+// ConfigError says that a provider refused the client itself: the configuration differs from the
+// client's registration at the provider. Only an administrator can fix it.
 type ConfigError struct {
-	Code        string // of RFC 6749, section 5.2, or the provider's own
-	Description string // what the provider says about it, or empty
+	Code        string // from RFC 6749, section 5.2, or the provider's own
+	Description string // the provider's explanation, or empty
 }
 
 func (e *ConfigError) Error() string {
-	text := "the token endpoint answered " + e.Code + ": client_id, client_secret, redirect_uri or the way to authenticate are not what the provider has registered"
+	text := "the token endpoint answered " + e.Code + ": client_id, client_secret, redirect_uri or the way to authenticate differ from the registration at the provider"
 	if e.Description != "" {
 		text += " (" + e.Description + ")"
 	}
 	return text
 }
 
-// answerError is a failed request to the token endpoint. It has nothing of the answer's body but the
-// members that say what the error is.
+// answerError is a failed request to the token endpoint. Of the answer's body it only has the
+// members that describe the error.
 type answerError struct {
-	status      int    // 0 where there was no answer
-	code        string // empty where there was none that is one
+	status      int    // 0 without an answer
+	code        string // empty if the answer has no valid one
 	description string
 	err         error // why there was no answer
 }
@@ -102,7 +102,7 @@ func (e *answerError) Error() string {
 	case e.err != nil:
 		return "token endpoint: " + e.err.Error()
 	case e.status == 0:
-		return "token endpoint: the answer is no token answer"
+		return "token endpoint: the answer is not a token response"
 	case e.code != "":
 		return fmt.Sprintf("token endpoint: answered %s with status %d", e.code, e.status)
 	default:
@@ -113,19 +113,19 @@ func (e *answerError) Error() string {
 // Unwrap returns why there was no answer.
 func (e *answerError) Unwrap() error { return e.err }
 
-// describe takes out of an error what can be told. The library's own texts have parts of the answer's
-// body in them, in which tokens can be.
+// describe returns the parts of an error that may be logged. The library's texts quote the answer's
+// body, which may contain tokens.
 func describe(err error, secrets ...string) *answerError {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
 		e := &answerError{status: refused.Response.StatusCode}
 		if code := refused.ErrorCode; len(code) <= 64 && visible(code) {
-			e.code = tellable(code, secrets)
+			e.code = redact(code, secrets)
 		}
-		e.description = tellable(refused.ErrorDescription, secrets)
+		e.description = redact(refused.ErrorDescription, secrets)
 		return e
 	}
-	// The address is configured, and can have a key in its query.
+	// The address is left out: its query may contain a key.
 	var failed *url.Error
 	if errors.As(err, &failed) {
 		return &answerError{err: failed.Err}
@@ -133,8 +133,9 @@ func describe(err error, secrets ...string) *answerError {
 	return &answerError{}
 }
 
-// tellable returns a description if it is a text for people and repeats none of the secrets.
-func tellable(description string, secrets []string) string {
+// redact returns a description in printable ASCII, cut to 300 bytes, and nothing if it repeats a
+// secret.
+func redact(description string, secrets []string) string {
 	const most = 300
 	for _, secret := range secrets {
 		if secret != "" && (strings.Contains(description, secret) || strings.Contains(description, url.QueryEscape(secret))) {
@@ -152,25 +153,24 @@ func tellable(description string, secrets []string) string {
 	}, description)
 }
 
-// configErrors are the codes by which providers refuse the client. (RFC 6749, section 5.2, and two of
-// GitHub's.)
+// configErrors are the codes that refuse the client (RFC 6749, section 5.2, and two of GitHub's).
 var configErrors = map[string]bool{
 	"invalid_client": true, "unauthorized_client": true,
 	"incorrect_client_credentials": true, "redirect_uri_mismatch": true,
 }
 
-// passing are the codes by which providers say that it is not the right moment. They are of other
-// endpoints, and have been seen at this one.
-var passing = map[string]bool{"temporarily_unavailable": true, "server_error": true, "slow_down": true}
+// temporaryErrors are the codes of temporary failures. They belong to other endpoints, but have
+// been seen at this one.
+var temporaryErrors = map[string]bool{"temporarily_unavailable": true, "server_error": true, "slow_down": true}
 
-// refusals are the codes that say it whatever the status is: GitHub's is 200.
+// refusals are the codes that refuse a grant with any status: GitHub sends 200.
 var refusals = map[string]bool{"invalid_grant": true, "bad_refresh_token": true}
 
-// refuses reports whether the provider has said that the refresh token is no good. Anything short of
-// that ends no session.
+// refuses reports whether the provider clearly refused the refresh token. Nothing less ends a
+// session.
 func (e *answerError) refuses() bool {
 	switch {
-	case e.code == "" || configErrors[e.code] || passing[e.code]:
+	case e.code == "" || configErrors[e.code] || temporaryErrors[e.code]:
 		return false
 	case e.status >= 500 || e.status == http.StatusTooManyRequests:
 		return false

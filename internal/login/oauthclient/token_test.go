@@ -155,7 +155,7 @@ func TestAttackDescriptions(t *testing.T) {
 		"a long one":               {strings.Repeat("x", 1000), strings.Repeat("x", 300)},
 		"lines of a log":           {"no\n{\"level\":\"info\"}\x1b[2J", "no {\"level\":\"info\"} [2J"},
 	} {
-		if got := tellable(tc.description, []string{secret, "a/b+c", ""}); got != tc.want {
+		if got := redact(tc.description, []string{secret, "a/b+c", ""}); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}

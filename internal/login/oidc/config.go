@@ -19,35 +19,35 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// Config is what an administrator says about the method.
+// Config is the configuration of a Method.
 type Config struct {
 	ID           string // of the login method; has no colon
 	Label        string // empty: the ID
 	Issuer       string // exactly as the provider writes it
 	ClientID     string
 	ClientSecret string   // empty: a public client
-	Scopes       []string // empty: openid profile email; openid is added where it is missing
-	RedirectURI  string   // empty: where the browser is
+	Scopes       []string // empty: openid profile email; openid is always added
+	RedirectURI  string   // empty: the site that the browser comes from
 	Prompt       string   // one of oauthclient's; empty: oauthclient.PromptSelectAccount
 
-	Claims claims.Mapping // in the place of claims.Standard; the subject is always sub
+	Claims claims.Mapping // overrides claims.Standard; the subject is always sub
 	Allow  claims.Rules
 
-	// Parameters are fixed further ones of the authorization request. With max_age, in seconds, the
-	// provider's word that people proved who they are is required.
+	// Parameters are fixed parameters of the authorization request. With max_age, in seconds, ID
+	// tokens must say when people last proved who they are.
 	Parameters map[string]string
 
-	UserInfo bool // ask the UserInfo endpoint too
+	UserInfo bool // also ask the UserInfo endpoint
 	Refresh  bool // keep refresh tokens
-	Logout   bool // sign out at the provider too; its own word is heard in any case
+	Logout   bool // also sign out at the provider; its logout tokens always count
 	Expose   login.Exposed
 
-	// SharedUserNames says that accounts are the same people as those of their user names elsewhere.
+	// SharedUserNames says that accounts with one user name at several logins are the same person.
 	SharedUserNames bool
 
-	InsecureHTTP bool // take a provider at plain HTTP that is not on loopback
+	InsecureHTTP bool // allow providers at plain HTTP that are not on loopback
 
-	Providers *Providers       // nil: one of its own, which no reload keeps
+	Providers *Providers       // nil: a new one, which no reload keeps
 	Log       *zap.Logger      // nil: none
 	Now       func() time.Time // nil: time.Now
 }
@@ -75,8 +75,8 @@ type Method struct {
 	now           func() time.Time
 }
 
-// New returns the method for a configuration, or an error that names the login and what is wrong, but
-// no secret. It asks nobody: a provider that is away is no reason not to start.
+// New returns the method for a configuration, or an error that names the login and the problem, but
+// no secret. It sends no request, so a provider that is not available does not prevent a start.
 func New(c Config) (*Method, error) {
 	m, err := newMethod(c)
 	if err != nil {
@@ -136,31 +136,15 @@ func (c Config) validate(mapping claims.Mapping) error {
 	if err := validateIssuer(c.Issuer, c.InsecureHTTP); err != nil {
 		return fmt.Errorf("issuer: %w", err)
 	}
-	if c.RedirectURI != "" {
-		// Whether it may be plain HTTP is a question of the gateway's own sites, not of the provider.
-		if err := oauthclient.ValidateURL(c.RedirectURI, true); err != nil {
-			return fmt.Errorf("redirect_uri: %w", err)
-		}
-	}
-	for _, scope := range c.Scopes {
-		if !isScope(scope) {
-			return fmt.Errorf("scope %q: is not one", scope)
-		}
-	}
-	if err := oauthclient.CheckPrompt(c.Prompt); err != nil {
-		return err
-	}
-	if err := oauthclient.CheckParameters(c.Parameters); err != nil {
-		return err
-	}
-	if err := mapping.Validate(); err != nil {
-		return err
-	}
-	return c.Allow.Validate()
+	return cmp.Or(
+		oauthclient.CheckOptions(c.RedirectURI, c.Scopes, c.Prompt, c.Parameters),
+		mapping.Validate(),
+		c.Allow.Validate(),
+	)
 }
 
-// validateIssuer refuses what can be no issuer (OpenID Connect Discovery 1.0, section 2), or none that
-// an account could be of.
+// validateIssuer refuses texts that are not an issuer (OpenID Connect Discovery 1.0, section 2) or
+// that no account can have as its issuer.
 func validateIssuer(issuer string, insecureHTTP bool) error {
 	if issuer == "" {
 		return errors.New("is missing")
@@ -174,7 +158,8 @@ func validateIssuer(issuer string, insecureHTTP bool) error {
 	return session.ValidText(issuer)
 }
 
-// scopes are those that are asked for, openid first, without which it would not be OpenID Connect.
+// scopes returns the scopes of the authorization request. openid comes first: without it the
+// request is not one of OpenID Connect.
 func scopes(configured []string) []string {
 	if len(configured) == 0 {
 		return []string{oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail}
@@ -183,11 +168,4 @@ func scopes(configured []string) []string {
 		return slices.Clone(configured)
 	}
 	return append([]string{oidc.ScopeOpenID}, configured...)
-}
-
-// isScope reports whether a text can be a scope (RFC 6749, section 3.3).
-func isScope(text string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(c rune) bool {
-		return c <= ' ' || c > '~' || c == '"' || c == '\\'
-	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -24,22 +23,22 @@ import (
 )
 
 const (
-	// metadataFresh is how long what a provider says of itself is used before it is asked again.
+	// metadataFresh is how long metadata of a provider is used before it is fetched again.
 	metadataFresh = 24 * time.Hour
 
-	// The least and the longest time between two tries in the background.
+	// Shortest and longest pause between two attempts in the background.
 	minBackoff = time.Second
 	maxBackoff = time.Minute
 
-	// askTimeout bounds one question to a provider, whatever the client's own bounds are.
+	// askTimeout bounds one request to a provider, in addition to the limits of the client.
 	askTimeout = 15 * time.Second
 
 	maxProviders = 64
-	maxErrorText = 300 // bytes, of what may be a whole answer of the provider's
+	maxErrorText = 300 // bytes
 )
 
-// Providers is what providers said of themselves, and their keys, kept by issuer. It outlives
-// configurations, so that a reload asks nobody. It is safe for concurrent use.
+// Providers caches the metadata and keys of providers by issuer. It outlives configurations, so
+// that a reload sends no request. It is safe for concurrent use.
 type Providers struct {
 	mu       sync.Mutex
 	byIssuer *simplelru.LRU[providerKey, *provider]
@@ -50,14 +49,14 @@ type providerKey struct {
 	insecureHTTP bool
 }
 
-// NewProviders returns an empty memory. It holds 64 providers, and forgets the one that was
-// configured longest ago when there are more.
+// NewProviders returns an empty cache for 64 providers. A further one replaces the one that was
+// configured longest ago.
 func NewProviders() *Providers {
-	byIssuer, _ := simplelru.NewLRU[providerKey, *provider](maxProviders, nil) // errs for sizes below one only
+	byIssuer, _ := simplelru.NewLRU[providerKey, *provider](maxProviders, nil) // fails only for sizes below one
 	return &Providers{byIssuer: byIssuer}
 }
 
-// get returns the provider of an issuer, whether anything is known of it or not.
+// get returns the provider of an issuer, and adds it if it is new.
 func (p *Providers) get(key providerKey, now func() time.Time) *provider {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,7 +68,7 @@ func (p *Providers) get(key providerKey, now func() time.Time) *provider {
 	return known
 }
 
-// provider is an issuer, and what is known of it. Its methods may be called concurrently.
+// provider is an issuer and what is known about it. Its methods may be called concurrently.
 type provider struct {
 	providerKey
 	client *http.Client
@@ -78,20 +77,20 @@ type provider struct {
 	asking singleflight.Group
 
 	mu       sync.Mutex
-	known    *metadata // nil until it has been discovered
-	failed   error     // of the last try; nil where it succeeded
+	known    *metadata // nil until discovered
+	failed   error     // error of the last attempt; nil if it succeeded
 	failedAt time.Time
 }
 
-// metadata is what a provider says of itself (OpenID Connect Discovery 1.0, section 3). It is not
-// changed once made, except for the keys.
+// metadata is a provider's metadata (OpenID Connect Discovery 1.0, section 3). Only its keys
+// change.
 type metadata struct {
 	endpoint   oauth2.Endpoint
-	userInfo   string // empty where there is none
-	endSession string // empty where there is none
+	userInfo   string // empty: none
+	endSession string // empty: none
 	algorithms []jose.SignatureAlgorithm
 	clientAuth []string // ways to authenticate at the token endpoint
-	answersIss bool     // RFC 9207
+	answersIss bool     // answers name the issuer (RFC 9207)
 	keys       *keys
 	at         time.Time
 }
@@ -100,7 +99,8 @@ func newProvider(key providerKey, now func() time.Time) *provider {
 	return &provider{providerKey: key, client: oauthclient.NewHTTPClient(oauthclient.Options{}), now: now}
 }
 
-// metadata returns what is known, and asks where nothing is. A failure of a moment ago is the answer.
+// metadata returns the known metadata, and fetches it if there is none. After a failure within
+// retryAfter it returns the same error again.
 func (p *provider) metadata(ctx context.Context) (*metadata, error) {
 	if known := p.peek(); known != nil {
 		return known, nil
@@ -108,22 +108,22 @@ func (p *provider) metadata(ctx context.Context) (*metadata, error) {
 	return p.discover(ctx, false)
 }
 
-// peek returns what is known, or nil. It asks nobody.
+// peek returns the known metadata, or nil. It sends no request.
 func (p *provider) peek() *metadata {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.known
 }
 
-// available reports whether the last try succeeded, or there was none.
+// available reports whether the last attempt succeeded. It is true before the first one.
 func (p *provider) available() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.failed == nil
 }
 
-// due is how long what is known is to be used without asking again.
-func (p *provider) due() time.Duration {
+// untilStale returns how long the known metadata may still be used.
+func (p *provider) untilStale() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known == nil {
@@ -132,16 +132,17 @@ func (p *provider) due() time.Duration {
 	return p.known.at.Add(metadataFresh).Sub(p.now())
 }
 
-// discover asks the provider, or joins those who do already. It goes on when the one who asks does
-// not wait any more. Without insistence, what is known or a failure of a moment ago is the answer.
-func (p *provider) discover(ctx context.Context, insist bool) (*metadata, error) {
+// discover fetches the metadata, or joins a fetch that is already running. The fetch continues if
+// the caller stops waiting. With force it always fetches; otherwise known metadata or a failure
+// within retryAfter is the answer.
+func (p *provider) discover(ctx context.Context, force bool) (*metadata, error) {
 	answered := p.asking.DoChan("", func() (any, error) {
-		if !insist {
-			if known, err := p.lately(); known != nil || err != nil {
+		if !force {
+			if known, err := p.cached(); known != nil || err != nil {
 				return known, err
 			}
 		}
-		return p.record(p.ask(context.WithoutCancel(ctx)))
+		return p.record(p.fetch(context.WithoutCancel(ctx)))
 	})
 	select {
 	case answer := <-answered:
@@ -152,8 +153,9 @@ func (p *provider) discover(ctx context.Context, insist bool) (*metadata, error)
 	}
 }
 
-// lately returns what others have found meanwhile, or the failure of a moment ago, if there was one.
-func (p *provider) lately() (*metadata, error) {
+// cached returns metadata that another call has fetched, or the failure of the last attempt within
+// retryAfter. Both are nil if there is neither.
+func (p *provider) cached() (*metadata, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known != nil {
@@ -165,7 +167,7 @@ func (p *provider) lately() (*metadata, error) {
 	return nil, p.failed
 }
 
-// record keeps what was found. A failure leaves what is known as it is.
+// record stores the outcome of a fetch. A failure keeps the known metadata.
 func (p *provider) record(found *metadata, err error) (*metadata, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -181,13 +183,13 @@ func (p *provider) record(found *metadata, err error) (*metadata, error) {
 	return found, nil
 }
 
-// ask fetches the provider's metadata and judges it.
-func (p *provider) ask(ctx context.Context) (*metadata, error) {
+// fetch fetches and validates the provider's metadata.
+func (p *provider) fetch(ctx context.Context) (*metadata, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	answer, err := oidc.NewProvider(oidc.ClientContext(ctx, p.client), p.issuer) // the issuer is compared exactly
+	answer, err := oidc.NewProvider(oidc.ClientContext(ctx, p.client), p.issuer) // compares the issuer exactly
 	if err != nil {
-		return nil, clipped(err)
+		return nil, clip(err)
 	}
 	var document struct {
 		KeySet      string   `json:"jwks_uri"`
@@ -197,7 +199,7 @@ func (p *provider) ask(ctx context.Context) (*metadata, error) {
 		AnswersIss  bool     `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := answer.Claims(&document); err != nil {
-		return nil, clipped(err)
+		return nil, clip(err)
 	}
 	found := &metadata{
 		endpoint:   answer.Endpoint(),
@@ -224,16 +226,16 @@ func (p *provider) ask(ctx context.Context) (*metadata, error) {
 		if e.url == "" && e.optional {
 			continue
 		}
-		if err := p.trusts(e.url); err != nil {
-			return nil, clipped(fmt.Errorf("%s %q: %w", e.name, e.url, err))
+		if err := p.checkEndpoint(e.url); err != nil {
+			return nil, clip(fmt.Errorf("%s %q: %w", e.name, e.url, err))
 		}
 	}
 	return found, nil
 }
 
-// trusts refuses an endpoint that is less protected than the issuer is: a provider at HTTPS must not
-// lead to plain HTTP, not even on loopback, where the gateway has other services next to it.
-func (p *provider) trusts(endpoint string) error {
+// checkEndpoint refuses an endpoint that is less protected than the issuer. A provider at HTTPS
+// must not point to plain HTTP, not even on loopback, where other services of this machine listen.
+func (p *provider) checkEndpoint(endpoint string) error {
 	if err := oauthclient.ValidateURL(endpoint, p.insecureHTTP); err != nil {
 		return err
 	}
@@ -245,14 +247,14 @@ func (p *provider) trusts(endpoint string) error {
 		return err
 	}
 	if u, err := url.Parse(endpoint); err != nil || u.Scheme != "https" && u.Scheme != issuer.Scheme {
-		return errors.New("must be https, as the issuer is")
+		return errors.New("must be https like the issuer")
 	}
 	return nil
 }
 
-// asymmetric are the algorithms whose signatures only the provider can make (RFC 7518, section 3.1).
-// Those with a shared secret are left out, for the gateway has no secret that nobody else knows, and
-// none is no signature.
+// asymmetric are the algorithms whose signatures only the provider can make (RFC 7518, section
+// 3.1). Algorithms with a shared secret are missing because the gateway shares no secret for
+// signatures, and "none" because it is no signature.
 var asymmetric = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512,
 	jose.ES256, jose.ES384, jose.ES512,
@@ -260,8 +262,8 @@ var asymmetric = []jose.SignatureAlgorithm{
 	jose.EdDSA,
 }
 
-// algorithms are those that ID tokens may be signed with: of the provider's the asymmetric ones, and
-// RS256 where it names none.
+// algorithms returns the algorithms that ID tokens may be signed with: the asymmetric ones of the
+// provider's, or RS256 if it names none.
 func algorithms(named []string) ([]jose.SignatureAlgorithm, error) {
 	if len(named) == 0 {
 		return []jose.SignatureAlgorithm{jose.RS256}, nil
@@ -273,17 +275,17 @@ func algorithms(named []string) ([]jose.SignatureAlgorithm, error) {
 		}
 	}
 	if len(usable) == 0 {
-		return nil, errors.New("id_token_signing_alg_values_supported: none is an asymmetric one")
+		return nil, errors.New("id_token_signing_alg_values_supported: none is asymmetric")
 	}
 	return usable, nil
 }
 
-// Run asks the provider what it says of itself until it answers, and again once a day; it returns
-// when ctx ends. Without it, the provider is asked when there is something to ask it for.
+// Run fetches the provider's metadata until that succeeds, and then once a day. It returns when ctx
+// ends. Without Run, metadata is fetched when it is first needed.
 func (m *Method) Run(ctx context.Context) {
 	failures := 0
 	for {
-		wait := m.provider.due()
+		wait := m.provider.untilStale()
 		if failures > 0 {
 			wait = backoff(failures)
 		}
@@ -292,8 +294,8 @@ func (m *Method) Run(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		if failures == 0 && m.provider.due() > 0 {
-			continue // another method of the same provider, or a sign-in, has asked
+		if failures == 0 && m.provider.untilStale() > 0 {
+			continue // another method of this provider, or a sign-in, has fetched it
 		}
 		_, err := m.provider.discover(ctx, true)
 		switch {
@@ -313,35 +315,16 @@ func (m *Method) Run(ctx context.Context) {
 	}
 }
 
-// backoff is how long to wait after a number of failures in a row: a second, doubled each time up to a
-// minute, of which up to a half is taken off by chance, so that many gateways do not ask at once.
+// backoff returns the pause after a number of failures in a row. It starts at a second and doubles
+// up to a minute. A random part, up to a half, is subtracted so that many gateways do not ask at
+// once.
 func backoff(failures int) time.Duration {
 	longest := min(minBackoff<<min(failures-1, 10), maxBackoff)
 	return longest - rand.N(longest/2)
 }
 
-// get fetches a document.
-func get(ctx context.Context, client *http.Client, location, accept string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, location, nil)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Accept", accept)
-	answer, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("answered %s", answer.Status)
-	}
-	return io.ReadAll(answer.Body) // the client bounds it
-}
-
-// clipped is an error with a text of limited length: libraries put whole answers and headers into it.
-func clipped(err error) error {
+// clip limits the text of an error: libraries quote whole answers and headers.
+func clip(err error) error {
 	text := err.Error()
 	if len(text) <= maxErrorText {
 		return err

@@ -20,8 +20,8 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 )
 
-// advance moves the bubble's clock on. What is due by then has happened when it returns, and no time has passed
-// outside.
+// advance moves the bubble's clock on. What is due by then has happened when it returns, and no
+// time has passed outside.
 func advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -343,7 +343,8 @@ func TestAttackMetadata(t *testing.T) {
 	}
 }
 
-// TestPlainHTTP is which endpoints a provider at plain HTTP may have, on loopback or where it is allowed.
+// TestPlainHTTP is which endpoints a provider at plain HTTP may have, on loopback or where it is
+// allowed.
 func TestPlainHTTP(t *testing.T) {
 	for _, tc := range []struct {
 		issuer, endpoint string
@@ -361,13 +362,14 @@ func TestPlainHTTP(t *testing.T) {
 		{"http://id.lan", "ftp://id.lan/t", true, false},
 	} {
 		p := &provider{providerKey: providerKey{tc.issuer, tc.insecure}}
-		if err := p.trusts(tc.endpoint); (err == nil) != tc.want {
+		if err := p.checkEndpoint(tc.endpoint); (err == nil) != tc.want {
 			t.Errorf("%s leads to %s, insecure %t: %v", tc.issuer, tc.endpoint, tc.insecure, err)
 		}
 	}
 }
 
-// TestAttackAnswers is what a provider, or whoever is in its place, can do to those who wait for it.
+// TestAttackAnswers is what a provider, or whoever is in its place, can do to those who wait for
+// it.
 func TestAttackAnswers(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("followed to another site")

@@ -18,10 +18,11 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 )
 
-// purpose is what a signature is checked for. Tokens of sign-ins come from the provider itself, while
-// logout tokens come from anybody, so each has means of its own for asking the provider about keys.
+// purpose is why a signature is checked. Tokens of sign-ins come from the provider itself, logout
+// tokens from anybody. So each purpose has its own budget of requests for keys.
 type purpose int
 
 const (
@@ -31,22 +32,21 @@ const (
 )
 
 const (
-	// keysFresh is how long keys are used without asking for them again. A key that the provider has
-	// withdrawn is good for so long at most, while the provider answers.
+	// keysFresh is how long keys are used before they are fetched again. It bounds the use of a key
+	// that the provider has withdrawn, while the provider answers.
 	keysFresh = time.Hour
 
-	// keysStale is how long they are used where the provider does not answer.
+	// keysStale is how long keys are used while the provider does not answer.
 	keysStale = 24 * time.Hour
 
-	// retryAfter is how long a failure to ask the provider is remembered, and what has to wait for the
-	// answer gets the failure.
+	// retryAfter is how long a failed request to the provider is the answer to further calls.
 	retryAfter = 5 * time.Second
 
-	// askAgain is how long it is remembered that the provider has no key of a name.
+	// askAgain is how long the gateway remembers that the provider has no key of a name.
 	askAgain = time.Minute
 
-	// Names that the provider has no key of, for each purpose. Where more are asked for within askAgain,
-	// only the budget limits the asking.
+	// maxMissing is how many names without a key are remembered for each purpose. Beyond it, only
+	// the budget limits the requests.
 	maxMissing = 64
 
 	maxKeyID = 256 // bytes
@@ -54,34 +54,34 @@ const (
 	minRSA   = 2048
 )
 
-// budgets is how often a minute the provider is asked for keys of unknown names.
+// budgets is how many requests a minute keys of unknown names may cause.
 var budgets = [purposes]int{forSignIn: 20, forLogout: 5}
 
-// keys are those at a provider's jwks_uri. They are asked for when there is something to check: a
-// name that is not among them is looked for at once, so that rotated keys are known when they are
-// first used (OpenID Connect Core 1.0, section 10.1.1), but only once a minute for each name, and
-// within a budget. Methods may be called concurrently.
+// keys are the keys at a provider's jwks_uri. They are fetched when there is a signature to check.
+// A name that is missing is looked up at once, so that rotated keys work at their first use (OpenID
+// Connect Core 1.0, section 10.1.1), but only once a minute for each name and within a budget.
+// Methods may be called concurrently.
 type keys struct {
 	url    string
 	client *http.Client
 	now    func() time.Time
 
 	mu       sync.Mutex
-	set      *keySet   // nil until there is one
-	asking   *question // nil while nobody asks
-	failed   error     // of the last question; nil where it was answered
+	set      *keySet   // nil until the first answer
+	asking   *question // the running request; nil: none
+	failed   error     // error of the last request; nil if it succeeded
 	failedAt time.Time
-	missing  [purposes]*simplelru.LRU[string, time.Time] // names, and when they were last asked for
+	missing  [purposes]*simplelru.LRU[string, time.Time] // names, and when they were last looked up
 	budgets  [purposes]*rate.Limiter
 }
 
-// keySet is an answer of the provider.
+// keySet is a set of keys as the provider answered it.
 type keySet struct {
 	keys []jose.JSONWebKey // public ones for signatures
 	at   time.Time
 }
 
-// question is one that the provider has been asked, and that all wait for together.
+// question is a running request for keys. All callers wait for it together.
 type question struct {
 	answered chan struct{}
 	set      *keySet
@@ -91,14 +91,14 @@ type question struct {
 func newKeys(url string, client *http.Client, now func() time.Time) *keys {
 	k := &keys{url: url, client: client, now: now}
 	for p := range purposes {
-		k.missing[p], _ = simplelru.NewLRU[string, time.Time](maxMissing, nil) // errs for sizes below one only
+		k.missing[p], _ = simplelru.NewLRU[string, time.Time](maxMissing, nil) // fails only for sizes below one
 		k.budgets[p] = rate.NewLimiter(rate.Every(time.Minute/time.Duration(budgets[p])), budgets[p])
 	}
 	return k
 }
 
 // verify returns the payload of a token with one signature. Errors are *login.RejectedError, and
-// login.ErrProviderUnavailable where the key that it takes could not be asked for.
+// login.ErrProviderUnavailable if the keys could not be fetched.
 func (k *keys) verify(ctx context.Context, token *jose.JSONWebSignature, p purpose) ([]byte, error) {
 	name := token.Signatures[0].Protected.KeyID
 	if len(name) > maxKeyID {
@@ -108,8 +108,8 @@ func (k *keys) verify(ctx context.Context, token *jose.JSONWebSignature, p purpo
 	if err != nil {
 		return nil, err
 	}
-	payload, again, err := set.verify(token)
-	if again && !asked {
+	payload, retry, err := set.verify(token)
+	if retry && !asked {
 		newer, lookUpErr := k.lookUp(ctx, set, name, p)
 		switch {
 		case lookUpErr != nil:
@@ -117,15 +117,15 @@ func (k *keys) verify(ctx context.Context, token *jose.JSONWebSignature, p purpo
 		case newer == set:
 			return nil, err
 		}
-		payload, again, err = newer.verify(token)
+		payload, retry, err = newer.verify(token)
 	}
-	if again {
-		k.miss(name, p)
+	if retry {
+		k.recordMissing(name, p)
 	}
 	return payload, err
 }
 
-// current returns the keys, and asks for them where there are none or only old ones.
+// current returns the keys, and fetches them if there are none or they are older than keysFresh.
 func (k *keys) current(ctx context.Context) (set *keySet, asked bool, err error) {
 	k.mu.Lock()
 	old := k.set
@@ -142,15 +142,15 @@ func (k *keys) current(ctx context.Context) (set *keySet, asked bool, err error)
 	return set, true, err
 }
 
-// lookUp returns keys that are newer than those in which a name was not found. It returns the same
-// ones where the name was asked for lately.
+// lookUp returns newer keys than those that lack a name. It returns the same keys if the name was
+// looked up within askAgain.
 func (k *keys) lookUp(ctx context.Context, seen *keySet, name string, p purpose) (*keySet, error) {
 	k.mu.Lock()
 	if k.set != seen {
 		defer k.mu.Unlock()
 		return k.set, nil
 	}
-	if now := k.now(); k.asking == nil && !k.failing() {
+	if now := k.now(); k.asking == nil && !k.failedRecently() {
 		if at, ok := k.missing[p].Get(name); ok && now.Sub(at) < askAgain {
 			k.mu.Unlock()
 			return seen, nil
@@ -165,21 +165,22 @@ func (k *keys) lookUp(ctx context.Context, seen *keySet, name string, p purpose)
 	return asked.wait(ctx)
 }
 
-// miss remembers that the provider has no key of a name.
-func (k *keys) miss(name string, p purpose) {
+// recordMissing remembers that the provider has no key of a name.
+func (k *keys) recordMissing(name string, p purpose) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.missing[p].Add(name, k.now())
 }
 
-// ask asks the provider, or joins those who wait for its answer already. A failure of a moment ago
-// is the answer. The question goes on when the one who asks it does not wait any more. k.mu is held.
+// ask fetches the keys, or joins a request that is already running. After a failure within
+// retryAfter it returns that failure. The request continues if the caller stops waiting. The caller
+// holds k.mu.
 func (k *keys) ask(ctx context.Context) *question {
 	if k.asking != nil {
 		return k.asking
 	}
 	asked := &question{answered: make(chan struct{})}
-	if k.failing() {
+	if k.failedRecently() {
 		asked.err = k.failed
 		close(asked.answered)
 		return asked
@@ -203,8 +204,8 @@ func (k *keys) ask(ctx context.Context) *question {
 	return asked
 }
 
-// failing reports whether the provider failed to answer a moment ago. k.mu is held.
-func (k *keys) failing() bool {
+// failedRecently reports whether the last request failed within retryAfter. The caller holds k.mu.
+func (k *keys) failedRecently() bool {
 	since := k.now().Sub(k.failedAt)
 	return k.failed != nil && since >= 0 && since < retryAfter
 }
@@ -219,22 +220,23 @@ func (q *question) wait(ctx context.Context) (*keySet, error) {
 }
 
 func (k *keys) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
-	body, err := get(ctx, k.client, k.url, "application/jwk-set+json, application/json")
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	_, body, err := oauthclient.Get(ctx, k.client, k.url, "", map[string]string{"Accept": "application/jwk-set+json, application/json"})
 	if err != nil {
 		return nil, err
 	}
 	return parseKeys(body)
 }
 
-// parseKeys reads a JWK Set (RFC 7517, section 5). Keys that signatures cannot be checked with are
-// left out: those of unknown kinds or for encryption, short ones, secret ones, and ones that are
-// broken.
+// parseKeys reads a JWK Set (RFC 7517, section 5). It leaves out keys that cannot verify
+// signatures: unknown types, encryption keys, short ones, secret ones and malformed ones.
 func parseKeys(body []byte) ([]jose.JSONWebKey, error) {
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
 	if err := json.Unmarshal(body, &document); err != nil {
-		return nil, fmt.Errorf("no JWK Set: %w", err)
+		return nil, fmt.Errorf("not a JWK Set: %w", err)
 	}
 	if len(document.Keys) > maxKeys {
 		return nil, fmt.Errorf("%d keys, more than %d", len(document.Keys), maxKeys)
@@ -242,18 +244,18 @@ func parseKeys(body []byte) ([]jose.JSONWebKey, error) {
 	var found []jose.JSONWebKey
 	for _, text := range document.Keys {
 		var key jose.JSONWebKey
-		if key.UnmarshalJSON(text) == nil && signs(&key) {
+		if key.UnmarshalJSON(text) == nil && canVerify(&key) {
 			found = append(found, key)
 		}
 	}
 	if len(found) == 0 {
-		return nil, errors.New("no key that signatures can be checked with")
+		return nil, errors.New("no key can verify signatures")
 	}
 	return found, nil
 }
 
-// signs reports whether a key is a public one that signatures can be checked with.
-func signs(key *jose.JSONWebKey) bool {
+// canVerify reports whether a key is a public key for signatures.
+func canVerify(key *jose.JSONWebKey) bool {
 	if key.Use != "" && key.Use != "sig" {
 		return false
 	}
@@ -266,22 +268,22 @@ func signs(key *jose.JSONWebKey) bool {
 	return false
 }
 
-// verify returns the payload of a token. Again says that newer keys could tell more: the token's key
-// is not there. Where it is there and does not fit, nothing newer would.
-func (s *keySet) verify(token *jose.JSONWebSignature) (payload []byte, again bool, err error) {
+// verify returns the payload of a token. retry says that newer keys may help, because the token's
+// key is not in the set. If it is there and does not match, newer keys do not help.
+func (s *keySet) verify(token *jose.JSONWebSignature) (payload []byte, retry bool, err error) {
 	header := token.Signatures[0].Protected
 	if header.KeyID == "" {
 		return s.verifyUnnamed(token)
 	}
 	err = rejected("kid", nil)
-	again = true
+	retry = true
 	for i := range s.keys {
 		key := &s.keys[i]
 		if key.KeyID != header.KeyID {
 			continue
 		}
-		again = false
-		if !suits(key, header.Algorithm) {
+		retry = false
+		if !matches(key, header.Algorithm) {
 			err = rejected("alg", nil)
 			continue
 		}
@@ -290,17 +292,17 @@ func (s *keySet) verify(token *jose.JSONWebSignature) (payload []byte, again boo
 		}
 		err = rejected("signature", err)
 	}
-	return nil, again, err
+	return nil, retry, err
 }
 
-// verifyUnnamed checks a token that does not name its key, which is allowed where there is but one
-// (OpenID Connect Core 1.0, section 10.1). A provider that names no keys cannot announce that it has
-// another one, so newer keys could tell more even where the signature is wrong.
-func (s *keySet) verifyUnnamed(token *jose.JSONWebSignature) (payload []byte, again bool, err error) {
+// verifyUnnamed verifies a token that does not name its key, which is allowed if the set has one
+// key (OpenID Connect Core 1.0, section 10.1). Such a provider cannot announce a new key by name,
+// so retry is true even if the signature is wrong.
+func (s *keySet) verifyUnnamed(token *jose.JSONWebSignature) (payload []byte, retry bool, err error) {
 	if len(s.keys) != 1 {
 		return nil, true, rejected("kid", errors.New("names none of several keys"))
 	}
-	if !suits(&s.keys[0], token.Signatures[0].Protected.Algorithm) {
+	if !matches(&s.keys[0], token.Signatures[0].Protected.Algorithm) {
 		return nil, true, rejected("alg", nil)
 	}
 	payload, err = token.Verify(s.keys[0].Key)
@@ -310,9 +312,9 @@ func (s *keySet) verifyUnnamed(token *jose.JSONWebSignature) (payload []byte, ag
 	return payload, false, nil
 }
 
-// suits reports whether a key is one for an algorithm: of the kind it takes, and where the key is for
-// one algorithm only (RFC 7517, section 4.4) for that one.
-func suits(key *jose.JSONWebKey, algorithm string) bool {
+// matches reports whether a key can be used with an algorithm: its type fits, and its own
+// algorithm, if it names one, is the same (RFC 7517, section 4.4).
+func matches(key *jose.JSONWebKey, algorithm string) bool {
 	if key.Algorithm != "" && key.Algorithm != algorithm {
 		return false
 	}
@@ -328,8 +330,8 @@ func suits(key *jose.JSONWebKey, algorithm string) bool {
 	return false
 }
 
-// signatures is the oidc.KeySet for one token that has been parsed already. What is found is kept,
-// because go-oidc makes text of errors.
+// signatures is the oidc.KeySet for one parsed token. It keeps the result of the verification,
+// because go-oidc turns errors into text.
 type signatures struct {
 	keys    *keys
 	purpose purpose
@@ -339,7 +341,7 @@ type signatures struct {
 	err     error
 }
 
-// VerifySignature is oidc.KeySet's.
+// VerifySignature implements oidc.KeySet.
 func (s *signatures) VerifySignature(ctx context.Context, _ string) ([]byte, error) {
 	s.payload, s.err = s.keys.verify(ctx, s.token, s.purpose)
 	return s.payload, s.err

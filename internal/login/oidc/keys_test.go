@@ -100,7 +100,8 @@ func TestUnknownNameIsAskedForOnceAMinute(t *testing.T) {
 	}
 }
 
-// TestLookUpTakesWhatOthersFound has somebody look a name up in keys that others have replaced since.
+// TestLookUpTakesWhatOthersFound has somebody look a name up in keys that others have replaced
+// since.
 func TestLookUpTakesWhatOthersFound(t *testing.T) {
 	w := newWorld(t)
 	k := w.keySet()
@@ -147,8 +148,8 @@ func TestAttackFloodOfUnknownNames(t *testing.T) {
 	}
 }
 
-// TestAttackAskForTheNextName has a logout token ask for the name that the provider will give its next
-// key, so that the sign-in that comes with it is not looked up.
+// TestAttackAskForTheNextName has a logout token ask for the name that the provider will give its
+// next key, so that the sign-in that comes with it is not looked up.
 func TestAttackAskForTheNextName(t *testing.T) {
 	w := newWorld(t)
 	k := w.keySet()
@@ -207,8 +208,8 @@ func TestFailureIsRememberedForAMoment(t *testing.T) {
 	wantReason(t, verifyKeys(t.Context(), k, raw, forSignIn), "accepted")
 }
 
-// TestFailedLookUpIsNoAnswer has the provider fail where a rotated key is looked for: the key is not
-// unknown because of that, nor is the budget used up by those who try again.
+// TestFailedLookUpIsNoAnswer has the provider fail where a rotated key is looked for: the key is
+// not unknown because of that, nor is the budget used up by those who try again.
 func TestFailedLookUpIsNoAnswer(t *testing.T) {
 	w := newWorld(t)
 	k := w.keySet()
@@ -280,8 +281,8 @@ func TestTokenWithoutAName(t *testing.T) {
 	}
 }
 
-// TestOnlyKeyWithoutANameIsRotated has a provider that names no keys: nothing but the signature says
-// that there is another one.
+// TestOnlyKeyWithoutANameIsRotated has a provider that names no keys: nothing but the signature
+// says that there is another one.
 func TestOnlyKeyWithoutANameIsRotated(t *testing.T) {
 	w := newWorld(t)
 	k := w.keySet()
@@ -393,7 +394,7 @@ func FuzzParseKeys(f *testing.F) {
 			t.Fatalf("%d keys, %v", len(found), err)
 		}
 		for i := range found {
-			if !found[i].IsPublic() || !signs(&found[i]) {
+			if !found[i].IsPublic() || !canVerify(&found[i]) {
 				t.Fatalf("%v is no public key for signatures", found[i])
 			}
 		}

@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// logoutEvent is what a logout token says has happened.
+	// logoutEvent is the event that makes a token a logout token.
 	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
-	// logoutWindow is how far from now a logout token may have been issued, in the past or the future.
+	// logoutWindow is how far from now a logout token may have been issued, in both directions.
 	logoutWindow = 5 * time.Minute
 
-	// maxHintBytes is how long an ID token may be to be part of a URL. Many servers read no URL that is
-	// longer than 8 KiB.
+	// maxHintBytes is the maximum length of an ID token in a URL. Many servers refuse URLs longer
+	// than 8 KiB.
 	maxHintBytes = 6 << 10
 
-	maxNameBytes = 1024 // of a jti, a subject and a session
+	maxNameBytes = 1024 // of a jti, a sub and a sid
 )
 
-// EndSession is login.LogoutInitiator's (OpenID Connect RP-Initiated Logout 1.0, section 2). It asks
-// nobody: a provider that has not been discovered yet has no place to go to.
+// EndSession implements login.LogoutInitiator (OpenID Connect RP-Initiated Logout 1.0, section 2).
+// It sends no request: an undiscovered provider has no known logout page.
 func (m *Method) EndSession(tokens login.Tokens, postLogoutRedirectURI, state string) (string, bool) {
 	known := m.provider.peek()
 	if !m.logout || known == nil || known.endSession == "" {
@@ -35,7 +35,7 @@ func (m *Method) EndSession(tokens login.Tokens, postLogoutRedirectURI, state st
 	if err != nil {
 		return "", false
 	}
-	query := location.Query() // may have parameters of the provider's own
+	query := location.Query() // may contain parameters of the provider
 	set := func(name, value string) {
 		if value != "" {
 			query.Set(name, value)
@@ -53,7 +53,8 @@ func (m *Method) EndSession(tokens login.Tokens, postLogoutRedirectURI, state st
 	return location.String(), true
 }
 
-// VerifyLogout is login.LogoutReceiver's (OpenID Connect Back-Channel Logout 1.0, section 2.6).
+// VerifyLogout implements login.LogoutReceiver (OpenID Connect Back-Channel Logout 1.0, section
+// 2.6).
 func (m *Method) VerifyLogout(ctx context.Context, raw string) (*login.Logout, error) {
 	known, err := m.provider.metadata(ctx)
 	if err != nil {
@@ -62,8 +63,8 @@ func (m *Method) VerifyLogout(ctx context.Context, raw string) (*login.Logout, e
 	return m.verifier(known).logoutToken(ctx, raw)
 }
 
-// logoutToken returns what a logout token says. Anybody can send one, and nothing in it is looked at
-// that decides anything before its signature is.
+// logoutToken returns the content of a logout token. Anybody can send one, so its signature is
+// verified before its claims are used.
 func (v verifier) logoutToken(ctx context.Context, raw string) (*login.Logout, error) {
 	token, err := parseToken(raw, v.metadata.algorithms)
 	if err != nil {
@@ -71,9 +72,9 @@ func (v verifier) logoutToken(ctx context.Context, raw string) (*login.Logout, e
 	}
 	switch token.kind {
 	case "logout+jwt":
-	case "", "jwt": // of providers from before the type was there (section 2.4)
+	case "", "jwt": // older providers do not set the type (section 2.4)
 	default:
-		return nil, rejected("typ", clipped(fmt.Errorf("%q is no logout token's", token.kind)))
+		return nil, rejected("typ", clip(fmt.Errorf("%q is not the type of a logout token", token.kind)))
 	}
 	text, err := v.metadata.keys.verify(ctx, token.signed, forLogout)
 	if err != nil {
@@ -92,8 +93,8 @@ func (v verifier) logoutToken(ctx context.Context, raw string) (*login.Logout, e
 	return v.readLogout(claims)
 }
 
-// readLogout reads the claims that make a token a logout token. An ID token and an access token lack
-// the event, and an ID token of a sign-in has a nonce.
+// readLogout reads the claims that make a token a logout token. ID tokens and access tokens lack
+// the event, and ID tokens of sign-ins have a nonce.
 func (v verifier) readLogout(claims payload) (*login.Logout, error) {
 	until, err := v.logoutExpiry(claims)
 	if err != nil {
@@ -104,7 +105,7 @@ func (v verifier) readLogout(claims payload) (*login.Logout, error) {
 		return nil, rejected("events", nil)
 	}
 	if claims.has("nonce") {
-		return nil, rejected("nonce", errors.New("is there"))
+		return nil, rejected("nonce", errors.New("must be absent"))
 	}
 	logout := &login.Logout{Expiry: until}
 	for _, c := range []struct {
@@ -131,8 +132,8 @@ func (v verifier) readLogout(claims payload) (*login.Logout, error) {
 	return logout, nil
 }
 
-// logoutExpiry checks when a logout token was issued and expires, and returns from when on it is not
-// accepted any more. Some providers leave exp out, which was optional once.
+// logoutExpiry checks when a logout token was issued and expires, and returns when it stops being
+// accepted. Some providers omit exp, which was optional once.
 func (v verifier) logoutExpiry(claims payload) (time.Time, error) {
 	now := v.now()
 	issued, ok := claims.time("iat")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"maps"
 	"net/url"
 	"time"
 
@@ -22,27 +21,27 @@ var (
 	_ login.LogoutReceiver  = (*Method)(nil)
 )
 
-// ID is login.Method's.
+// ID implements login.Method.
 func (m *Method) ID() string { return m.id }
 
-// Label is login.Provider's.
+// Label implements login.Provider.
 func (m *Method) Label() string { return m.label }
 
-// Available is login.Provider's: whether the provider answered when it was last asked what it says of
-// itself. One that was not asked yet is taken for available, for it is asked where it is needed.
+// Available implements login.Provider. It reports whether the last fetch of metadata succeeded, and
+// is true before the first one.
 func (m *Method) Available() bool { return m.provider.available() }
 
-// RedirectURI is login.Provider's.
+// RedirectURI implements login.Provider.
 func (m *Method) RedirectURI() string { return m.redirectURI }
 
-// Exposes is login.Provider's.
+// Exposes implements login.Provider.
 func (m *Method) Exposes() login.Exposed { return m.expose }
 
-// SharesUserNames is login.NameSharer's.
+// SharesUserNames implements login.NameSharer.
 func (m *Method) SharesUserNames() bool { return m.sharesNames }
 
-// Current is session.Directory's. What was recorded is the newest that is known; it holds while the
-// subject is still the configured issuer's, and let in.
+// Current implements session.Directory. The recorded identity is the newest known. It counts while
+// its issuer is the configured one and the rules let it in.
 func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
 	if recorded.Issuer != m.issuer || !m.allow.Allow(recorded) {
 		return nil, false
@@ -50,7 +49,7 @@ func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
 	return recorded, true
 }
 
-// Authorize is login.Provider's.
+// Authorize implements login.Provider.
 func (m *Method) Authorize(ctx context.Context, r login.AuthorizationRequest) (string, login.Pending, error) {
 	if err := oauthclient.CheckClient(r, m.scopes); err != nil {
 		return "", login.Pending{}, err
@@ -64,37 +63,18 @@ func (m *Method) Authorize(ctx context.Context, r login.AuthorizationRequest) (s
 		return "", login.Pending{}, err
 	}
 	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier(), Nonce: rand.Text()}
-	parameters := m.requestParameters(r)
+	parameters := oauthclient.RequestParameters(m.prompt, m.parameters, "login_hint", r)
 	parameters["nonce"] = pending.Nonce
 	return oauthclient.AuthCodeURL(client, r.State, pending.Verifier, parameters), pending, nil
 }
 
-// requestParameters are those beyond the protocol's. What is configured wins over what the client asks
-// for, and that over what is asked for anyway.
-func (m *Method) requestParameters(r login.AuthorizationRequest) map[string]string {
-	parameters := make(map[string]string)
-	prompt := oauthclient.Prompt(m.prompt, m.parameters, r)
-	if prompt != "" {
-		parameters["prompt"] = prompt
-	}
-	maps.Copy(parameters, r.Parameters)
-	maps.Copy(parameters, m.parameters)
-	if m.parameters["prompt"] != "" {
-		parameters["prompt"] = prompt // has the configured one in it
-	}
-	if r.LoginHint != "" {
-		parameters["login_hint"] = r.LoginHint
-	}
-	return parameters
-}
-
-// Redeem is login.Provider's.
+// Redeem implements login.Provider.
 func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.Values) (*login.Granted, error) {
 	known, err := m.provider.metadata(ctx)
 	if err != nil {
 		return nil, err
 	}
-	code, err := m.readAnswer(known, answer)
+	code, err := oauthclient.Code(answer, m.issuer, known.answersIss)
 	if err != nil {
 		return nil, err
 	}
@@ -121,17 +101,17 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 		return nil, err
 	}
 	sid, _ := said.text("sid")
-	return &login.Granted{Identity: identity, Tokens: m.kept(token, raw), SID: sid}, nil
+	return &login.Granted{Identity: identity, Tokens: m.keep(token, raw), SID: sid}, nil
 }
 
-// Renew is login.Renewer's. Once the provider has answered with new tokens, they are returned even
-// where it does not answer any more when it is asked what to think of them: the old refresh token may
-// be used up. The account is then as it was recorded.
+// Renew implements login.Renewer. New tokens of the provider are returned even if the provider then
+// cannot say who the account is, because the old refresh token may be used up. The identity is then
+// the recorded one.
 //
-// A grant without a SID is of the same session as before.
+// A grant without a SID belongs to the same session as before.
 func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens login.Tokens) (*login.Granted, error) {
 	if recorded.Issuer != m.issuer {
-		return nil, rejected("iss", errors.New("is not the one that the account is of"))
+		return nil, rejected("iss", errors.New("is not the issuer of the account"))
 	}
 	known, err := m.provider.metadata(ctx)
 	if err != nil {
@@ -145,28 +125,27 @@ func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens l
 	if err != nil {
 		return nil, err
 	}
-	renewed, err := m.renewed(ctx, known, recorded, tokens.ID, token)
+	renewed, err := m.readRenewed(ctx, known, recorded, tokens.ID, token)
 	if errors.Is(err, login.ErrProviderUnavailable) {
-		m.log.Warn("tokens are renewed, and the account is not", zap.String("account", recorded.Account.ID()), zap.Error(err))
-		renewed, err = &login.Granted{Identity: recorded, Tokens: m.kept(token, tokens.ID)}, nil
+		m.log.Warn("tokens are renewed, but not the account", zap.String("account", recorded.Account.ID()), zap.Error(err))
+		renewed, err = &login.Granted{Identity: recorded, Tokens: m.keep(token, tokens.ID)}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !m.allow.Allow(renewed.Identity) {
-		return nil, &login.NotAllowedError{Account: renewed.Identity.Account}
+	if err := m.allow.Check(renewed.Identity); err != nil {
+		return nil, err
 	}
 	return renewed, nil
 }
 
-// renewed returns what the provider says now, by the tokens that it issued instead of those with the
-// ID token before.
-func (m *Method) renewed(ctx context.Context, known *metadata, recorded *session.Identity, before string, token *oauth2.Token) (*login.Granted, error) {
+// readRenewed returns the account and tokens after a renewal. before is the previous ID token.
+func (m *Method) readRenewed(ctx context.Context, known *metadata, recorded *session.Identity, before string, token *oauth2.Token) (*login.Granted, error) {
 	subject := recorded.Account.Subject
-	previous := unverified(before)
+	previous := parseKept(before)
 	raw, _ := token.Extra("id_token").(string)
 	said := payload(nil)
-	if raw != "" && raw != before { // the old one again says nothing new
+	if raw != "" && raw != before { // the same token again has nothing new
 		var err error
 		said, err = m.verifier(known).idToken(ctx, raw, expected{access: token.AccessToken, previous: previous, subject: subject})
 		if err != nil {
@@ -179,7 +158,7 @@ func (m *Method) renewed(ctx context.Context, known *metadata, recorded *session
 	if err != nil {
 		return nil, err
 	}
-	granted := &login.Granted{Identity: recorded, Tokens: m.kept(token, raw)}
+	granted := &login.Granted{Identity: recorded, Tokens: m.keep(token, raw)}
 	granted.SID, _ = previous.text("sid")
 	if sid, ok := said.text("sid"); ok {
 		granted.SID = sid
@@ -197,9 +176,9 @@ func (m *Method) renewed(ctx context.Context, known *metadata, recorded *session
 	return granted, err
 }
 
-// unverified is what an ID token says that was verified when it came, and kept by the gateway since.
-// It is empty, and not nil, where there is none.
-func unverified(raw string) payload {
+// parseKept returns the claims of an ID token that was verified when it was received and that the
+// gateway kept since. Without one it returns empty claims, not nil.
+func parseKept(raw string) payload {
 	token, err := parseToken(raw, asymmetric)
 	if err != nil {
 		return payload{}
@@ -211,7 +190,7 @@ func unverified(raw string) payload {
 	return claims
 }
 
-// identity makes an account of claims, and refuses one that is not let in.
+// identity returns the identity that the claims describe. It refuses accounts that are not let in.
 func (m *Method) identity(all payload) (*session.Identity, error) {
 	identity, err := m.mapping.Identity(m.id, m.issuer, all)
 	if err != nil {
@@ -220,18 +199,18 @@ func (m *Method) identity(all payload) (*session.Identity, error) {
 	if unusable := m.mapping.Unusable(all); len(unusable) > 0 {
 		m.log.Warn("groups are left out", zap.String("account", identity.Account.ID()), zap.Strings("groups", unusable))
 	}
-	if !m.allow.Allow(identity) {
-		return nil, &login.NotAllowedError{Account: identity.Account}
+	if err := m.allow.Check(identity); err != nil {
+		return nil, err
 	}
 	return identity, nil
 }
 
-// kept are the tokens that are for anything. The ID token stays with a refresh token, because what
-// comes with the next refresh is compared with it.
-func (m *Method) kept(token *oauth2.Token, id string) login.Tokens {
+// keep returns the tokens that are used later. The ID token is kept with a refresh token, because
+// the next ID token is compared with it.
+func (m *Method) keep(token *oauth2.Token, id string) login.Tokens {
 	kept := login.Tokens{}
 	if !token.Expiry.IsZero() {
-		kept.Expiry = m.now().Add(time.Until(token.Expiry).Round(time.Second)) // by the library's clock, which is the system's
+		kept.Expiry = m.now().Add(time.Until(token.Expiry).Round(time.Second)) // the library uses the system's clock
 	}
 	if m.expose.Access {
 		kept.Access = token.AccessToken
@@ -245,18 +224,7 @@ func (m *Method) kept(token *oauth2.Token, id string) login.Tokens {
 	return kept
 }
 
-// readAnswer returns the code of an authorization response. Who answers is looked at first (RFC 9207,
-// section 2.4): nothing that somebody else says counts, not even an error.
-func (m *Method) readAnswer(known *metadata, answer url.Values) (string, error) {
-	switch issuers := answer["iss"]; {
-	case len(issuers) == 0 && !known.answersIss:
-	case len(issuers) != 1 || issuers[0] != m.issuer:
-		return "", rejected("iss", errors.New("of the answer is not the provider"))
-	}
-	return oauthclient.Code(answer)
-}
-
-// client is what the provider knows of the gateway. The error is login.ErrProviderUnavailable.
+// client returns the OAuth client for a provider. Errors are login.ErrProviderUnavailable.
 func (m *Method) client(known *metadata, redirectURI string) (oauth2.Config, error) {
 	endpoint := known.endpoint
 	var err error

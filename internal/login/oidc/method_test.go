@@ -511,7 +511,7 @@ func TestRenewedIDToken(t *testing.T) {
 	}
 	t.Run("nonce as before", func(t *testing.T) {
 		r := newRenewal(t)
-		before := unverified(r.granted.Tokens.ID)
+		before := parseKept(r.granted.Tokens.ID)
 		r.w.idToken = func() string { return r.w.sign(with(r.w.claims(), object{"nonce": before["nonce"]})) }
 		_, err := r.renew()
 		wantReason(t, err, "accepted")

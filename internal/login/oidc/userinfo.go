@@ -4,20 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"mime"
-	"net/http"
 	"strings"
 
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/strictjson"
 )
 
-// userInfo asks the provider for more claims of a subject (OpenID Connect Core 1.0, section 5.3), and
-// returns none where that is not wanted or not possible. Errors are *login.RejectedError, also where
-// the provider does not take the access token that it has just issued, and
-// login.ErrProviderUnavailable.
+// userInfo returns further claims of a subject from the provider (OpenID Connect Core 1.0, section
+// 5.3), and none if that is not configured or not offered. Errors are login.ErrProviderUnavailable,
+// and *login.RejectedError, also if the provider refuses its own access token.
 func (m *Method) userInfo(ctx context.Context, known *metadata, access, subject string) (payload, error) {
 	if !m.wantsUserInfo || known.userInfo == "" {
 		return nil, nil
@@ -36,40 +34,26 @@ func (m *Method) userInfo(ctx context.Context, known *metadata, access, subject 
 func (m *Method) fetchUserInfo(ctx context.Context, known *metadata, access string) (payload, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, known.userInfo, nil)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	request.Header.Set("Accept", "application/json, application/jwt")
-	request.Header.Set("Authorization", "Bearer "+access)
-	answer, err := m.provider.client.Do(request)
-	if err != nil {
+	header, body, err := oauthclient.Get(ctx, m.provider.client, known.userInfo, access,
+		map[string]string{"Accept": "application/json, application/jwt"})
+	switch {
+	case oauthclient.Denied(err):
+		return nil, rejected("userinfo", err)
+	case err != nil:
 		return nil, unavailable(fmt.Errorf("userinfo: %w", err))
 	}
-	defer answer.Body.Close()
-	switch answer.StatusCode {
-	case http.StatusOK:
-	case http.StatusUnauthorized, http.StatusForbidden: // RFC 6750, section 3.1
-		return nil, rejected("userinfo", fmt.Errorf("answered %s", answer.Status))
-	default:
-		return nil, unavailable(fmt.Errorf("userinfo: answered %s", answer.Status))
-	}
-	body, err := io.ReadAll(answer.Body) // the client bounds it
-	if err != nil {
-		return nil, unavailable(fmt.Errorf("userinfo: %w", err))
-	}
-	if kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type")); kind == "application/jwt" {
+	if kind, _, _ := mime.ParseMediaType(header.Get("Content-Type")); kind == "application/jwt" {
 		return m.verifier(known).userInfo(ctx, string(body))
 	}
-	var claims map[string]any
+	var claims payload
 	if err := strictjson.Decode(body, &claims); err != nil {
 		return nil, unavailable(fmt.Errorf("userinfo: %w", err))
 	}
 	return claims, nil
 }
 
-// userInfo returns what a signed answer of the UserInfo endpoint says. It need not say who issued it
-// to whom, but must not say that somebody else did.
+// userInfo returns the claims of a signed answer of the UserInfo endpoint. The answer need not name
+// issuer and audience, but must not name others.
 func (v verifier) userInfo(ctx context.Context, raw string) (payload, error) {
 	token, err := parseToken(raw, asymmetric)
 	if err != nil {
@@ -94,14 +78,14 @@ func (v verifier) userInfo(ctx context.Context, raw string) (payload, error) {
 		}
 	}
 	if claims.has("events") || isOtherKind(token.kind) {
-		return nil, rejected("typ", errors.New("is no UserInfo"))
+		return nil, rejected("typ", errors.New("is not a UserInfo response"))
 	}
 	return claims, nil
 }
 
-// merge returns the claims of both, of which the stronger win. Whether an e-mail address is verified
-// is only ever said by the source that names the address: else one source's word for one address
-// would stand for another.
+// merge returns the claims of both sources; those of the stronger one win. Whether an e-mail
+// address is verified only counts from the source that has the address: one source's word for one
+// address must not vouch for another.
 func (m *Method) merge(stronger, weaker payload) payload {
 	address, ok := stronger.at(m.mapping.Email)
 	other, otherOK := weaker.at(m.mapping.Email)
@@ -124,12 +108,12 @@ func sameText(a, b any) bool {
 	return ok && otherOK && one == other
 }
 
-// at returns the claim at a path, as session.ClaimAt does.
+// at returns the claim at a path, like session.ClaimAt.
 func (p payload) at(path string) (any, bool) {
 	return session.ClaimAt(p, path)
 }
 
-// without returns the claims without the one at a path, and what is around it.
+// without returns the claims without the one at a path and the object that contains it.
 func (p payload) without(path string) payload {
 	if _, ok := p.at(path); !ok {
 		return p

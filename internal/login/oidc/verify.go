@@ -17,25 +17,23 @@ import (
 )
 
 const (
-	// leeway is how far the provider's clock and the gateway's may be apart.
+	// leeway is the maximum difference between the provider's clock and the gateway's.
 	leeway = time.Minute
 
-	// maxIDTokenAge is how long ago an ID token may have been issued. It is fetched from the provider,
-	// which issues it for the occasion.
+	// maxIDTokenAge is the maximum age of an ID token. The provider issues one for each sign-in.
 	maxIDTokenAge = 10 * time.Minute
 
 	maxTokenBytes = 64 << 10
 )
 
-// Google names itself in one of two ways in ID tokens, and says so in its documentation. No other
-// provider is let off.
+// Google uses two issuers in ID tokens, which its documentation says. No other provider may.
 const (
 	googleIssuer      = "https://accounts.google.com"
 	googleShortIssuer = "accounts.google.com"
 )
 
-// verifier checks the tokens that a provider signs for a client. All it finds wrong is a
-// *login.RejectedError.
+// verifier checks the tokens that a provider signs for a client. Its errors are
+// *login.RejectedError, and those of keys.
 type verifier struct {
 	issuer   string
 	clientID string
@@ -43,20 +41,20 @@ type verifier struct {
 	now      func() time.Time
 }
 
-// expected is what an ID token has to say beyond what every one of a client's has to.
+// expected is what an ID token must say, in addition to what all ID tokens of the client must say.
 type expected struct {
-	nonce  string         // of the authorization request; not asked for with previous
+	nonce  string         // of the authorization request; not checked with previous
 	access string         // the access token that came with it
-	maxAge *time.Duration // since the user proved who they are; nil: any
+	maxAge *time.Duration // maximum time since the user last proved who they are; nil: any
 
-	previous payload // what the ID token said that is to be replaced; nil: none is
-	subject  string  // of previous; empty: any
+	previous payload // claims of the ID token that this one replaces; nil: none
+	subject  string  // required subject; empty: any
 }
 
-// idToken returns what an ID token says (OpenID Connect Core 1.0, section 3.1.3.7).
+// idToken returns the claims of an ID token (OpenID Connect Core 1.0, section 3.1.3.7).
 //
-// go-oidc checks it, and so does this code: go-oidc looks at fewer claims, tells most failures apart
-// by their text only, and matches the names of claims without regard to case.
+// Both go-oidc and this code check it: go-oidc checks fewer claims, distinguishes most failures by
+// their text only, and ignores the case of claim names.
 func (v verifier) idToken(ctx context.Context, raw string, want expected) (payload, error) {
 	if raw == "" {
 		return nil, rejected("no_id_token", nil)
@@ -66,7 +64,7 @@ func (v verifier) idToken(ctx context.Context, raw string, want expected) (paylo
 		return nil, err
 	}
 	if isOtherKind(token.kind) {
-		return nil, rejected("typ", clipped(fmt.Errorf("%q is no ID token's", token.kind)))
+		return nil, rejected("typ", clip(fmt.Errorf("%q is not the type of an ID token", token.kind)))
 	}
 	checked := &signatures{keys: v.metadata.keys, purpose: forSignIn, token: token.signed}
 	byLibrary, libraryErr := oidc.NewVerifier(v.issuer, checked, &oidc.Config{
@@ -85,7 +83,7 @@ func (v verifier) idToken(ctx context.Context, raw string, want expected) (paylo
 		return nil, err
 	}
 	if libraryErr != nil {
-		return nil, rejected("malformed", clipped(libraryErr))
+		return nil, rejected("malformed", clip(libraryErr))
 	}
 	if claims.has("at_hash") {
 		if err := byLibrary.VerifyAccessToken(want.access); err != nil {
@@ -139,13 +137,13 @@ func (v verifier) checkAudience(claims payload) error {
 	return nil
 }
 
-// checkAuthorizedParty refuses what was issued to another client. A token for several must say to
-// which of them it was issued.
+// checkAuthorizedParty refuses tokens that were issued to another client. A token with several
+// audiences must name its client.
 func (v verifier) checkAuthorizedParty(claims payload) error {
 	if !claims.has("azp") {
 		audience, _ := claims.texts("aud")
 		if slices.ContainsFunc(audience, func(a string) bool { return a != v.clientID }) {
-			return rejected("azp", errors.New("is missing, with several audiences"))
+			return rejected("azp", errors.New("is missing, although there are several audiences"))
 		}
 		return nil
 	}
@@ -155,7 +153,7 @@ func (v verifier) checkAuthorizedParty(claims payload) error {
 	return nil
 }
 
-// checkTimes checks exp, iat, and nbf and auth_time where they matter.
+// checkTimes checks exp and iat, nbf if it is there, and auth_time if maxAge is set.
 func (v verifier) checkTimes(claims payload, maxAge *time.Duration) error {
 	now := v.now()
 	if expiry, ok := claims.time("exp"); !ok || !now.Before(expiry.Add(leeway)) {
@@ -171,7 +169,8 @@ func (v verifier) checkTimes(claims payload, maxAge *time.Duration) error {
 		}
 	}
 	if maxAge != nil {
-		// OpenID Connect Core 1.0, section 3.1.2.1: auth_time is there where max_age was asked for.
+		// OpenID Connect Core 1.0, section 3.1.2.1: max_age in the request makes auth_time
+		// required.
 		proved, ok := claims.time("auth_time")
 		if !ok || proved.Add(*maxAge).Add(leeway).Before(now) {
 			return rejected("auth_time", nil)
@@ -180,14 +179,14 @@ func (v verifier) checkTimes(claims payload, maxAge *time.Duration) error {
 	return nil
 }
 
-// checkSuccession checks an ID token that comes with a refresh against the one before it (OpenID
-// Connect Core 1.0, section 12.2). The subject has been checked by then. An empty previous one, which
-// nobody kept, has nothing to compare with.
+// checkSuccession compares the ID token of a renewal with the previous one (OpenID Connect Core
+// 1.0, section 12.2). The subject is already checked. Empty previous claims mean that no token was
+// kept, so there is nothing to compare.
 func checkSuccession(claims, previous payload) error {
 	before, _ := previous.texts("aud")
 	now, _ := claims.texts("aud")
 	if slices.ContainsFunc(before, func(a string) bool { return !slices.Contains(now, a) }) {
-		return rejected("aud", errors.New("lacks one that was there before"))
+		return rejected("aud", errors.New("lacks an audience of the previous token"))
 	}
 	if claims.has("nonce") && len(previous) > 0 {
 		nonce, _ := claims.text("nonce")
@@ -198,28 +197,28 @@ func checkSuccession(claims, previous payload) error {
 	return nil
 }
 
-// signedToken is a JWT whose signature has not been checked yet.
+// signedToken is a JWT whose signature is not verified yet.
 type signedToken struct {
 	signed *jose.JSONWebSignature
-	kind   string // typ, lower case and without application/; empty where there is none
+	kind   string // typ, in lower case and without application/; empty: none
 }
 
-// parseToken reads a JWT in the compact serialization (RFC 7515, section 7.1), which is the only one
-// that JWTs have (RFC 7519, section 1). Libraries are more generous: they take JSON, and skip white
-// space. Extensions that must be understood are not (RFC 7515, section 4.1.11).
+// parseToken reads a JWT in the compact serialization (RFC 7515, section 7.1), the only one that
+// JWTs have (RFC 7519, section 1). Libraries also accept JSON and white space. Tokens with critical
+// extensions are refused (RFC 7515, section 4.1.11).
 func parseToken(raw string, allowed []jose.SignatureAlgorithm) (*signedToken, error) {
 	if len(raw) > maxTokenBytes {
-		return nil, rejected("malformed", fmt.Errorf("takes more than %d bytes", maxTokenBytes))
+		return nil, rejected("malformed", fmt.Errorf("has more than %d bytes", maxTokenBytes))
 	}
 	if strings.ContainsFunc(raw, func(c rune) bool { return !isTokenCharacter(c) }) {
-		return nil, rejected("malformed", errors.New("is no compact JWT"))
+		return nil, rejected("malformed", errors.New("is not a compact JWT"))
 	}
 	signed, err := jose.ParseSignedCompact(raw, allowed)
 	if unexpected := (*jose.ErrUnexpectedSignatureAlgorithm)(nil); errors.As(err, &unexpected) {
-		return nil, rejected("alg", clipped(err))
+		return nil, rejected("alg", clip(err))
 	}
 	if err != nil {
-		return nil, rejected("malformed", clipped(err))
+		return nil, rejected("malformed", clip(err))
 	}
 	extra := signed.Signatures[0].Protected.ExtraHeaders
 	if _, ok := extra["crit"]; ok {
@@ -232,7 +231,7 @@ func parseToken(raw string, allowed []jose.SignatureAlgorithm) (*signedToken, er
 	if kind, ok := extra[jose.HeaderType]; ok {
 		text, ok := kind.(string)
 		if !ok || text == "" {
-			return nil, rejected("typ", errors.New("is no text"))
+			return nil, rejected("typ", errors.New("is not a string"))
 		}
 		token.kind = strings.TrimPrefix(strings.ToLower(text), "application/") // RFC 7515, section 4.1.9
 	}
@@ -243,8 +242,8 @@ func isTokenCharacter(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 }
 
-// isOtherKind reports whether a typ says that a JWT is of a kind that is not an ID token (RFC 8725,
-// section 3.11). ID tokens have no kind of their own, and providers differ in what they write.
+// isOtherKind reports whether a typ says that a JWT is not an ID token (RFC 8725, section 3.11). ID
+// tokens have no type of their own, and providers use different ones.
 func isOtherKind(kind string) bool { return strings.HasSuffix(kind, "+jwt") }
 
 func names(algorithms []jose.SignatureAlgorithm) []string {
@@ -255,7 +254,7 @@ func names(algorithms []jose.SignatureAlgorithm) []string {
 	return texts
 }
 
-// payload is the claims of a JWT. Names are exact, and of two claims with one name the last counts
+// payload is the claims of a JWT. Names are case-sensitive, and the last of two equal names counts
 // (RFC 7519, section 4).
 type payload map[string]any
 
@@ -267,19 +266,19 @@ func parsePayload(text []byte) (payload, error) {
 	return claims, nil
 }
 
-// has reports whether there is a claim of the name, whatever it is.
+// has reports whether there is a claim of the name, with any value.
 func (p payload) has(name string) bool {
 	_, ok := p[name]
 	return ok
 }
 
-// text returns a claim that is a text, and false where it is none or empty.
+// text returns a claim that is a string, and false if it is missing, empty or something else.
 func (p payload) text(name string) (string, bool) {
 	text, ok := p[name].(string)
 	return text, ok && text != ""
 }
 
-// texts returns a claim that is a text or a list of texts, one at least.
+// texts returns a claim that is a string or a list of strings, and false if there is none.
 func (p payload) texts(name string) ([]string, bool) {
 	if text, ok := p.text(name); ok {
 		return []string{text}, true
@@ -296,7 +295,7 @@ func (p payload) texts(name string) ([]string, bool) {
 	return texts, len(texts) > 0
 }
 
-// maxUnixTime is the end of the year 9999, after which times cannot be written everywhere.
+// maxUnixTime is the end of the year 9999. Not every format can express later times.
 const maxUnixTime = 253402300799
 
 // time returns a claim that is a NumericDate (RFC 7519, section 2), to the second.

@@ -52,7 +52,8 @@ func ecKey(t testing.TB) *ecdsa.PrivateKey {
 
 type object = map[string]any
 
-// world is a provider, and a gateway that is its client. The provider lies where a test wants it to.
+// world is a provider, and a gateway that is its client. The provider lies where a test wants it
+// to.
 type world struct {
 	t      testing.TB
 	server *httptest.Server
@@ -257,8 +258,8 @@ func (w *world) logoutClaims() object {
 	}
 }
 
-// with returns the claims with changes; a change to nil takes the claim away, and one to null sets it
-// to that.
+// with returns the claims with changes; a change to nil takes the claim away, and one to null sets
+// it to that.
 func with(claims, changes object) object {
 	changed := maps.Clone(claims)
 	for name, value := range changes {

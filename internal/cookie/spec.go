@@ -1,0 +1,118 @@
+package cookie
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/caddy-multi-session/gateway/internal/origin"
+	"github.com/caddy-multi-session/gateway/internal/session"
+)
+
+// The names of the jar's cookie, by how safely a browser can hold it.
+const (
+	// NameHost is for HTTPS. By its prefixes the browser takes the cookie only with Secure, Path=/
+	// and no Domain, so from this very host, and, where it knows the second one, only with HttpOnly
+	// from a Set-Cookie header (RFC 6265bis, section 4.1.3).
+	NameHost = "__Host-Http-multi_session"
+
+	// NameDomain is for HTTPS where one jar serves all hosts of a domain.
+	NameDomain = "__Secure-multi_session"
+
+	// NamePlain is for plain HTTP, where browsers take no prefix.
+	NamePlain = "multi_session"
+)
+
+// Options say which cookie a site uses.
+type Options struct {
+	Domain       string // registrable domain or below, without a leading dot; empty for one jar a host
+	PerHost      bool   // each host of the domain has an active account of its own
+	InsecureHTTP bool   // allow plain HTTP off loopback
+}
+
+// ErrInsecure reports a request over plain HTTP from a host that is not loopback. A cookie there
+// could be read and replaced by anybody on the way.
+var ErrInsecure = errors.New("plain HTTP on a host that is not loopback")
+
+// Spec is the jar's cookie as one site has it: what it is called and where it belongs. It is a small value.
+type Spec struct {
+	Name    string
+	Domain  string // empty for a host-only cookie
+	PerHost bool   // each host of the domain has an active account of its own
+	Secure  bool
+}
+
+// For returns the cookie of a request's site. Host is the host as the browser names it, without a
+// port and in lower case. A host outside of Options.Domain gets a cookie of its own. Over plain
+// HTTP it is ErrInsecure unless the host is loopback, where the browser talks to its own machine,
+// or Options say otherwise.
+func (o Options) For(https bool, host string) (Spec, error) {
+	domain := ""
+	if o.Domain != "" && origin.Within(host, o.Domain) {
+		domain = o.Domain
+	}
+	switch {
+	case https && domain != "":
+		return Spec{Name: NameDomain, Domain: domain, PerHost: o.PerHost, Secure: true}, nil
+	case https:
+		return Spec{Name: NameHost, Secure: true}, nil
+	case o.InsecureHTTP || origin.LoopbackForBrowser(host):
+		return Spec{Name: NamePlain, Domain: domain, PerHost: o.PerHost && domain != ""}, nil
+	default:
+		return Spec{}, ErrInsecure
+	}
+}
+
+// Token returns the token in the jar's cookie, and the zero token without one. Doubt gives the zero
+// token too: two cookies, of which one may have been planted (RFC 6265, section 8.6), or a malformed one.
+func (c *Cookies) Token() session.Token {
+	value, ok := c.Jar.Only()
+	if !ok {
+		return session.Token{}
+	}
+	token, err := session.ParseToken(value)
+	if err != nil {
+		return session.Token{}
+	}
+	return token
+}
+
+// Set gives the browser a token. With a maxAge of zero the browser forgets it when it closes.
+func (j Spec) Set(h http.Header, token session.Token, maxAge time.Duration) {
+	c := j.cookie(token.Reveal())
+	c.MaxAge = int(maxAge / time.Second)
+	h.Add("Set-Cookie", c.String())
+}
+
+// Clear takes the token from the browser.
+func (j Spec) Clear(h http.Header) {
+	c := j.cookie("")
+	c.MaxAge = -1
+	h.Add("Set-Cookie", c.String())
+}
+
+// ofHost returns the cookie with a mark that belongs to one host, even where the jar belongs to a domain.
+func (j Spec) ofHost(mark string) Spec {
+	j.Name, j.Domain = j.hostName()+mark, ""
+	return j
+}
+
+// hostName returns the name that the jar's cookie has, or would have, if it belonged to this host alone.
+func (j Spec) hostName() string {
+	if j.Secure {
+		return NameHost
+	}
+	return NamePlain
+}
+
+func (j Spec) cookie(value string) http.Cookie {
+	return http.Cookie{
+		Name:     j.Name,
+		Value:    value,
+		Path:     "/",
+		Domain:   j.Domain,
+		Secure:   j.Secure,
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+	}
+}

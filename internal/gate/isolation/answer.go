@@ -1,0 +1,244 @@
+package isolation
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+)
+
+// Answer changes the header of an app's answer: its cookies go to the slot that the request was made
+// under, and the browser is told what the request has shown to be needed. An informational answer carries
+// what the app sets, and no more. It may be called for each answer to a request.
+func (x *Exchange) Answer(h http.Header, informational bool) {
+	clearing := x.options != nil && clearsCookies(h["Clear-Site-Data"])
+	cookie.FilterResponse(h)
+	if x.options == nil {
+		return
+	}
+	set := h["Set-Cookie"]
+	tell := !informational && !x.told
+	if len(set) == 0 && !clearing && (!tell || len(x.marks)+len(x.always)+len(x.plan) == 0) {
+		return
+	}
+	a := answer{Exchange: x}
+	if tell {
+		x.told = true
+		a.tell()
+	}
+	if clearing {
+		a.clearOwn()
+	}
+	for _, line := range set {
+		a.set(line)
+	}
+	if len(a.lines) == 0 {
+		delete(h, "Set-Cookie")
+		return
+	}
+	h["Set-Cookie"] = a.lines
+}
+
+// AnswerSelf adds to the header of one of the gateway's own answers what the request has shown to be
+// needed. Nothing was forwarded, so no account is marked as used.
+func (x *Exchange) AnswerSelf(h http.Header) {
+	if x.options == nil || x.told {
+		return
+	}
+	x.told = true
+	for _, line := range x.always {
+		h.Add("Set-Cookie", line)
+	}
+	if len(x.plan) > 0 && x.settled(false) && x.request.Accounts.StillActive() {
+		for _, line := range x.plan {
+			h.Add("Set-Cookie", line)
+		}
+	}
+}
+
+// answer is the Set-Cookie fields of one answer while they are made.
+type answer struct {
+	*Exchange
+	lines   []string
+	current int // whether the same account is active: 0 not asked yet, 1 yes, -1 no
+}
+
+// maxLines bounds the fields of one answer beside the app's. What is left is done by the next.
+const maxLines = 60
+
+func (a *answer) tell() {
+	a.lines = append(a.lines, a.marks...)
+	a.lines = append(a.lines, a.always[:min(len(a.always), maxLines)]...)
+	if len(a.plan) > 0 && a.active() {
+		a.lines = append(a.lines, a.plan[:min(len(a.plan), maxLines)]...)
+	}
+}
+
+// settled reports whether copies may change. While a mark says that another live account is alone, its absent copies
+// count as deleted by a script, so they may only go with an answer that marks the browser as shared.
+func (x *Exchange) settled(marking bool) bool {
+	used := &x.request.Cookies.Used
+	switch {
+	case marking, x.alone, used.Several():
+		return true
+	case used.Tag == cookie.Anonymous:
+		return false
+	case x.known:
+		return x.request.Accounts.SlotOf(used.Tag) == ""
+	}
+	return !slices.ContainsFunc(x.items, func(k item) bool {
+		return !k.plain() && k.tag != x.slot && k.tag != cookie.Anonymous && x.within(k.domain) && x.request.Accounts.SlotIsLive(k.tag)
+	})
+}
+
+// active reports whether the same account is active as when the request came.
+func (a *answer) active() bool {
+	if a.blind || a.request.Accounts == nil || !a.settled(len(a.marks) > 0) {
+		return false
+	}
+	if a.current == 0 {
+		a.current = -1
+		if a.request.Accounts.StillActive() {
+			a.current = 1
+		}
+	}
+	return a.current > 0
+}
+
+// set has the browser keep a cookie of the app in the slot.
+func (a *answer) set(line string) {
+	s := parseSetCookie(line, a.request.Path, a.request.Now)
+	if a.options.excepted(s.name) {
+		a.lines = append(a.lines, line)
+		return
+	}
+	if a.slot == "" || s.name == "" && s.value == "" {
+		return // nobody knows whose it is, or browsers ignore it
+	}
+	if prefix, _ := cookie.CutPrefix(s.name); !s.httpOnly && needsHTTPOnly(prefix) {
+		return // browsers refuse it, but would take it with the HttpOnly that is added here
+	}
+	before := a.inPlace(s)
+	if s.gone {
+		a.remove(s, line, before)
+		return
+	}
+	if before != nil {
+		if s.before = before.before; before.value != s.value {
+			s.before = fingerprint(before.value)
+		}
+	}
+	copies := !s.httpOnly && s.name != "" && a.active()
+	if !s.httpOnly && s.name != "" {
+		s.flags |= readable
+	}
+	if copies {
+		s.flags |= copied
+	}
+	name, value := cookie.SlotName(a.slot, s.name), s.encode()
+	if !a.room(s, name, value, before, copies) {
+		return
+	}
+	switch {
+	case copies:
+		a.lines = append(a.lines, line)
+	case s.httpOnly && (before != nil && before.has(readable) && (before.pair >= 0 || before.changed) || a.sets(s)):
+		// From now on scripts may not read it.
+		a.lines = append(a.lines, s.clear(s.name))
+	}
+	field := name + "=" + value + s.attributes
+	if !s.httpOnly {
+		field += "; HttpOnly"
+	}
+	a.lines = append(a.lines, field)
+}
+
+// needsHTTPOnly reports whether browsers take cookies with a prefix only with HttpOnly (RFC 6265bis, section 4.1.3).
+func needsHTTPOnly(prefix string) bool {
+	return len(prefix) > len("__Secure-") || strings.EqualFold(prefix, "__Http-")
+}
+
+// remove takes a cookie of the app from the slot, and its copy.
+func (a *answer) remove(s setCookie, line string, before *item) {
+	if a.alone && a.active() && !s.httpOnly || before != nil && before.pair >= 0 || a.sets(s) {
+		a.lines = append(a.lines, line)
+	}
+	a.lines = append(a.lines, s.clear(cookie.SlotName(a.slot, s.name)))
+}
+
+// sets reports whether this very answer has set a copy of the cookie.
+func (a *answer) sets(s setCookie) bool {
+	return slices.ContainsFunc(a.lines, func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return name == s.name
+	})
+}
+
+// inPlace returns the slot's cookie that the request showed in the place of one, or nil.
+func (a *answer) inPlace(s setCookie) *item {
+	for i := range a.items {
+		if k := &a.items[i]; a.own(k) && k.name == s.name && k.same(s.stored) {
+			return k
+		}
+	}
+	return nil
+}
+
+// room reports whether a browser takes a slot's cookie, and has room for it.
+func (a *answer) room(s setCookie, name, value string, before *item, copies bool) bool {
+	if !fits(name, value) {
+		if len(s.name)+len(s.value) <= maxCookieBytes {
+			a.refused = append(a.refused, Refusal{s.name, TooLarge})
+		}
+		return false
+	}
+	bytes, count := len(name)+len(value)+len("=; "), 1
+	if copies {
+		bytes, count = bytes+len(s.name)+len(s.value)+len("=; "), 2
+	}
+	if before != nil {
+		bytes -= len(cookie.SlotName(a.slot, s.name)) + len(before.encode()) + len("=; ")
+		count--
+		if before.pair >= 0 {
+			bytes -= len(s.name) + len(before.value) + len("=; ")
+			count--
+		}
+	}
+	if bytes > 0 && a.bytes+bytes > a.options.maxBytes() || count > 0 && a.count+count > maxCookies {
+		a.refused = append(a.refused, Refusal{s.name, TooMany})
+		return false
+	}
+	a.bytes, a.count = a.bytes+bytes, a.count+count
+	return true
+}
+
+// fits reports whether browsers take a cookie.
+func fits(name, value string) bool { return len(name)+len(value) <= maxCookieBytes }
+
+// clearOwn takes the slot's cookies from the browser, as far as the request showed them, and their copies.
+func (a *answer) clearOwn() {
+	for i := range a.items {
+		k := &a.items[i]
+		if !a.own(k) {
+			continue
+		}
+		if k.has(readable) && (k.pair >= 0 || k.changed) {
+			a.lines = append(a.lines, k.clear(k.name))
+		}
+		a.lines = append(a.lines, k.clear(cookie.SlotName(a.slot, k.name)))
+	}
+}
+
+// clearsCookies reports whether an app asks the browser to drop all cookies (Clear Site Data, section 3.1).
+func clearsCookies(lines []string) bool {
+	for _, line := range lines {
+		for directive := range strings.SplitSeq(line, ",") {
+			switch strings.ToLower(strings.Trim(strings.TrimSpace(directive), `"`)) {
+			case "cookies", "*":
+				return true
+			}
+		}
+	}
+	return false
+}

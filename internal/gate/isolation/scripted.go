@@ -1,0 +1,134 @@
+package isolation
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+)
+
+// exchangeScripted sees to the cookies of Options.Scripted. While the host's cookie says that they belong
+// to the active slot they are sent, and the slot keeps what they are. Else only what the slot has kept is sent, and
+// before the next page the plain cookies are exchanged for it.
+func (x *Exchange) exchangeScripted(page bool) {
+	r := &x.request
+	holder, known := r.Cookies.Scripted.Only()
+	mine := known && holder == x.slot && holder != cookie.Anonymous || x.alone
+	held := false
+	for i := range x.items {
+		k := &x.items[i]
+		kept := !k.plain() && k.has(guessed) && k.tag == x.slot
+		switch {
+		case !x.options.scripted(k.name):
+		case k.plain() && mine && x.alone && (x.first && !x.uncounted() || x.holds(k)):
+			held = true
+			x.hold(k.name)
+		case k.plain() && mine:
+			x.keepScripted(k)
+		case kept && mine && x.scriptedItem(k.name, "") == nil:
+			x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name))) // a script has deleted it
+		case kept && !mine:
+			k.send = true
+		}
+	}
+	switch {
+	case !x.known: // a sign-in may have moved the jar, and another slot may hold them by now
+	case mine && !held && !(known && holder == x.slot):
+		x.holdScripted()
+	case !mine && page:
+		x.swapScripted(holder)
+	}
+}
+
+// scriptedItem returns the cookie of a name that a slot has kept, or with an empty tag the plain one. It is nil where
+// there is none.
+func (x *Exchange) scriptedItem(name, tag string) *item {
+	for i := range x.items {
+		if k := &x.items[i]; k.name == name && k.tag == tag && (tag == "" || k.has(guessed)) {
+			return k
+		}
+	}
+	return nil
+}
+
+// keepScripted sends a plain cookie of the active slot's, and has the slot keep it. One that another slot
+// has kept is that account's: a page of it that is still open has written it again.
+func (x *Exchange) keepScripted(p *item) {
+	kept := x.scriptedItem(p.name, x.slot)
+	others := x.keptElsewhere(p, x.slot)
+	switch {
+	case kept != nil && kept.value == p.value:
+		p.send = true
+	case others && kept != nil:
+		x.plan = append(x.plan, kept.plainField(p.name))
+	case others:
+		x.plan = append(x.plan, stored{path: "/"}.clear(p.name))
+	default:
+		p.send = true
+		x.saveScripted(x.slot, p)
+	}
+}
+
+// keptElsewhere reports whether another slot than one has kept a plain cookie, which then is that slot's.
+func (x *Exchange) keptElsewhere(p *item, tag string) bool {
+	return slices.ContainsFunc(x.items, func(o item) bool {
+		return o.has(guessed) && o.tag != tag && o.name == p.name && o.value == p.value
+	})
+}
+
+// saveScripted has a slot keep a plain cookie.
+func (x *Exchange) saveScripted(tag string, p *item) {
+	saved := stored{flags: readable | guessed, path: "/", value: p.value}
+	if x.request.Spec.Secure {
+		saved.flags |= secureFlag
+	}
+	if writable(p.name) && fits(cookie.SlotName(tag, p.name), saved.encode()) {
+		x.plan = append(x.plan, saved.slotField(tag, p.name))
+	}
+}
+
+// swapScripted keeps the plain cookies in the slot of their holder, if its session lives, and puts those
+// in their place that the active slot has kept.
+func (x *Exchange) swapScripted(holder string) {
+	keep := holder != "" && x.live(holder)
+	for i := range x.items {
+		k := &x.items[i]
+		switch {
+		case !x.options.scripted(k.name) || !writable(k.name):
+		case k.plain():
+			if keep && !x.keptElsewhere(k, holder) {
+				x.saveScripted(holder, k)
+			}
+			if x.scriptedItem(k.name, x.slot) == nil {
+				x.plan = append(x.plan, stored{path: "/"}.clear(k.name))
+			}
+		case !k.has(guessed):
+		case k.tag == x.slot:
+			x.plan = append(x.plan, k.plainField(k.name))
+		case k.tag == holder && x.scriptedItem(k.name, "") == nil:
+			x.plan = append(x.plan, k.clear(cookie.SlotName(holder, k.name))) // a script has deleted it
+		}
+	}
+	if holder == "" && x.slot == cookie.Anonymous {
+		return
+	}
+	for _, name := range x.options.Scripted {
+		exact := !strings.Contains(name, "*") && writable(name)
+		if exact && x.scriptedItem(name, "") == nil && x.scriptedItem(name, x.slot) == nil {
+			x.plan = append(x.plan, stored{path: "/"}.clear(name)) // a script may have made it since the request was sent
+		}
+	}
+	x.holdScripted()
+}
+
+// holdScripted says that the plain cookies are the active slot's from now on. Nobody's slot never holds them: whether
+// somebody has signed in since is not known when a request without a jar is answered.
+func (x *Exchange) holdScripted() {
+	r := &x.request
+	switch {
+	case x.slot != cookie.Anonymous:
+		x.plan = append(x.plan, r.Spec.SetScripted(x.slot))
+	case r.Cookies.Scripted.Count > 0:
+		x.plan = append(x.plan, r.Spec.ClearScripted())
+	}
+}

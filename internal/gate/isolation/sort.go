@@ -1,0 +1,369 @@
+package isolation
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+	"github.com/caddy-multi-session/gateway/internal/origin"
+)
+
+// parse lists the cookies of apps, in the browser's order, and drops the gateway's own.
+func (x *Exchange) parse(h http.Header) {
+	x.items = make([]item, 0, x.request.Cookies.Count)
+	for _, line := range h["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			part = cookie.Trim(part)
+			name, value := cookie.Split(part)
+			switch {
+			case part == "":
+			case cookie.Slotted(name):
+				if tag, own, ok := cookie.ParseSlotName(name); ok {
+					x.parseSlotted(tag, own, value)
+				}
+			case cookie.Reserved(name):
+			default:
+				x.items = append(x.items, item{index: len(x.items), name: name, raw: part, pair: -1, stored: stored{value: value}, send: x.options.excepted(name)})
+			}
+		}
+	}
+}
+
+// parseSlotted reads a slot's cookie. What does not decode was not set here, and is left alone.
+func (x *Exchange) parseSlotted(tag, name, value string) {
+	k, ok := decode(value)
+	switch {
+	case !ok:
+	case tag == cookie.UnknownOrigin, k.has(deleted), k.has(guessed) && !x.options.scripted(name), x.options.excepted(name):
+		// An earlier release has set it, or an earlier configuration.
+		if x.within(k.domain) {
+			x.always = append(x.always, k.clear(cookie.SlotName(tag, name)))
+		}
+	default:
+		x.items = append(x.items, item{index: len(x.items), name: name, tag: tag, pair: -1, stored: k})
+	}
+}
+
+// within reports whether cookies of a domain are in the reach of this jar alone. Those of a wider one may be in
+// a slot of another host's jar.
+func (x *Exchange) within(domain string) bool {
+	jar := x.request.Spec.Domain
+	return domain == "" || domain == x.request.Host || jar != "" && origin.Within(domain, jar)
+}
+
+// own reports whether a cookie is in the slot that the request is made under, and was set by an app.
+func (x *Exchange) own(k *item) bool { return k.tag == x.slot && !k.has(guessed) }
+
+// live reports whether a slot is nobody's, or that of a live session of the jar.
+func (x *Exchange) live(tag string) bool {
+	return tag == cookie.Anonymous || x.request.Accounts.HasSlot(tag)
+}
+
+// dead reports whether a slot's session has ended, and nothing that is left of it will be used.
+func (x *Exchange) dead(tag string) bool {
+	r := &x.request
+	if tag == x.slot || x.live(tag) {
+		return false
+	}
+	// A request that shows a jar which is not there may have been under way while a sign-in moved the jar.
+	return x.known || r.Cookies.Jar.Count == 1 && !r.Accounts.SlotIsLive(tag)
+}
+
+// sort decides which cookies the app is sent, and what the browser is told of them. Page says that the
+// browser may show the answer as a page.
+func (x *Exchange) sort(page bool) {
+	x.weigh()
+	x.pair()
+	x.saveChanges()
+	scripted := len(x.options.Scripted) > 0
+	for i := range x.items {
+		switch p := &x.items[i]; {
+		case !p.plain() || p.send:
+		case scripted && x.options.scripted(p.name): // exchangeScripted decides
+		default:
+			x.sortPlain(p)
+		}
+	}
+	for i := range x.items {
+		switch k := &x.items[i]; {
+		case k.plain():
+		case x.own(k):
+			x.sortOwn(k)
+		case x.dead(k.tag) && x.within(k.domain):
+			x.always = append(x.always, k.clear(cookie.SlotName(k.tag, k.name)))
+		}
+	}
+	if scripted {
+		x.exchangeScripted(page)
+	}
+	x.join()
+}
+
+// weigh finds what says that the browser is shared although marks do not.
+func (x *Exchange) weigh() {
+	if x.first && x.request.Cookies.Owner.Count > 0 && x.request.Cookies.Owner.Last != x.slot {
+		x.alone = false // a release before marks has seen another account
+	}
+	for i := range x.items {
+		k := &x.items[i]
+		// A slot of another jar, of which only cookies for a wider domain are seen here; or one of
+		// another account, from before marks.
+		if !k.plain() && k.tag != x.slot && (!x.within(k.domain) || x.first && k.tag != cookie.Anonymous) {
+			x.alone = false
+		}
+	}
+	if x.alone && x.first && len(x.items) > maxHeld {
+		x.alone = false
+	}
+}
+
+// pair finds the copies of slots' cookies among the plain cookies, by their values. Where several fit, a
+// cookie of the active slot comes first, and the value comes before the one that it replaced.
+func (x *Exchange) pair() {
+	for p := range x.items {
+		if !x.items[p].plain() || x.items[p].send || x.options.scripted(x.items[p].name) {
+			continue
+		}
+		for _, match := range [...]struct{ own, old bool }{{true, false}, {true, true}, {false, false}, {false, true}} {
+			if i := x.original(p, match.own, match.old); i >= 0 {
+				x.items[p].pair, x.items[i].pair = i, p
+				x.items[p].old = match.old
+				break
+			}
+		}
+	}
+}
+
+// original returns the index of a slot's cookie that a plain one is a copy of, or -1.
+func (x *Exchange) original(p int, own, old bool) int {
+	plain := &x.items[p]
+	return slices.IndexFunc(x.items, func(k item) bool {
+		if k.plain() || k.pair >= 0 || !k.has(readable) || k.name != plain.name || (k.tag == x.slot) != own {
+			return false
+		}
+		if old {
+			// Scripts may set an earlier value again. What has no copy yet has none that they changed.
+			return !(own && x.alone && k.has(copied)) && k.before != "" && k.before == fingerprint(plain.value)
+		}
+		return k.value == plain.value
+	})
+}
+
+// sortPlain decides about a plain cookie of an app's name.
+func (x *Exchange) sortPlain(p *item) {
+	if p.pair >= 0 {
+		if k := &x.items[p.pair]; !x.own(k) {
+			x.replaceCopy(k)
+		} else if p.old {
+			x.plan = append(x.plan, k.plainField(k.name))
+		}
+		return // the slot's cookie is sent instead
+	}
+	switch {
+	case !x.alone, x.first && !x.uncounted(), x.hides(p.name), x.holds(p):
+		x.hold(p.name)
+	default:
+		x.sortChanged(p)
+	}
+}
+
+// showsPlain reports whether there is a plain cookie of the name that is no copy.
+func (x *Exchange) showsPlain(name string) bool {
+	return slices.ContainsFunc(x.items, func(p item) bool { return p.plain() && p.name == name && p.pair < 0 })
+}
+
+// hides reports whether nothing that a script writes counts as a cookie of the name: the app has set one with HttpOnly,
+// or in an answer that made no copy, or for a domain where scripts of hosts with other jars write too.
+func (x *Exchange) hides(name string) bool {
+	return slices.ContainsFunc(x.items, func(k item) bool {
+		return x.own(&k) && k.name == name && (!k.has(readable|copied) || !x.within(k.domain))
+	})
+}
+
+// sortChanged decides about a plain cookie that may be a copy which a script has changed. Where nothing tells
+// which cookie of the slot it is the copy of, it is sent as it is.
+func (x *Exchange) sortChanged(p *item) {
+	k := x.changedCopy(p, x.slot)
+	if k == nil {
+		p.send = true
+		return
+	}
+	x.save(k, p)
+	k.changed, k.value = true, p.value // which sortOwn sends
+}
+
+// changedCopy returns the cookie of a slot that a plain one must be a changed copy of: both are the only ones of
+// their name that have no other counterpart. It is nil where there is none, or more than one.
+func (x *Exchange) changedCopy(p *item, tag string) (of *item) {
+	for i := range x.items {
+		switch k := &x.items[i]; {
+		case k == p || k.name != p.name || k.pair >= 0 || !k.plain() && (k.tag != tag || !k.has(readable|copied) || !x.within(k.domain)):
+		case k.plain() || of != nil:
+			return nil
+		default:
+			of = k
+		}
+	}
+	return of
+}
+
+// save keeps in a slot what a script has made of a copy. It reports whether browsers take so much.
+func (x *Exchange) save(k, p *item) bool {
+	saved := k.stored
+	saved.before, saved.value = fingerprint(k.value), p.value
+	if !fits(cookie.SlotName(k.tag, k.name), saved.encode()) {
+		return false
+	}
+	x.plan = append(x.plan, saved.slotField(k.tag, k.name))
+	return true
+}
+
+// saveChanges keeps what scripts have made of the copies of an account that had the browser alone until this
+// request of another account.
+func (x *Exchange) saveChanges() {
+	used := &x.request.Cookies.Used
+	if x.alone || used.Several() || used.Tag == "" || used.Tag == x.account {
+		return
+	}
+	tag := cookie.Anonymous
+	if used.Tag != cookie.Anonymous {
+		tag = x.request.Accounts.SlotOf(used.Tag)
+	}
+	for i := range x.items {
+		p := &x.items[i]
+		if !p.plain() || p.pair >= 0 || p.send || x.holds(p) {
+			continue
+		}
+		if k := x.changedCopy(p, tag); k != nil && x.save(k, p) {
+			p.pair, k.pair = k.index, p.index
+		}
+	}
+	for i := range x.items {
+		k := &x.items[i]
+		if k.tag == tag && k.has(readable|copied) && k.pair < 0 && x.within(k.domain) && !x.showsPlain(k.name) {
+			x.plan = append(x.plan, k.clear(cookie.SlotName(tag, k.name))) // a script has deleted it
+		}
+	}
+}
+
+// replaceCopy takes the copy of another slot's cookie away, and gives scripts the active slot's instead where it
+// has one in the same place.
+func (x *Exchange) replaceCopy(k *item) {
+	i := slices.IndexFunc(x.items, func(s item) bool {
+		return x.own(&s) && s.name == k.name && s.has(readable) && s.same(k.stored)
+	})
+	switch {
+	case i < 0 && x.alone && k.tag == cookie.Anonymous:
+		// A parallel request may be setting the account's own, and its copy would be cleared late.
+	case i < 0 && x.dead(k.tag):
+		x.always = append(x.always, k.clear(k.name))
+	case i < 0:
+		x.plan = append(x.plan, k.clear(k.name))
+	case x.items[i].pair < 0:
+		x.plan = append(x.plan, x.items[i].plainField(k.name))
+		x.items[i].changed = true // it has a copy again
+	}
+}
+
+// sortOwn decides about a cookie that the app has set under the active slot.
+func (x *Exchange) sortOwn(k *item) {
+	k.send = true
+	if !k.has(readable) || k.pair >= 0 || k.changed {
+		return
+	}
+	others := x.showsPlain(k.name)
+	switch {
+	case x.alone && !x.first && others:
+		k.send = !k.has(copied) || x.hides(k.name) // the plain ones are sent, unless sortChanged finds that one is this cookie's
+	case x.alone && !x.first && k.has(copied) && x.within(k.domain):
+		k.send = false // a script has deleted it; no other jar has replaced its copy
+		x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name)))
+	case !others:
+		x.plan = append(x.plan, k.plainField(k.name))
+		k.changed = true // it has a copy again
+	}
+}
+
+// hold notes that a plain cookie was held back.
+func (x *Exchange) hold(name string) {
+	if !slices.Contains(x.held, name) {
+		x.held = append(x.held, name)
+	}
+}
+
+// holds reports whether a plain cookie was in the browser before the account was used there, and is unchanged.
+func (x *Exchange) holds(p *item) bool {
+	held := x.request.Cookies.Used.Held
+	if held == "" {
+		return false
+	}
+	print := fingerprint(p.raw)
+	for ; len(held) >= fingerprintLength; held = held[fingerprintLength:] {
+		if held[:fingerprintLength] == print {
+			return true
+		}
+	}
+	return false
+}
+
+// maxHeld bounds the plain cookies of a first request, so that their fingerprints fit into the mark.
+const maxHeld = 60
+
+// fingerprints are those of the plain cookies that are not copies.
+func (x *Exchange) fingerprints() string {
+	var b strings.Builder
+	for i := range x.items {
+		if k := &x.items[i]; k.plain() && k.pair < 0 && !x.options.excepted(k.name) {
+			b.WriteString(fingerprint(k.raw))
+		}
+	}
+	return b.String()
+}
+
+const fingerprintLength = 6
+
+// fingerprint stands for a text that is not to be known, only to be known again.
+func fingerprint(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	var b [8]byte
+	base64.RawURLEncoding.Encode(b[:], sum[:6])
+	return string(b[:fingerprintLength])
+}
+
+// join writes the Cookie field for the app.
+func (x *Exchange) join() {
+	size := 0
+	for i := range x.items {
+		if k := &x.items[i]; k.send {
+			size += len(k.name) + len(k.value) + 3
+		}
+	}
+	if size == 0 {
+		return
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for i := range x.items {
+		k := &x.items[i]
+		if !k.send {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("; ")
+		}
+		switch {
+		case k.plain():
+			b.WriteString(k.raw)
+		case k.name == "":
+			b.WriteString(k.value)
+		default:
+			b.WriteString(k.name)
+			b.WriteByte('=')
+			b.WriteString(k.value)
+		}
+	}
+	x.forward = []string{b.String()}
+}

@@ -1,0 +1,298 @@
+package isolation
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-multi-session/gateway/internal/cookie"
+)
+
+// The bounds of RFC 6265bis, section 5.6: a browser ignores a cookie whose name and value are longer
+// than the first together, and an attribute whose value is longer than the second.
+const (
+	maxCookieBytes    = 4096
+	maxAttributeBytes = 1024
+)
+
+// flags are what else has to be known of a cookie in a slot. Each is a letter, in this order.
+type flags uint16
+
+const (
+	readable    flags = 1 << iota // r: scripts may read it
+	copied                        // u: the answer that set it also set the copy
+	guessed                       // g: a script made it; only for Options.Scripted
+	leftover                      // k: only earlier releases write it
+	deleted                       // d: it is gone; only earlier releases write it
+	late                          // w: only earlier releases write it
+	secureFlag                    // s
+	partitioned                   // p
+	lax                           // l
+	strict                        // t
+	none                          // n: SameSite=None
+)
+
+const flagLetters = "rugkdwsplnt"
+
+var flagOrder = [len(flagLetters)]flags{readable, copied, guessed, leftover, deleted, late, secureFlag, partitioned, lax, none, strict}
+
+// stored is a cookie in a slot: its value, and what browsers do not send back but need to hear again to
+// replace or clear it. The value of the slot's cookie has it as text: the flags; path, domain, expiry
+// and the fingerprint of the value before, each after an exclamation mark and as far as they are not the usual;
+// a tilde; and the value as the app wrote it. Quotes around a value are around the whole text, because clients that are
+// not browsers drop cookies with quotes elsewhere (RFC 6265, section 4.1.1).
+type stored struct {
+	flags
+	path    string // with a leading slash
+	domain  string // empty for a host-only cookie
+	expires int64  // seconds since 1970; 0 until the browser closes
+	before  string // the fingerprint of the value that this one replaced; empty for none
+	value   string
+}
+
+// maxExpiry is past what browsers keep, and within what a date can be written for.
+const maxExpiry = 253402300799 // the end of the year 9999
+
+func (k stored) has(f flags) bool { return k.flags&f == f }
+
+// valueMark separates what is known of a cookie from its value.
+const valueMark = "~"
+
+// encode returns the value of the slot's cookie.
+func (k stored) encode() string {
+	text := make([]byte, 0, len(k.value)+len(k.path)+len(k.domain)+32)
+	inner, quoted := unquote(k.value)
+	if quoted {
+		text = append(text, '"')
+	}
+	text = k.appendMeta(text)
+	text = append(text, valueMark...)
+	text = append(text, inner...)
+	if quoted {
+		text = append(text, '"')
+	}
+	return string(text)
+}
+
+// unquote takes off the quotes that a value has around it.
+func unquote(value string) (inner string, quoted bool) {
+	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
+		return value, false
+	}
+	return value[1 : len(value)-1], true
+}
+
+// appendMeta appends all but the value.
+func (k stored) appendMeta(text []byte) []byte {
+	for i, f := range flagOrder {
+		if k.has(f) {
+			text = append(text, flagLetters[i])
+		}
+	}
+	end := len(text) // without the fields at the end that are as usual
+	text = append(text, '!')
+	if k.path != "/" {
+		text = appendEscaped(text, k.path)
+		end = len(text)
+	}
+	text = append(text, '!')
+	if k.domain != "" {
+		text = appendEscaped(text, k.domain)
+		end = len(text)
+	}
+	text = append(text, '!')
+	if k.expires != 0 {
+		text = strconv.AppendInt(text, k.expires, 36)
+		end = len(text)
+	}
+	if k.before != "" {
+		text = append(append(text, '!'), k.before...)
+		end = len(text)
+	}
+	return text[:end]
+}
+
+// decode reads the value of a slot's cookie. Exactly one text stands for each cookie; decode is false for
+// any other, which was not written here.
+func decode(text string) (stored, bool) {
+	text, quoted := unquote(text)
+	meta, value, ok := strings.Cut(text, valueMark)
+	if !ok || len(meta) > 4*maxAttributeBytes {
+		return stored{}, false
+	}
+	if quoted {
+		value = `"` + value + `"`
+	} else if _, twice := unquote(value); twice {
+		return stored{}, false
+	}
+	k := stored{path: "/", value: value}
+	if meta == "" {
+		return k, true
+	}
+	letters, rest, fields := strings.Cut(meta, "!")
+	next := 0
+	for i := range len(letters) {
+		at := strings.IndexByte(flagLetters, letters[i])
+		if at < next {
+			return stored{}, false
+		}
+		k.flags |= flagOrder[at]
+		next = at + 1
+	}
+	if !fields {
+		return k, true
+	}
+	if !k.decodeFields(rest) {
+		return stored{}, false
+	}
+	var buffer [128]byte
+	return k, string(k.appendMeta(buffer[:0])) == meta
+}
+
+// decodeFields reads what follows the flags.
+func (k *stored) decodeFields(text string) (ok bool) {
+	path, rest, _ := strings.Cut(text, "!")
+	domain, rest, _ := strings.Cut(rest, "!")
+	expires, before, _ := strings.Cut(rest, "!")
+	if path != "" {
+		if k.path, ok = unescape(path); !ok || k.path == "" || k.path[0] != '/' || len(k.path) > maxAttributeBytes {
+			return false
+		}
+	}
+	if domain != "" {
+		if k.domain, ok = unescape(domain); !ok || !hostLike(k.domain) {
+			return false
+		}
+	}
+	if expires != "" {
+		var err error
+		if k.expires, err = strconv.ParseInt(expires, 36, 64); err != nil || k.expires <= 0 || k.expires > maxExpiry {
+			return false
+		}
+	}
+	k.before = before
+	return before == "" || len(before) == fingerprintLength && cookie.Alphabetic(before)
+}
+
+// hostLike reports whether a text can be written as a Domain.
+func hostLike(domain string) bool {
+	return domain == "" || len(domain) <= 255 && !strings.ContainsFunc(domain, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_')
+	})
+}
+
+// writable reports whether a name can be written back into a header.
+func writable(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c == ';' || c == '=' || c >= 0x7f })
+}
+
+const hex = "0123456789ABCDEF"
+
+func plainByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '/' || c == '-' || c == '.' || c == '_'
+}
+
+// appendEscaped appends a path or a domain in bytes that every server takes within a cookie's value.
+func appendEscaped(text []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; plainByte(c) {
+			text = append(text, c)
+		} else {
+			text = append(text, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return text
+}
+
+// unescape is the reverse of appendEscaped. It is false for control characters, which no attribute has.
+func unescape(text string) (string, bool) {
+	if !strings.ContainsFunc(text, func(c rune) bool { return c >= 0x80 || !plainByte(byte(c)) }) {
+		return text, true
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '%' {
+			if i+2 >= len(text) {
+				return "", false
+			}
+			hi, lo := strings.IndexByte(hex, text[i+1]), strings.IndexByte(hex, text[i+2])
+			if hi < 0 || lo < 0 {
+				return "", false
+			}
+			c = byte(hi<<4 | lo)
+			i += 2
+		}
+		if cookie.Control(rune(c)) {
+			return "", false
+		}
+		b.WriteByte(c)
+	}
+	return b.String(), true
+}
+
+// plainField returns the Set-Cookie field that gives the browser the cookie under a name of its own.
+func (k stored) plainField(name string) string { return k.field(name, k.value) }
+
+// slotField returns the Set-Cookie field of the slot's cookie.
+func (k stored) slotField(tag, name string) string {
+	return k.field(cookie.SlotName(tag, name), k.encode()) + "; HttpOnly"
+}
+
+func (k stored) field(name, value string) string {
+	var b strings.Builder
+	b.WriteString(name + "=" + value)
+	k.writePlace(&b)
+	if k.expires != 0 {
+		b.WriteString("; Expires=" + time.Unix(k.expires, 0).UTC().Format(http.TimeFormat))
+	}
+	switch {
+	case k.has(lax):
+		b.WriteString("; SameSite=Lax")
+	case k.has(strict):
+		b.WriteString("; SameSite=Strict")
+	case k.has(none):
+		b.WriteString("; SameSite=None")
+	}
+	return b.String()
+}
+
+// clear returns the Set-Cookie field that takes a cookie of this place from the browser.
+func (k stored) clear(name string) string {
+	var b strings.Builder
+	b.WriteString(name + "=; Max-Age=0")
+	if prefix, _ := cookie.CutPrefix(name); prefix != "" {
+		k.flags |= secureFlag
+		if needsHTTPOnly(prefix) {
+			b.WriteString("; HttpOnly")
+		}
+	}
+	k.writePlace(&b)
+	if k.has(none) {
+		b.WriteString("; SameSite=None") // else browsers ignore the field in answers to requests of other sites
+	}
+	return b.String()
+}
+
+// writePlace writes what tells one cookie of a name from another. A path with a semicolon cannot be
+// written: it is the request's own, and leaving it out means it again.
+func (k stored) writePlace(b *strings.Builder) {
+	if !strings.Contains(k.path, ";") {
+		b.WriteString("; Path=" + k.path)
+	}
+	if k.domain != "" {
+		b.WriteString("; Domain=" + k.domain)
+	}
+	if k.has(secureFlag) {
+		b.WriteString("; Secure")
+	}
+	if k.has(partitioned) {
+		b.WriteString("; Partitioned")
+	}
+}
+
+// same reports whether two are one cookie to the browser, if their names are the same.
+func (k stored) same(other stored) bool {
+	return k.path == other.path && k.domain == other.domain && k.has(partitioned) == other.has(partitioned)
+}

@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-multi-session/gateway/internal/admin"
+	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/password"
+	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/storage/boltstore"
+)
+
+// storeStub is a bbolt store that counts how often it is closed.
+type storeStub struct {
+	*boltstore.Store
+	closed int
+}
+
+func (s *storeStub) Close() error {
+	s.closed++
+	return s.Store.Close()
+}
+
+func newStore(t *testing.T) *storeStub {
+	t.Helper()
+	store, err := boltstore.Open(filepath.Join(t.TempDir(), "test.db"), boltstore.Options{SweepInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &storeStub{Store: store}
+}
+
+const hash = "$2a$04$AqTiFTywa04anej1aaKN4.VF5TWAsoaRFo0AdbWAkmIVMDmQwNKcK" // of alice-example
+
+// configured is a configuration with a password login that has these users, and what it logs.
+func configured(t *testing.T, users ...string) (Config, *observer.ObservedLogs) {
+	t.Helper()
+	config := password.Config{ID: "password"}
+	for _, name := range users {
+		config.Users = append(config.Users, password.User{Name: name, Hash: hash})
+	}
+	budget := password.NewBudget(password.DefaultMemory, password.DefaultPatience)
+	method, err := password.New(config, login.NewThrottle(time.Now), budget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logins, err := login.NewMethods(method)
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, log := observer.New(zapcore.InfoLevel)
+	return Config{
+		Prefix:     "/.auth",
+		Sessions:   session.Options{MaxSessions: 5, Lifetime: time.Hour, IdleTimeout: time.Hour},
+		Logins:     logins,
+		HashBudget: budget,
+		Log:        zap.New(core),
+	}, log
+}
+
+// signIn signs a user in, and returns the jar's token.
+func signIn(t *testing.T, g *Gateway, name string) session.Token {
+	t.Helper()
+	identity, ok := g.logins.Current(&session.Identity{Account: session.Account{Method: "password", Subject: name}})
+	if !ok {
+		t.Fatalf("there is no %s", name)
+	}
+	done, err := g.Sessions.SignIn(t.Context(), session.Token{}, identity, nil, session.Client{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done.Token
+}
+
+// start starts a gateway, which the test closes.
+func start(t *testing.T, db *Database, c Config) *Gateway {
+	t.Helper()
+	g, err := Start(t.Context(), db, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// TestRemovedAccount: the sessions of an account that a configuration does not have any more end for
+// good, if that configuration was in force.
+func TestRemovedAccount(t *testing.T) {
+	for name, test := range map[string]struct {
+		takesOver bool
+		signedIn  bool // with the account in the configuration again
+	}{
+		"the configuration was in force": {true, false},
+		"it was refused":                 {false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newStore(t)
+			db, err := Load(store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			both, _ := configured(t, "alice", "bob")
+			first := start(t, db, both)
+			first.TakeOver()
+			token := signIn(t, first, "alice")
+			first.Close()
+
+			without, _ := configured(t, "bob")
+			second := start(t, db, without)
+			if test.takesOver {
+				second.TakeOver()
+			}
+			second.Close()
+
+			again := start(t, db, both)
+			defer again.Close()
+			visit, err := again.Sessions.Visit(t.Context(), token)
+			if _, active := visit.Active(); err != nil || active != test.signedIn {
+				t.Errorf("alice is signed in %t, %v; want %t", active, err, test.signedIn)
+			}
+			if store.closed != 0 {
+				t.Error("closing a gateway closes the store")
+			}
+			if err := db.Close(); err != nil || store.closed != 1 {
+				t.Errorf("closing the database closes the store %d times, %v", store.closed, err)
+			}
+		})
+	}
+}
+
+// everybody is a directory of all accounts.
+type everybody struct{}
+
+func (everybody) Current(recorded *session.Identity) (*session.Identity, bool) { return recorded, true }
+
+// TestAdminister: the directory decides which sessions there are, and without one the configuration.
+func TestAdminister(t *testing.T) {
+	for name, test := range map[string]struct {
+		directory session.Directory
+		sessions  int
+	}{
+		"the configuration's accounts": {nil, 0},
+		"all accounts":                 {everybody{}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := newStore(t)
+			db, err := Load(store)
+			if err != nil {
+				t.Fatal(err)
+			}
+			with, _ := configured(t, "alice")
+			g := start(t, db, with)
+			signIn(t, g, "alice")
+			g.Close()
+
+			without, _ := configured(t, "bob")
+			api, closeAll, err := Administer(db, without, test.directory)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer := httptest.NewRecorder()
+			api.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, admin.Root+"/sessions", nil))
+			if got := strings.Count(answer.Body.String(), `"user_agent"`); answer.Code != http.StatusOK || got != test.sessions {
+				t.Errorf("%d %s", answer.Code, answer.Body)
+			}
+			if err := closeAll(); err != nil || store.closed != 1 {
+				t.Errorf("%v, closed %d times", err, store.closed)
+			}
+		})
+	}
+}
+
+// providerStub is a login at a provider.
+type providerStub struct{ login.Provider }
+
+func (providerStub) ID() string   { return "corp" }
+func (providerStub) Name() string { return "Corp" }
+
+// TestSecretKeys: they are asked for only if there is something to encrypt, and without them nothing
+// starts.
+func TestSecretKeys(t *testing.T) {
+	errNoKey := errors.New("there is no key")
+	asked := 0
+	keys := func() ([][]byte, error) {
+		asked++
+		return nil, errNoKey
+	}
+	db, err := Load(newStore(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	c, _ := configured(t, "alice")
+	c.SecretKeys = keys
+	start(t, db, c).Close()
+	if asked != 0 {
+		t.Error("a key is asked for that nobody needs")
+	}
+	if c.Logins, err = login.NewMethods(providerStub{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Start(t.Context(), db, c); !errors.Is(err, errNoKey) || asked != 1 {
+		t.Errorf("%v, asked %d times", err, asked)
+	}
+}
+
+// TestShadowedUserIsLogged: an operator learns of a stored user whose name the configuration has.
+func TestShadowedUserIsLogged(t *testing.T) {
+	db, err := Load(newStore(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	c, _ := configured(t)
+	g := start(t, db, c)
+	answer := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, admin.Root+"/users", strings.NewReader(`{"username":"alice","password":"a long enough password"}`))
+	r.Header.Set("Content-Type", "application/json")
+	g.Admin.ServeHTTP(answer, r)
+	g.Close()
+	if answer.Code/100 != 2 {
+		t.Fatalf("%d %s", answer.Code, answer.Body)
+	}
+	with, log := configured(t, "alice")
+	start(t, db, with).Close()
+	if found := log.FilterMessageSnippet("a stored user cannot sign in").All(); len(found) != 1 {
+		t.Errorf("logged is %v", log.All())
+	}
+}
