@@ -176,3 +176,53 @@ func TestAttackPlantedJarIsNobody(t *testing.T) {
 		}
 	}
 }
+
+// TestAttackPlantedJarDestroysNothing: to the planted jar, the sessions of the victim's jar are unknown.
+// What the victim's apps have set for them must stay all the same.
+func TestAttackPlantedJarDestroysNothing(t *testing.T) {
+	alice := sharing(t)
+	app := &upstream{answer: func(w http.ResponseWriter, _ *http.Request) error {
+		http.SetCookie(w, &http.Cookie{Name: "sid", Value: "of-alice", Path: "/", HttpOnly: true})
+		http.SetCookie(w, &http.Cookie{Name: "csrf", Value: "of-alice", Path: "/"})
+		return nil
+	}}
+	r := alice.at(wiki, "/page")
+	alice.confirm(r)
+	_, kept, _ := strings.Cut(r.Header.Get("Cookie"), "; ")
+	for _, line := range alice.serve(r, isolating(t), app).Header()["Set-Cookie"] {
+		pair, _, _ := strings.Cut(line, ";")
+		kept += "; " + pair
+	}
+	mallory := *alice // the same gate
+	mallory.token = session.Token{}
+	mallory.signIn("mallory")
+	optional := isolating(t)
+	optional.Optional = true
+	for name, test := range map[string]struct {
+		path    string
+		options *Options
+	}{
+		"a request that is challenged": {"/page", isolating(t)},
+		"a request to an open page":    {"/page", optional},
+		"a request to the portal":      {"/.auth/accounts", isolating(t)},
+	} {
+		var next upstream
+		answer := mallory.serve(mallory.at(wiki, test.path, "Cookie", kept), test.options, &next)
+		for _, line := range answer.Header()["Set-Cookie"] {
+			if line != portalCookie {
+				t.Errorf("%s: the answer sets %q", name, line)
+			}
+		}
+		for _, header := range next.requests {
+			if got := header.Get("Cookie"); got != "" {
+				t.Errorf("%s: the upstream is sent %q", name, got)
+			}
+		}
+	}
+	// Whoever is confirmed gets everything back.
+	var next upstream
+	alice.serve(alice.at(wiki, "/page", "Cookie", kept), isolating(t), &next)
+	if len(next.requests) != 1 || next.requests[0].Get("Cookie") != "sid=of-alice; csrf=of-alice" {
+		t.Errorf("afterwards the upstream is sent %v", next.requests)
+	}
+}
