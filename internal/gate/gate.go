@@ -3,6 +3,7 @@
 // from it. Serve reads as the list of the steps; each step is a file:
 //
 //	request.go     find the jar, strip forged headers, renew the provider's tokens
+//	confirm.go     is the jar one that this browser has used at this host
 //	expect.go      Multi-Session-Expect
 //	admit.go       the decision: forward, send to sign in, refuse
 //	reset.go       the page before the first page after a switch
@@ -115,18 +116,22 @@ type Portal interface {
 	// Serve answers a request for a path that the portal owns.
 	Serve(http.ResponseWriter, *http.Request, Visitor)
 
-	// Challenge answers a request for which nobody is signed in.
+	// ResumeSignIn reports whether a sign-in that the browser began at this host has led to the jar,
+	// which is not confirmed here. Then it has confirmed the jar and answered the request.
+	ResumeSignIn(http.ResponseWriter, *http.Request, Visitor) bool
+
+	// Challenge answers a request for which nobody is active.
 	Challenge(http.ResponseWriter, *http.Request, Visitor)
 
 	// Refuse answers a request whose active account does not meet the rule unmet. The policy has the
 	// rules of all gates that the request has come to.
 	Refuse(w http.ResponseWriter, r *http.Request, v Visitor, policy session.Policy, unmet session.Rule)
 
-	// Changed answers a request that was meant for another session than the active one.
-	Changed(http.ResponseWriter)
+	// RefuseChanged answers a request that was meant for another session than the active one.
+	RefuseChanged(http.ResponseWriter)
 
-	// Ended answers a request whose session has ended before the upstream answered.
-	Ended(http.ResponseWriter)
+	// RefuseEnded answers a request whose session has ended before the upstream answered.
+	RefuseEnded(http.ResponseWriter)
 
 	// Insecure answers a request over plain HTTP from where the gateway does not allow that.
 	Insecure(http.ResponseWriter, *http.Request, Visitor)
@@ -248,6 +253,9 @@ func New(c Config) *Gate {
 // error would run the site's error routes, and these may lead to the upstream that is protected.
 func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Handler) error {
 	q := g.begin(r)
+	if q.resumeSignIn(w, r) {
+		return nil
+	}
 	if g.Portal.Owns(q.url.Path) {
 		q.servePortal(w, r, o)
 		return nil
