@@ -69,7 +69,9 @@ func newWorld(tb testing.TB) *world {
 		Sessions: w.manager,
 		Managed:  identity.NewManaged("X-User", ExpectHeader),
 		Streams:  streams,
-		Log:      zap.New(core),
+
+		TrustedOrigins: []string{"https://trusted.example.com"},
+		Log:            zap.New(core),
 	})
 	streams.SetLookup(w.Lookup)
 	return w
@@ -206,7 +208,7 @@ type portalStub struct {
 	storage  bool
 	redirect string // Location of Serve
 	gives    func(http.Header)
-	resumes  bool   // what ResumeSignIn reports
+	resumes  bool // what ResumeSignIn reports
 }
 
 const portalCookie = "multi_session_flow_x=1"
@@ -257,6 +259,14 @@ func (p *portalStub) RefuseEnded(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusUnauthorized)
 	_, _ = io.WriteString(w, "ended")
+}
+
+func (p *portalStub) RefuseSpeculation(w http.ResponseWriter) {
+	p.say(w, http.StatusServiceUnavailable, "speculation", nil, Visitor{})
+}
+
+func (p *portalStub) RefuseUpgrade(w http.ResponseWriter) {
+	p.say(w, http.StatusForbidden, "upgrade", nil, Visitor{})
 }
 
 func (p *portalStub) Insecure(w http.ResponseWriter, r *http.Request, v Visitor) {
