@@ -243,6 +243,8 @@ type diffScope struct {
 	arrived  map[string]bool // accounts that counted requests were forwarded as
 	answered map[string]bool // accounts of which an answer has reached the browser
 	slots    map[string]bool // that requests were forwarded under at all
+	firsts   int             // requests of which the browser had no answer before
+	held     map[string]int  // how many of these have shown a cookie
 	doubt    bool            // another account may have been here, for all that the gateway could see
 	marked   int             // when the first mark reached the browser, 0 before
 	firstAt  int             // when the first counted request was sent
@@ -404,7 +406,7 @@ func (w *diffWorld) scopeName(host string) string {
 func (w *diffWorld) scope(host string) *diffScope {
 	name := w.scopeName(host)
 	if w.scopes[name] == nil {
-		w.scopes[name] = &diffScope{arrived: map[string]bool{}, answered: map[string]bool{}, slots: map[string]bool{}}
+		w.scopes[name] = &diffScope{arrived: map[string]bool{}, answered: map[string]bool{}, slots: map[string]bool{}, held: map[string]int{}}
 	}
 	return w.scopes[name]
 }
@@ -787,6 +789,7 @@ func (w *diffWorld) checkForwarded(f *diffFlight) {
 		return
 	}
 	w.checkMode(f)
+	w.checkHeld(f, seen)
 	switch {
 	case f.x.request.Accounts == nil:
 		if !slices.ContainsFunc(seen, func(pair string) bool { return !w.options.excepted(cookieName(pair)) }) {
@@ -837,6 +840,48 @@ func (f *diffFlight) withholds() bool { return f.crossSite && !(f.topLevel && f.
 // unsigned reports whether nothing in a request says that cookies are withheld.
 func (f *diffFlight) unsigned() bool {
 	return f.withholds() && f.header.Get("Sec-Fetch-Site") == "" && f.header.Get("Origin") == ""
+}
+
+// checkHeld sees to it that an app is sent no plain cookie from before its account's first request, none that
+// stands beside one with HttpOnly, and in doubt about whose the request is none at all.
+func (w *diffWorld) checkHeld(f *diffFlight, seen []string) {
+	scope := w.scope(f.host)
+	if f.counted() && f.x.first {
+		scope.firsts++
+		for _, pair := range f.shown {
+			scope.held[pair]++
+		}
+	}
+	live := map[string]bool{}
+	for _, pair := range f.shown {
+		if tag, _, ok := cookie.ParseSlotName(cookieName(pair)); ok && tag != cookie.Anonymous && w.isLive(tag) {
+			live[tag] = true
+		}
+	}
+	for _, pair := range seen {
+		name, token := cookieName(pair), tokenPattern.FindString(pair)
+		o := w.writers[token]
+		if o == nil || w.options.excepted(name) {
+			continue
+		}
+		if f.x.blind && len(live) > 1 {
+			w.fail("request %d shows the slots %v, and the app sees %q", f.n, live, pair)
+		}
+		if o.kind == byApp || w.adopted[token] || w.options.scripted(name) {
+			continue
+		}
+		if f.counted() && f.x.first {
+			w.fail("request %d is the first, and the app sees the plain %q", f.n, pair)
+		}
+		if f.counted() && scope.firsts > 0 && scope.held[pair] == scope.firsts && !w.lost {
+			w.fail("request %d: the app sees %q, which was there before the first request", f.n, pair)
+		}
+		if s := w.slots[f.x.slot]; s != nil && slices.ContainsFunc(s.shown(f.browserRequest), func(c browserCookie) bool {
+			return c.name == name && c.httpOnly && strings.Contains(f.slots[f.x.slot], name+"="+c.value)
+		}) && name != "" {
+			w.fail("request %d: the app sees the plain %q beside its own with HttpOnly", f.n, pair)
+		}
+	}
 }
 
 // checkMode compares what the gateway believes about a browser with what has happened.
@@ -1505,9 +1550,23 @@ func (w *diffWorld) fetch() {
 	if f == nil {
 		return
 	}
+	before := w.slotBytes(f)
 	w.arrive(f)
 	w.answer(f, true)
 	w.receive(f)
+	if now := w.slotBytes(f); len(w.flights) == 0 && now > max(before, w.options.maxBytes()) {
+		w.fail("after request %d slots take %d bytes", f.n, now)
+	}
+}
+
+// slotBytes is how much room slots' cookies take in a request.
+func (w *diffWorld) slotBytes(f *diffFlight) (n int) {
+	for _, c := range w.browser.shown(f.browserRequest) {
+		if cookie.Slotted(c.name) {
+			n += len(c.name) + len(c.value) + len("=; ")
+		}
+	}
+	return n
 }
 
 // quiet has the active account ask for one page twice, and looks at what its scripts read.
