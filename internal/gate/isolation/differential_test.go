@@ -1455,7 +1455,7 @@ func (w *diffWorld) rewrite(c browserCookie, writer diffWriter) string {
 	gone := w.chance(30)
 	switch {
 	case gone && w.chance(50):
-	case !gone && w.chance(10):
+	case !gone && w.chance(10) && c.expires.IsZero() && c.hostOnly && w.writerOf(c.value) != nil && w.writerOf(c.value).user == writer.user:
 		line += c.value           // the same again
 		w.orphaned[c.name] = true // by now it is the script's
 	case c.name == "":
