@@ -187,3 +187,44 @@ func TestRequestWithOriginIsABrowsers(t *testing.T) {
 		}
 	}
 }
+
+func TestJarKnowsOfSeveralAccounts(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("alice")
+	w.signIn("bob")
+	if u := w.ask("/"); u.alone {
+		t.Error("bob is taken to be alone, with alice in the jar")
+	}
+}
+
+func TestScriptedCookiesStayWithTheirSlot(t *testing.T) {
+	start := func(t *testing.T) *world {
+		w := newWorld(t)
+		w.options.Scripted = []string{"token"}
+		w.signIn("bob")
+		w.visit("/", "")
+		w.browser.script("/", "token=B; Path=/")
+		w.visit("/", "token=B")
+		return w
+	}
+	t.Run("where the jar is unknown", func(t *testing.T) {
+		w := start(t)
+		w.jar = jarOf{} // a sign-in has moved it
+		for _, line := range w.ask("/").answer() {
+			if strings.HasPrefix(line, "token=") || strings.Contains(line, "_scripted=") {
+				t.Errorf("the browser is told %q", line)
+			}
+		}
+	})
+	t.Run("where another slot is said to hold them", func(t *testing.T) {
+		w := start(t)
+		w.signIn("alice")
+		w.visit("/", "")
+		w.browser.script("/", "token=A; Path=/")
+		w.visit("/", "token=A")
+		w.browser.set("/", w.site.SetScripted(tagOf("bob"))) // an answer that was given long ago
+		w.visit("/", "token=A")
+		w.signIn("bob")
+		w.visit("/", "token=B")
+	})
+}
