@@ -21,7 +21,6 @@ const (
 type Cookies struct {
 	Jar      Value // the jar's token
 	View     Value
-	Shown    Value
 	Scripted Value
 	Owner    Value // of releases before Used: the slot that plain cookies belong to
 	Used     Used
@@ -92,10 +91,7 @@ func (j Spec) read(c *Cookies, base, mark, value string) {
 		if atHost && j.PerHost {
 			c.View.add(value)
 		}
-	case shownMark:
-		if atHost {
-			c.Shown.add(value)
-		}
+	case shownMark: // ReadShown reads it where it is needed
 	case scriptedMark:
 		if atHost {
 			c.Scripted.add(value)

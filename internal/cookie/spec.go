@@ -3,6 +3,8 @@ package cookie
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-multi-session/gateway/internal/origin"
@@ -82,6 +84,19 @@ func (j Spec) Set(h http.Header, token session.Token, maxAge time.Duration) {
 	c := j.cookie(token.Reveal())
 	c.MaxAge = int(maxAge / time.Second)
 	h.Add("Set-Cookie", c.String())
+}
+
+// Given returns the token that an answer's header gives the browser, or the zero token if it takes the
+// browser's token away. It reports false if the header does neither.
+func (j Spec) Given(h http.Header) (session.Token, bool) {
+	for _, line := range slices.Backward(h["Set-Cookie"]) {
+		pair, _, _ := strings.Cut(line, ";")
+		if name, value := Split(pair); name == j.Name {
+			token, err := session.ParseToken(value)
+			return token, err == nil || value == ""
+		}
+	}
+	return session.Token{}, false
 }
 
 // Clear takes the token from the browser.

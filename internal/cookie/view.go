@@ -33,6 +33,20 @@ func (j Spec) SetView(h http.Header, view string) {
 	h.Add("Set-Cookie", c.String())
 }
 
+// ReadShown returns the views that a request's cookies of SetShown name. A browser has one such cookie;
+// if there are more, one may have been planted.
+func (j Spec) ReadShown(h http.Header) (views []string) {
+	for _, line := range h["Cookie"] {
+		for part := range pairs(line) {
+			name, value := Split(part)
+			if base, mark, ok := cutBase(name); ok && base == j.hostName() && mark == shownMark {
+				views = append(views, value)
+			}
+		}
+	}
+	return views
+}
+
 // SetShown says that the host's pages are shown under a view from now on.
 func (j Spec) SetShown(h http.Header, view string) {
 	c := j.ofHost(shownMark).cookie(view)

@@ -228,18 +228,19 @@ type Config struct {
 type Gate struct {
 	Config
 
-	warnings        recentSet    // what the log was told already
+	warnings        *recentSet   // what the log was told already
 	held            atomic.Int32 // how many lines logHeld has written
-	resets          recentSet    // which browsers were sent to the reset page
-	portalRedirects recentSet    // where the portal has sent which clients
+	resets          *resetGuard  // which browsers got the reset page
+	portalRedirects *recentSet   // where the portal has sent which browsers
 }
 
 // New returns a Gate.
 func New(c Config) *Gate {
 	return &Gate{
 		Config:          c,
-		resets:          recentSet{lifetime: recent},
-		portalRedirects: recentSet{lifetime: recent},
+		warnings:        newRecentSet(0),
+		resets:          newResetGuard(),
+		portalRedirects: newRecentSet(recent),
 	}
 }
 

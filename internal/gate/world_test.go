@@ -86,6 +86,24 @@ func (w *world) signIn(name string) *world {
 	return w
 }
 
+// switchTo makes an account that is signed in the active one.
+func (w *world) switchTo(name string) {
+	w.tb.Helper()
+	visit, err := w.manager.Visit(w.tb.Context(), w.token)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	for _, entry := range visit.Entries() {
+		if entry.Identity.UserName == name {
+			if w.last, err = w.manager.SetActive(w.tb.Context(), w.token, entry.Handle); err != nil {
+				w.tb.Fatal(err)
+			}
+			return
+		}
+	}
+	w.tb.Fatalf("%s is not signed in", name)
+}
+
 // signOut ends everything that an account has.
 func (w *world) signOut(name string) {
 	w.tb.Helper()
@@ -168,6 +186,7 @@ type portalStub struct {
 	foreign  bool
 	storage  bool
 	redirect string // Location of Serve
+	gives    func(http.Header)
 }
 
 const portalCookie = "multi_session_flow_x=1"
@@ -187,6 +206,9 @@ func (p *portalStub) Static(path string) bool { return path == "/.auth/style.css
 func (p *portalStub) Serve(w http.ResponseWriter, r *http.Request, v Visitor) {
 	if p.redirect != "" {
 		w.Header().Set("Location", p.redirect)
+	}
+	if p.gives != nil {
+		p.gives(w.Header())
 	}
 	p.say(w, http.StatusOK, "portal", r, v)
 }
