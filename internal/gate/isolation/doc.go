@@ -48,12 +48,15 @@
 //	request as another, or as nobody   nothing is sent        nothing is sent          nothing is sent, copy cleared or replaced
 //	its session ends                   –                      → absent                 → absent, copy cleared
 //
-// (1) An answer is late if another account is active when it is given. It never touches copies, unless the browser is
-// one account's alone.
+// (1) An answer is late if another account is active when it is given. It makes no copies.
 //
 // (2) Alone, it is sent, unless an HttpOnly cookie of the app has the name.
 //
-// (3) Alone, what the script made of it is sent and stored, and what it deleted is absent.
+// (3) Alone, what the script made of it is sent and stored, and what it deleted is absent, unless the cookie is for
+// a wider domain than the jar's, where hosts with other jars write too.
+//
+// While a mark says that a live account is alone, copies only change with an answer to that account or with one that marks
+// the browser as shared: an absent copy counts as deleted by a script.
 //
 // # Requests without the jar's cookie
 //
@@ -69,4 +72,20 @@
 // script makes at the path / for this host, and of which each account has its own. A cookie of the host says which
 // slot the present ones belong to. They are exchanged before the first page after a switch. What a page of
 // one account that is still open writes later is taken for the active account's, so they are safe only as far as such pages are.
+//
+// Nobody has none of his own once the browser is shared, because an answer to a request without a jar may come after a sign-in.
+//
+// # Limits
+//
+// Alone is known of the hosts of one jar. A script of a host with another jar that writes for the whole domain counts as
+// another service, as do pages of requests that bring no mark: nobody's on left-out paths, and those of other sites.
+//
+// Answers that cross can leave a copy that no slot's cookie stands for: one request's answer deletes a cookie, or sets
+// it with HttpOnly, that another has set for scripts meanwhile. Scripts can read it, and while alone the app is sent it again.
+//
+// An answer that was given before a switch and arrives after the next page can claim scripted cookies for its slot. What a
+// script has just written is then taken for that slot's.
+//
+// A browser that has been made to drop the marks, by more cookies than it keeps, is taken for one without accounts.
+// HTTPS protects them: browsers drop cookies without Secure first.
 package isolation
