@@ -218,8 +218,7 @@ type diffWorld struct {
 	writers map[string]*diffWriter
 	flights []*diffFlight
 	pages   []*diffPage
-	shownAt map[string]int // host to when its last page was shown
-	turned  int            // when the active account last changed
+	turned  int // when the active account last changed
 
 	scopes    map[string]*diffScope
 	adopted   map[string]bool     // tokens that an app saw while an account was alone
@@ -240,14 +239,12 @@ type diffWorld struct {
 
 // diffScope is what has happened at the hosts of one jar.
 type diffScope struct {
-	arrived  map[string]bool // accounts that counted requests were forwarded as
 	answered map[string]bool // accounts of which an answer has reached the browser
 	slots    map[string]bool // that requests were forwarded under at all
 	firsts   int             // requests of which the browser had no answer before
 	held     map[string]int  // how many of these have shown a cookie
 	doubt    bool            // another account may have been here, for all that the gateway could see
 	marked   int             // when the first mark reached the browser, 0 before
-	firstAt  int             // when the first counted request was sent
 }
 
 type diffPage struct {
@@ -297,7 +294,7 @@ func newDiffWorld(seed uint64, trace func(string)) *diffWorld {
 	w := &diffWorld{
 		r: r, trace: trace, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		slots: map[string]*browserStore{}, jars: map[string]*diffJar{}, owners: map[string]string{},
-		writers: map[string]*diffWriter{}, shownAt: map[string]int{}, scopes: map[string]*diffScope{},
+		writers: map[string]*diffWriter{}, scopes: map[string]*diffScope{},
 		adopted: map[string]bool{}, written: map[string]int{}, set: map[slotKey]int{}, contested: map[string]bool{},
 		doubtful: map[string]bool{}, appNames: map[string]bool{}, appKeys: map[browserKey]bool{}, orphaned: map[string]bool{}, wide: map[string]bool{}, tokens: map[string]string{}, byScripts: map[string]bool{}, evicted: map[browserKey]bool{},
 		optional: r.IntN(2) == 0, https: true,
@@ -406,7 +403,7 @@ func (w *diffWorld) scopeName(host string) string {
 func (w *diffWorld) scope(host string) *diffScope {
 	name := w.scopeName(host)
 	if w.scopes[name] == nil {
-		w.scopes[name] = &diffScope{arrived: map[string]bool{}, answered: map[string]bool{}, slots: map[string]bool{}, held: map[string]int{}}
+		w.scopes[name] = &diffScope{answered: map[string]bool{}, slots: map[string]bool{}, held: map[string]int{}}
 	}
 	return w.scopes[name]
 }
@@ -719,12 +716,6 @@ func (w *diffWorld) arrive(f *diffFlight) {
 	w.counts.Forwarded++
 	w.checkForwarded(f)
 	scope := w.scope(f.host)
-	if f.counted() {
-		scope.arrived[f.user] = true
-		if scope.firstAt == 0 || f.sent < scope.firstAt {
-			scope.firstAt = f.sent
-		}
-	}
 	scope.slots[f.x.slot] = true
 }
 
@@ -1141,9 +1132,6 @@ func (w *diffWorld) receive(f *diffFlight) {
 		if f.pageKind {
 			w.pages = append(w.pages, &diffPage{browserRequest{https: f.https, host: f.host, path: f.path}, f.user, f.x.slot, !f.counted(), w.seq})
 			w.pages = w.pages[max(0, len(w.pages)-6):]
-			if !f.x.blind {
-				w.shownAt[f.host+" "+f.x.slot] = w.seq
-			}
 		}
 	}
 }
