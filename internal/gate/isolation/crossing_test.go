@@ -11,7 +11,8 @@ import (
 
 // The stories of this file were found by TestDifferential, most of them as answers that cross.
 
-// crossSite has requests be those of another site's page, and returns the cookies that a browser shows with them.
+// crossSite has requests be those of another site's page, and returns the cookies that a browser
+// shows with them.
 func (w *world) crossSite() string {
 	w.leftOut = true
 	w.headers = http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}}
@@ -48,7 +49,8 @@ func TestParallelFirstRequestsKeepWhatOneOfThemSets(t *testing.T) {
 	w.reads("/", "csrf=a")
 }
 
-// TestLateAnswerIsNoChangeByAScript has a late answer leave the copy of an earlier value beside the slot's cookie.
+// TestLateAnswerIsNoChangeByAScript has a late answer leave the copy of an earlier value beside the
+// slot's cookie.
 func TestLateAnswerIsNoChangeByAScript(t *testing.T) {
 	w := newWorld(t)
 	w.signIn("alice")
@@ -93,7 +95,8 @@ func TestRestoredCopyGoesWithAllCookies(t *testing.T) {
 	w.visit("/", "")
 }
 
-// TestWiderDomainIsSharedWithOtherJars has a cookie for a domain on which hosts with other jars write too.
+// TestWiderDomainIsSharedWithOtherJars has a cookie for a domain on which hosts with other jars
+// write too.
 func TestWiderDomainIsSharedWithOtherJars(t *testing.T) {
 	w := newWorld(t)
 	w.signIn("alice")

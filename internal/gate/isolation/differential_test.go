@@ -66,8 +66,8 @@ func (c *diffCounts) add(o diffCounts) {
 	c.Refused += o.Refused
 }
 
-// story is a sequence of steps. Each step draws what it does from a source of its own, so steps can be
-// left out.
+// story is a sequence of steps. Each step draws what it does from a source of its own, so steps can
+// be left out.
 type story struct {
 	seed  uint64
 	steps []uint64
@@ -85,8 +85,8 @@ func newStory(seed uint64) *story {
 // diffFault is what the oracle panics with.
 type diffFault string
 
-// run tells the story, and returns the first fault that the oracle finds. Trace, unless nil, gets a line for
-// each event.
+// run tells the story, and returns the first fault that the oracle finds. Trace, unless nil, gets a
+// line for each event.
 func (s *story) run(trace func(string)) (counts diffCounts, fault string) {
 	w := newDiffWorld(s.seed, trace)
 	defer func() {
@@ -144,8 +144,8 @@ type diffWriter struct {
 	shared    map[string]bool // the scopes in which the browser was shared by then
 }
 
-// foreignTo reports whether a scope's gateway cannot know the writer. A script of a host with another jar
-// that writes for the whole domain is such a one.
+// foreignTo reports whether a scope's gateway cannot know the writer. A script of a host with
+// another jar that writes for the whole domain is such a one.
 func (o *diffWriter) foreignTo(scope string) bool {
 	switch o.kind {
 	case byApp:
@@ -810,7 +810,8 @@ func (w *diffWorld) checkPassed(f *diffFlight) {
 	}
 }
 
-// isAlone reports whether an account has had the hosts of a jar to itself, for all that the gateway could see.
+// isAlone reports whether an account has had the hosts of a jar to itself, for all that the gateway
+// could see.
 func (w *diffWorld) isAlone(f *diffFlight) bool {
 	scope := w.scope(f.host)
 	for _, pair := range f.shown {
@@ -833,8 +834,8 @@ func (f *diffFlight) unsigned() bool {
 	return f.withholds() && f.header.Get("Sec-Fetch-Site") == "" && f.header.Get("Origin") == ""
 }
 
-// checkHeld sees to it that an app is sent no plain cookie from before its account's first request, none that
-// stands beside one with HttpOnly, and in doubt about whose the request is none at all.
+// checkHeld sees to it that an app is sent no plain cookie from before its account's first request,
+// none that stands beside one with HttpOnly, and in doubt about whose the request is none at all.
 func (w *diffWorld) checkHeld(f *diffFlight, seen []string) {
 	scope := w.scope(f.host)
 	if f.counted() && f.x.first {
@@ -929,7 +930,8 @@ func (w *diffWorld) compareAlone(f *diffFlight, seen []string) {
 	}
 	got := slices.DeleteFunc(slices.Clone(seen), skip)
 	want := slices.DeleteFunc(slices.Clone(f.raw), skip)
-	// By Chromium's rule a script's change renews a cookie, and that of the slot only with the next answer.
+	// By Chromium's rule a script's change renews a cookie, and that of the slot only with the next
+	// answer.
 	if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
 		w.fail("request %d: as %q, alone, the app sees\n%q, want\n%q", f.n, f.x.slot, got, want)
 	}
@@ -1065,8 +1067,8 @@ func (w *diffWorld) answer(f *diffFlight, final bool) {
 	f.answers = append(f.answers, a)
 }
 
-// clearSlot is what Clear-Site-Data does to the cookies of a slot that the request showed. When they go depends
-// on the order of answers, so that what is left is not compared.
+// clearSlot is what Clear-Site-Data does to the cookies of a slot that the request showed. When
+// they go depends on the order of answers, so that what is left is not compared.
 func (w *diffWorld) clearSlot(f *diffFlight) {
 	for _, s := range []*browserStore{w.slots[f.x.slot], &w.raw} {
 		if s == nil {
@@ -1143,7 +1145,8 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 		c, ok := w.browser.parse(f.browserRequest, line, false)
 		if !ok {
 			if !c.expires.IsZero() && !c.expires.After(w.now) {
-				// The gateway deletes what the app wants gone although a browser would miss an attribute.
+				// The gateway deletes what the app wants gone although a browser would miss an
+				// attribute.
 				w.contested[c.name], w.doubtful[a.slot+" "+c.name] = true, true
 			}
 			continue
@@ -1175,14 +1178,16 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 	return touched
 }
 
-// noteUncopied finds what an answer has set without a copy for scripts. What scripts make of a copy that comes later is
-// not believed. Where the request did not show the value before either, its copy stays and is not known as one.
+// noteUncopied finds what an answer has set without a copy for scripts. What scripts make of a copy
+// that comes later is not believed. Where the request did not show the value before either, its
+// copy stays and is not known as one.
 func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 	for key := range touched {
 		i, at := w.raw.find(key), w.browser.find(key)
 		if i < 0 || w.raw.cookies[i].httpOnly {
 			if at >= 0 && !strings.Contains(f.slots[f.x.slot], key.name+"=") {
-				// The cookie was set for scripts to read, which the request did not show, and now it is gone or HttpOnly.
+				// The cookie was set for scripts to read, which the request did not show, and now
+				// it is gone or HttpOnly.
 				w.contested[key.name], w.orphaned[key.name] = true, true
 			}
 			continue
@@ -1197,13 +1202,14 @@ func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 	}
 }
 
-// noteStale finds copies that an answer has made of what the slot has no longer, because another answer has
-// replaced or removed it meanwhile.
+// noteStale finds copies that an answer has made of what the slot has no longer, because another
+// answer has replaced or removed it meanwhile.
 func (w *diffWorld) noteStale(f *diffFlight, a diffAnswer, before []browserCookie, touched map[browserKey]bool) {
 	for _, line := range a.header["Set-Cookie"] {
 		c, ok := w.browser.parse(f.browserRequest, line, false)
 		if _, name, slotted := cookie.ParseSlotName(c.name); slotted && c.value == "" {
-			// A slot's cookie goes. Where the request did not show its copy, another answer has made it since.
+			// A slot's cookie goes. Where the request did not show its copy, another answer has
+			// made it since.
 			for _, o := range before {
 				if o.name == name && !slices.Contains(f.shown, o.name+"="+o.value) {
 					w.orphaned[name], w.contested[name] = true, true
@@ -1229,8 +1235,8 @@ func (w *diffWorld) foreignTouched(name string) bool {
 	})
 }
 
-// checkAdopted finds what slots have kept of scripts' changes, and sees to it that these were made while the
-// slot's account had the browser alone.
+// checkAdopted finds what slots have kept of scripts' changes, and sees to it that these were made
+// while the slot's account had the browser alone.
 func (w *diffWorld) checkAdopted(f *diffFlight) {
 	fail := w.fail
 	if w.lost {
@@ -1416,8 +1422,8 @@ func (w *diffWorld) runScript() {
 	w.scriptLine(page.browserRequest, line)
 }
 
-// scriptedAllowed reports whether a page may write what Options.Scripted names: it is the active account's, and
-// was shown since the last switch.
+// scriptedAllowed reports whether a page may write what Options.Scripted names: it is the active
+// account's, and was shown since the last switch.
 func (w *diffWorld) scriptedAllowed(page *diffPage) bool {
 	return !page.uncounted && page.at > w.turned && w.visit(w.tokenAt(page.host), page.host).slot == strings.Replace(page.slot, cookie.Anonymous, "", max(0, 2-len(page.slot)))
 }
@@ -1478,8 +1484,8 @@ func (w *diffWorld) rewrite(c browserCookie, writer diffWriter) string {
 
 var diffForeignNames = []string{"f0", "f1", "f2", "f é", "r0", "h0", "s0", "m0", "lang1", "__Secure-f"}
 
-// runForeign has another service set a cookie: one on another port of the host, a proxy in front, or one of a
-// parent domain.
+// runForeign has another service set a cookie: one on another port of the host, a proxy in front,
+// or one of a parent domain.
 func (w *diffWorld) runForeign() {
 	r := browserRequest{https: w.https, host: pick(w, w.hosts), path: pick(w, diffPaths)}
 	if w.chance(20) {
@@ -1624,7 +1630,8 @@ func (w *diffWorld) writeScripted(page *diffPage) {
 	w.scriptLine(page.browserRequest, line)
 }
 
-// checkScripted compares what an app sees of scripted cookies with what scripts of its account's pages have made.
+// checkScripted compares what an app sees of scripted cookies with what scripts of its account's
+// pages have made.
 func (w *diffWorld) checkScripted(f *diffFlight) {
 	want, known := w.tokens[f.host+" "+f.x.slot]
 	if !known || w.crossed || f.x.blind || f.x.slot == cookie.Anonymous {
