@@ -25,8 +25,8 @@ type Cookies struct {
 	Owner    Value // of releases before Used: the slot that plain cookies belong to
 	Used     Used
 
-	// Apps reports whether there are cookies that are not the gateway's own: those in slots, and plain ones.
-	Apps bool
+	// Apps counts the cookies that are not the gateway's own: those in slots, and plain ones.
+	Apps int
 
 	// Lax reports whether there is a cookie that browsers withhold from requests of other sites, beside
 	// the jar's. A request that shows one and no jar comes from a browser without a jar.
@@ -60,12 +60,12 @@ func (j Spec) Parse(h http.Header) Cookies {
 			}
 			c.Count++
 			if strings.HasPrefix(name, slotMark) {
-				c.Apps = true
+				c.Apps++
 				continue
 			}
 			base, mark, ok := cutBase(name)
 			if !ok || !ours(mark) {
-				c.Apps = true
+				c.Apps++
 				continue
 			}
 			j.read(&c, base, mark, value)

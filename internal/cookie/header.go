@@ -14,12 +14,8 @@ func pairs(line string) iter.Seq[string] { return strings.SplitSeq(line, ";") }
 // Split takes a pair apart as servers do: white space around name and value is none of theirs. A
 // pair without an equals sign is a name without a value; some servers read it so.
 func Split(pair string) (name, value string) {
-	for i := range len(pair) {
-		if pair[i] == '=' {
-			return Trim(pair[:i]), Trim(pair[i+1:])
-		}
-	}
-	return Trim(pair), ""
+	name, value, _ = strings.Cut(pair, "=")
+	return Trim(name), Trim(value)
 }
 
 // Trim takes the spaces and tabs off both ends of a text.

@@ -47,6 +47,7 @@ type Request struct {
 	expected   []string      // values of ExpectHeader
 
 	policies session.Policy // the rules of all gates so far
+	stripped bool           // this gate's begin has deleted the identity headers
 	cache    cacheExchange
 	cookies  isolation.Exchange
 	response response
@@ -58,6 +59,7 @@ type Request struct {
 func (g *Gate) begin(r *http.Request) *Request {
 	if q := g.Server.Load(r); q != nil {
 		q.reopen()
+		q.stripped = false // handlers between two gates may have set some
 		return q
 	}
 	q := &Request{gate: g, ctx: r.Context(), header: r.Header}
@@ -69,6 +71,7 @@ func (g *Gate) begin(r *http.Request) *Request {
 	q.active, q.signedIn = q.Visit.Active()
 	q.expected = r.Header[ExpectHeader]
 	g.Managed.Strip(r)
+	q.stripped = true
 	g.Server.Store(r, q)
 	return q
 }

@@ -14,7 +14,7 @@ const maxSlots = 8
 // marks, or of which nothing is known. The browser is told nothing by their answers but what the app sets.
 func (x *Exchange) readBlind(h http.Header) {
 	r := &x.request
-	if !r.Cookies.Apps {
+	if r.Cookies.Apps == 0 {
 		return
 	}
 	x.parse(h)
