@@ -67,8 +67,8 @@ func (g *Gate) begin(r *http.Request) *Request {
 	q.Scheme, q.Host = g.Server.Site(r)
 	q.ClientIP = g.Server.ClientIP(r)
 	q.err = q.findJar(r)
-	q.renewTokens()
 	q.active, q.signedIn = q.Visit.Active()
+	q.renewTokens()
 	q.expected = r.Header[ExpectHeader]
 	g.Managed.Strip(r)
 	q.stripped = true
@@ -121,19 +121,18 @@ func (q *Request) findJar(r *http.Request) (err error) {
 // renewTokens renews the provider's tokens of the active session where that is due. If the provider
 // has ended the session, the request goes on as if the jar did not have it.
 func (q *Request) renewTokens() {
-	if q.gate.Tokens == nil {
+	if q.gate.Tokens == nil || !q.signedIn {
 		return
 	}
-	entry, active := q.Visit.Active()
-	if !active {
-		return
-	}
-	switch now, live := q.gate.Tokens.Current(q.ctx, entry); {
+	switch now, live := q.gate.Tokens.Current(q.ctx, q.active); {
 	case !live:
-		q.Visit = q.Visit.Without(entry.ID)
-	case now.Session != entry.Session:
+		q.Visit = q.Visit.Without(q.active.ID)
+	case now.Session != q.active.Session:
 		q.Visit = q.Visit.Renewed(now.Session)
+	default:
+		return
 	}
+	q.active, q.signedIn = q.Visit.Active()
 }
 
 // known reports whether it is known whose the request is. Over plain HTTP nobody can be signed in, so

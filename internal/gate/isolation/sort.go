@@ -18,13 +18,11 @@ func (x *Exchange) parse(h http.Header) {
 		for part := range strings.SplitSeq(line, ";") {
 			part = cookie.Trim(part)
 			name, value := cookie.Split(part)
+			tag, own, slotted := cookie.ParseSlotName(name)
 			switch {
-			case part == "":
-			case cookie.Slotted(name):
-				if tag, own, ok := cookie.ParseSlotName(name); ok {
-					x.parseSlotted(tag, own, value)
-				}
-			case cookie.Reserved(name):
+			case slotted:
+				x.parseSlotted(tag, own, value)
+			case part == "", cookie.Reserved(name):
 			default:
 				k := x.add("", name)
 				k.raw, k.value, k.send = part, value, x.options.excepted(name)
