@@ -26,8 +26,7 @@ type Cookies struct {
 	Owner    Value // of releases before Used: the slot that plain cookies belong to
 	Used     Used
 
-	// Apps reports whether there are cookies that are not the gateway's own: those in slots, and
-	// plain ones.
+	// Apps reports whether there are cookies that are not the gateway's own: those in slots, and plain ones.
 	Apps bool
 
 	// Lax reports whether there is a cookie that browsers withhold from requests of other sites,
