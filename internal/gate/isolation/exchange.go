@@ -212,13 +212,7 @@ func (x *Exchange) Held() []string { return x.held }
 // Refused returns the cookies of the app's answers that the browser was not given.
 func (x *Exchange) Refused() []Refusal { return x.refused }
 
-// Load is how much room cookies take in a browser, and how much there is.
-type Load struct{ Cookies, Bytes, MaxCookies, MaxBytes int }
-
-// Near reports whether little room is left.
-func (l Load) Near() bool { return l.Cookies*5 >= l.MaxCookies*4 || l.Bytes*4 >= l.MaxBytes*3 }
-
 // Load returns the load of a browser whose cookies are c.
-func (o *Options) Load(c *cookie.Cookies) Load {
-	return Load{Cookies: c.Count, Bytes: c.Bytes, MaxCookies: maxCookies, MaxBytes: o.maxBytes()}
+func (o *Options) Load(c *cookie.Cookies) cookie.Load {
+	return cookie.Load{Cookies: c.Count, Bytes: c.Bytes, MaxCookies: maxCookies, MaxBytes: o.maxBytes()}
 }
