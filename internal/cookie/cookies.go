@@ -15,15 +15,23 @@ const (
 	scriptedMark = "_scripted"  // the slot that scripted cookies of the host belong to
 	flowMark     = "_flow_"     // followed by a flow's tag
 	ownerMark    = "_owner"     // of releases before Used; only read
+
+	// Of a host whose domain shares the jar: see confirmed.go.
+	confirmedMark = "_confirmed"
+	startedMark   = "_started"
 )
 
 // Cookies is what a request's own cookies of the gateway say, and how many cookies there are at all.
 type Cookies struct {
 	Jar      Value // the jar's token
 	View     Value
+	Shown    Value // see ReadShown for all of several
 	Scripted Value
 	Owner    Value // of releases before Used: the slot that plain cookies belong to
 	Used     Used
+
+	Confirmed Value // names the jar that is confirmed at this host
+	Started   Value // tags of sign-ins that began at this host
 
 	// Apps reports whether there are cookies that are not the gateway's own: those in slots, and plain ones.
 	Apps bool
@@ -91,7 +99,10 @@ func (j Spec) read(c *Cookies, base, mark, value string) {
 		if atHost && j.PerHost {
 			c.View.add(value)
 		}
-	case shownMark: // ReadShown reads it where it is needed
+	case shownMark:
+		if atHost {
+			c.Shown.add(value)
+		}
 	case scriptedMark:
 		if atHost {
 			c.Scripted.add(value)
@@ -99,6 +110,14 @@ func (j Spec) read(c *Cookies, base, mark, value string) {
 	case ownerMark:
 		if atHost {
 			c.Owner.add(value)
+		}
+	case confirmedMark:
+		if atHost {
+			c.Confirmed.add(value)
+		}
+	case startedMark:
+		if atHost {
+			c.Started.add(value)
 		}
 	case sharedMark:
 		if atJar {
@@ -131,7 +150,7 @@ func cutBase(name string) (base, mark string, ok bool) {
 // ours reports whether what follows the base of a name is the mark of one of the gateway's cookies.
 func ours(mark string) bool {
 	switch mark {
-	case "", viewMark, hostViewMark, shownMark, scriptedMark, ownerMark, sharedMark:
+	case "", viewMark, hostViewMark, shownMark, scriptedMark, ownerMark, sharedMark, confirmedMark, startedMark:
 		return true
 	}
 	return strings.HasPrefix(mark, usedMark) || strings.HasPrefix(mark, flowMark)
