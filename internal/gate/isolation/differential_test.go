@@ -868,7 +868,7 @@ func (w *diffWorld) checkHeld(f *diffFlight, seen []string) {
 		if f.counted() && scope.firsts > 0 && scope.held[pair] == scope.firsts && !w.lost {
 			w.fail("request %d: the app sees %q, which was there before the first request", f.n, pair)
 		}
-		if s := w.slots[f.x.slot]; s != nil && slices.ContainsFunc(s.shown(f.browserRequest), func(c browserCookie) bool {
+		if s := w.slots[f.x.slot]; s != nil && !w.doubtful[f.x.slot+" "+name] && slices.ContainsFunc(s.shown(f.browserRequest), func(c browserCookie) bool {
 			return c.name == name && c.httpOnly && strings.Contains(f.slots[f.x.slot], name+"="+c.value)
 		}) && name != "" {
 			w.fail("request %d: the app sees the plain %q beside its own with HttpOnly", f.n, pair)
