@@ -1220,6 +1220,9 @@ func (w *diffWorld) noteStale(f *diffFlight, a diffAnswer, before []browserCooki
 			}
 			continue
 		}
+		if f.unsigned() {
+			w.contested[c.name] = true // nothing says that the browser has withheld a copy
+		}
 		if !ok || touched[c.key()] || cookie.Reserved(c.name) || w.writerOf(c.value) == nil || w.slots[a.slot] == nil {
 			continue
 		}
