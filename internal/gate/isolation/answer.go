@@ -89,9 +89,13 @@ func (x *Exchange) settled(marking bool) bool {
 	case x.known:
 		return x.request.Accounts.SlotOf(used.Tag) == ""
 	}
-	return !slices.ContainsFunc(x.items, func(k item) bool {
-		return !k.plain() && k.tag != x.slot && k.tag != cookie.Anonymous && x.within(k.domain) && x.request.Accounts.SlotIsLive(k.tag)
-	})
+	for i := range x.items {
+		k := &x.items[i]
+		if !k.plain() && k.tag != x.slot && k.tag != cookie.Anonymous && x.within(k.domain) && x.request.Accounts.SlotIsLive(k.tag) {
+			return false
+		}
+	}
+	return true
 }
 
 // active reports whether copies may be written: the account of the request is known and still
