@@ -98,7 +98,7 @@ func TestPortalLearnsTheLoad(t *testing.T) {
 		"nothing kept apart": {"a=1", func(testing.TB) *Options { return new(Options) }, false, false},
 	} {
 		w := newWorld(t).signIn("alice")
-		w.serve(w.request("/.auth/accounts", "Cookie", test.cookie), test.options(t), new(upstream))
+		w.serve(w.request("/.auth/accounts", "Cookie", test.cookie, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"), test.options(t), new(upstream))
 		load := w.portal.visitor.Load
 		if (load.MaxBytes > 0) != test.limits || load.Near() != test.near {
 			t.Errorf("%s: the portal learns %+v", name, load)
