@@ -702,6 +702,12 @@ func (w *diffWorld) arrive(f *diffFlight) {
 		r.Accounts = nil
 	}
 	w.options.Read(&f.x, f.header, r)
+	for _, refused := range f.x.refused {
+		w.counts.Refused++
+		if w.contested[refused.Name] = true; w.options.scripted(refused.Name) {
+			clear(w.tokens) // there is no room to keep it
+		}
+	}
 	f.forwarded = f.leftOut || !unknown && (w.optional || f.visit.slot != "")
 	if w.chance(8) {
 		f.forwarded = false // the gateway answers itself

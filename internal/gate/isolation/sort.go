@@ -238,7 +238,8 @@ func (x *Exchange) changedCopy(p *item, tag string) (of *item) {
 func (x *Exchange) save(k, p *item) bool {
 	saved := k.stored
 	saved.before, saved.value = fingerprint(k.value), p.value
-	if !fits(cookie.SlotName(k.tag, k.name), saved.encode()) {
+	value := saved.encode()
+	if !fits(cookie.SlotName(k.tag, k.name), value) || !x.grow(k.name, len(value)-len(k.encode()), 0) {
 		return false
 	}
 	x.plan = append(x.plan, saved.slotField(k.tag, k.name))
