@@ -3,6 +3,7 @@
 // from it. Serve reads as the list of the steps; each step is a file:
 //
 //	request.go     find the jar, strip forged headers, renew the provider's tokens
+//	confirm.go     is the jar one that this browser has used at this host
 //	speculation.go pages that browsers fetch ahead of a visit
 //	expect.go      Multi-Session-Expect
 //	admit.go       the decision: forward, send to sign in, refuse
@@ -117,18 +118,22 @@ type Portal interface {
 	// Serve answers a request for a path that the portal owns.
 	Serve(http.ResponseWriter, *http.Request, Visitor)
 
-	// Challenge answers a request for which nobody is signed in.
+	// ResumeSignIn reports whether a sign-in that the browser began at this host has led to the jar,
+	// which is not confirmed here. Then it has confirmed the jar and answered the request.
+	ResumeSignIn(http.ResponseWriter, *http.Request, Visitor) bool
+
+	// Challenge answers a request for which nobody is active.
 	Challenge(http.ResponseWriter, *http.Request, Visitor)
 
 	// Refuse answers a request whose active account does not meet the rule unmet. The policy has the
 	// rules of all gates that the request has come to.
 	Refuse(w http.ResponseWriter, r *http.Request, v Visitor, policy session.Policy, unmet session.Rule)
 
-	// Changed answers a request that was meant for another session than the active one.
-	Changed(http.ResponseWriter)
+	// RefuseChanged answers a request that was meant for another session than the active one.
+	RefuseChanged(http.ResponseWriter)
 
-	// Ended answers a request whose session has ended before the upstream answered.
-	Ended(http.ResponseWriter)
+	// RefuseEnded answers a request whose session has ended before the upstream answered.
+	RefuseEnded(http.ResponseWriter)
 
 	// RefuseSpeculation answers a request for a page that a browser fetches ahead of a visit.
 	RefuseSpeculation(http.ResponseWriter)
@@ -156,6 +161,7 @@ type Visitor struct {
 	Token    session.Token // from the cookie; zero if there is none, or doubt
 	Visit    session.Visit // the jar of the token
 	Cookies  cookie.Cookies
+	Load     cookie.Load // zero if the gate keeps no cookies apart
 }
 
 // Origin returns the site's origin (RFC 6454) as the browser sees it.
@@ -271,7 +277,7 @@ func New(c Config) *Gate {
 // error would run the site's error routes, and these may lead to the upstream that is protected.
 func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Handler) error {
 	q := g.begin(r)
-	if q.refuseSpeculation(w, r, o) {
+	if q.refuseSpeculation(w, r, o) || q.resumeSignIn(w, r) {
 		return nil
 	}
 	if g.Portal.Owns(q.url.Path) {

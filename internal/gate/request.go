@@ -47,6 +47,10 @@ type Request struct {
 	expected   []string      // values of ExpectHeader
 
 	policies session.Policy // the rules of all gates so far
+	stripped bool           // this gate's begin has deleted the identity headers
+
+	keepConfirmed bool // the answer sets the cookie that confirms the jar at this host
+
 	cache    cacheExchange
 	cookies  isolation.Exchange
 	response response
@@ -58,6 +62,7 @@ type Request struct {
 func (g *Gate) begin(r *http.Request) *Request {
 	if q := g.Server.Load(r); q != nil {
 		q.reopen()
+		q.stripped = false // handlers between two gates may have set some
 		return q
 	}
 	q := &Request{gate: g, ctx: r.Context(), header: r.Header}
@@ -65,10 +70,12 @@ func (g *Gate) begin(r *http.Request) *Request {
 	q.Scheme, q.Host = g.Server.Site(r)
 	q.ClientIP = g.Server.ClientIP(r)
 	q.err = q.findJar(r)
-	q.renewTokens()
+	q.confirmJar()
 	q.active, q.signedIn = q.Visit.Active()
+	q.renewTokens()
 	q.expected = r.Header[ExpectHeader]
 	g.Managed.Strip(r)
+	q.stripped = true
 	g.Server.Store(r, q)
 	return q
 }
@@ -118,25 +125,24 @@ func (q *Request) findJar(r *http.Request) (err error) {
 // renewTokens renews the provider's tokens of the active session where that is due. If the provider
 // has ended the session, the request goes on as if the jar did not have it.
 func (q *Request) renewTokens() {
-	if q.gate.Tokens == nil {
+	if q.gate.Tokens == nil || !q.signedIn {
 		return
 	}
-	entry, active := q.Visit.Active()
-	if !active {
-		return
-	}
-	switch now, live := q.gate.Tokens.Current(q.ctx, entry); {
+	switch now, live := q.gate.Tokens.Current(q.ctx, q.active); {
 	case !live:
-		q.Visit = q.Visit.Without(entry.ID)
-	case now.Session != entry.Session:
+		q.Visit = q.Visit.Without(q.active.ID)
+	case now.Session != q.active.Session:
 		q.Visit = q.Visit.Renewed(now.Session)
+	default:
+		return
 	}
+	q.active, q.signedIn = q.Visit.Active()
 }
 
 // known reports whether it is known whose the request is. Over plain HTTP nobody can be signed in, so
-// there it is known to be nobody's.
+// there it is known to be nobody's. With a jar that is not confirmed at this host it is not known.
 func (q *Request) known(o *Options) bool {
-	return !o.ErrorRoute && (q.err == nil || errors.Is(q.err, cookie.ErrInsecure))
+	return !o.ErrorRoute && q.Visit.Confirmed() && (q.err == nil || errors.Is(q.err, cookie.ErrInsecure))
 }
 
 // asMade returns the request as the browser made it. Rewrites of the site are for the upstream; to
@@ -173,9 +179,10 @@ func (q *Request) servePortal(w http.ResponseWriter, r *http.Request, o *Options
 		q.explain(w, r)
 		return
 	}
-	if !q.gate.Portal.Static(q.url.Path) {
+	if isTopNavigation(r) {
 		q.tidyCookies(w, o)
 	}
+	q.storeConfirmation(w.Header())
 	q.gate.Portal.Serve(q.answer(w), original, q.Visitor)
 	q.noteRedirect(w.Header())
 }

@@ -10,11 +10,12 @@ import (
 
 // Challenge answers a request to an upstream that needs a sign-in. A navigation goes to the sign-in
 // page. If the browser has accounts but none is active, it goes to the chooser, so that nobody acts
-// as somebody else without having chosen it. Anything else gets 401.
+// as somebody else without having chosen it. At a host where the jar is not confirmed, none is
+// active. Anything else gets 401.
 func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 	setCommonHeaders(w.Header())
 	if !navigation(r) {
-		writeProblem(w, errUnauthorized)
+		writeProblem(w, noActive(v))
 		return
 	}
 	path := "/sign-in"
@@ -24,17 +25,25 @@ func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 	redirect(w, p.address(path, p.requestedAddress(r, v), nil))
 }
 
-// Changed answers a request to an upstream that expects another session than the active one. Only
+// noActive is the problem with a request that nobody is active for.
+func noActive(v Visitor) *problem {
+	if !v.Visit.Confirmed() {
+		return errUnconfirmed
+	}
+	return errUnauthorized
+}
+
+// RefuseChanged answers a request to an upstream that expects another session than the active one. Only
 // scripts send that expectation, so the answer is JSON.
-func (p *Portal) Changed(w http.ResponseWriter) {
+func (p *Portal) RefuseChanged(w http.ResponseWriter) {
 	setCommonHeaders(w.Header())
 	writeProblem(w, errSessionChanged)
 }
 
-// Ended answers a request to an upstream whose session ended before the upstream answered. It does
+// RefuseEnded answers a request to an upstream whose session ended before the upstream answered. It does
 // not redirect to the sign-in page: the request may be of any kind, and its sender expects another
 // answer.
-func (p *Portal) Ended(w http.ResponseWriter) {
+func (p *Portal) RefuseEnded(w http.ResponseWriter) {
 	setCommonHeaders(w.Header())
 	writeProblem(w, errUnauthorized)
 }
