@@ -41,6 +41,7 @@ func newSocketApp(t testing.TB) (address string) {
 // TestAttackWebSocketOfAnotherOrigin: a page that is not this site's opens a WebSocket with the
 // browser's cookies, over HTTP/1.1 and over HTTP/2.
 func TestAttackWebSocketOfAnotherOrigin(t *testing.T) {
+	t.Setenv("GODEBUG", "http2xconnect=1")
 	plain, secure := freeAddress(t), freeAddress(t)
 	g := startGateway(t, fmt.Sprintf(`{
 	auto_https disable_redirects
