@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"internal/admin":             {"internal/login", "internal/login/password", "internal/session", "internal/strictjson", "internal/user", "storage", "go.uber.org/zap/"},
 	"internal/cli":               {"internal/admin", "internal/session", "internal/user", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 	"internal/session":           {"internal/origin", "storage"},
-	"internal/gateway":           {"internal/admin", "internal/cookie", "internal/gate", "internal/gate/identity", "internal/gate/stream", "internal/login", "internal/login/password", "internal/portal", "internal/seal", "internal/session", "internal/tokens", "internal/user", "storage", "go.uber.org/zap/"},
+	"internal/gateway":           {"internal/admin", "internal/cookie", "internal/gate", "internal/gate/identity", "internal/gate/stream", "internal/login", "internal/login/password", "internal/origin", "internal/portal", "internal/seal", "internal/session", "internal/tokens", "internal/user", "storage", "go.uber.org/zap/"},
 	"internal/gate":              {"internal/cookie", "internal/gate/cache", "internal/gate/identity", "internal/gate/isolation", "internal/gate/stream", "internal/login", "internal/origin", "internal/session", "github.com/hashicorp/golang-lru/v2/simplelru", "go.uber.org/zap/"},
 	"internal/gate/isolation":    {"internal/cookie", "internal/origin"},
 	"internal/gate/cache":        {},

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -465,6 +466,32 @@ func (s *teller) signIn(host, user string) error {
 	s.users[answer.Token] = user
 	s.signIns++
 	s.activate(answer.Token)
+	return s.confirm(answer.Token)
+}
+
+// confirm continues at the hosts that do not use a new jar yet.
+func (s *teller) confirm(active string) error {
+	for _, host := range storyHosts {
+		form := url.Values{"action": {"switch"}, "session": {active}}
+		request, err := http.NewRequestWithContext(s.ctx, http.MethodPost, "http://"+host+":"+s.port+"/.auth/accounts", strings.NewReader(form.Encode()))
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.Header.Set("Origin", "http://"+host+":"+s.port)
+		request.Header.Set("Cookie", cookieField(s.browser.shown(host, "/.auth/accounts")))
+		answer, err := s.client.Transport.RoundTrip(request)
+		if err != nil {
+			return err
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusSeeOther {
+			return fmt.Errorf("continue at %s: %s", host, answer.Status)
+		}
+		for _, line := range answer.Header["Set-Cookie"] {
+			s.browser.set(host, "/.auth/accounts", line)
+		}
+	}
 	return nil
 }
 

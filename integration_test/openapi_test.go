@@ -137,7 +137,7 @@ func (d *description) checkAnswer(request *http.Request, answer reply, pointer s
 		values := answer.Header.Values(name)
 		if name == "Set-Cookie" {
 			values = slices.DeleteFunc(slices.Clone(values), func(value string) bool {
-				return dropsFlow(value) || len(values) > 1 && ofView(value)
+				return dropsFlow(value) || len(values) > 1 && accompanies(value)
 			})
 		}
 		if err := d.checkHeader(values, at, header); err != nil {
@@ -171,10 +171,11 @@ func dropsFlow(value string) bool {
 	return strings.Contains(name, "_flow_") && strings.HasPrefix(rest, ";") && strings.Contains(rest, "Max-Age=0")
 }
 
-// ofView reports whether a Set-Cookie is of the cookie that changes with the active session.
-func ofView(value string) bool {
+// accompanies reports whether a Set-Cookie is of a cookie beside the browser's: the one that changes
+// with the active session, and those that say what a host has seen of the browser.
+func accompanies(value string) bool {
 	name, _, _ := strings.Cut(value, "=")
-	return strings.HasSuffix(name, "_view")
+	return strings.HasSuffix(name, "_view") || strings.HasSuffix(name, "_confirmed") || strings.HasSuffix(name, "_started")
 }
 
 // checkShared is for an answer that operations have in common.

@@ -33,7 +33,7 @@ func (q *Request) readView(r *http.Request, o *Options) {
 	c := &q.cache
 	c.browserView, c.view = q.Cookies.ReadView(), q.view()
 	c.unowned = !q.known(o)
-	c.public = !c.unowned && o.Cache.Public != nil && o.Cache.Public(q.asMade(r))
+	c.public = !c.unowned && o.Cache.isPublic(q.asMade(r))
 	// Whoever is nobody for sure has no view: the upstream's validators are nobody's too.
 	var view cache.View
 	if c.unowned || c.view != cookie.Anonymous {
