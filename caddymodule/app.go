@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/gate/isolation"
 	"github.com/caddy-multi-session/gateway/internal/gateway"
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/portal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -248,9 +249,9 @@ func (a *App) Validate() error {
 			return fmt.Errorf("login %s: redirect_uri %w", provider.ID(), err)
 		}
 	}
-	for _, origin := range a.TrustedOrigins {
-		if _, err := portal.ParseOrigin(origin); err != nil {
-			return fmt.Errorf("trusted_origins: %q: %w", origin, err)
+	for _, trusted := range a.TrustedOrigins {
+		if _, err := origin.Parse(trusted); err != nil {
+			return fmt.Errorf("trusted_origins: %q: %w", trusted, err)
 		}
 	}
 	return nil
@@ -264,6 +265,7 @@ func (a *App) Start() error {
 	for _, id := range a.public {
 		a.log.Warn("everybody with an account at the provider can sign in, and pass at sites without require: allow says who may", zap.String("login", id))
 	}
+	a.warnDeferredHeaders()
 	_, err := a.running()
 	return err
 }

@@ -61,11 +61,3 @@ func (a *App) validateRedirectURI(provider login.Provider) error {
 	}
 	return nil
 }
-
-// hostname returns a host without its port.
-func hostname(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		return host[:i]
-	}
-	return host
-}

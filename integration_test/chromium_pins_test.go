@@ -30,6 +30,11 @@ func TestChromiumAnAccountForEachHost(t *testing.T) {
 	}
 	signIn(wiki, "alice")
 	believes(wiki, "alice")
+	b.open(ops + "/")
+	b.find("heading", "Continue on this site?")
+	b.inspect("continue at a host", checker)
+	b.follow("button", "Continue as Alice Example alice@example.com Active wherever no other was chosen")
+	b.at(ops + "/")
 	believes(ops, "alice")
 	signIn(ops, "bob")
 	believes(ops, "bob")
@@ -59,8 +64,8 @@ func TestChromiumAnAccountForEachHost(t *testing.T) {
 	b.open(wiki + "/.auth/accounts")
 	b.follow("button", "Sign out Alice Example")
 	b.open("http://third.example.test:" + port(p.address) + "/")
-	b.says("Choose the one to continue with.")
-	b.inspect("chooser of a host with none active", checker)
-	b.follow("button", "Switch to Carol Example carol@example.com Active on ops.example.test, wiki.example.test")
+	b.find("heading", "Continue on this site?")
+	b.inspect("continue at a host with none active", checker)
+	b.follow("button", "Continue as Carol Example carol@example.com Active on ops.example.test, wiki.example.test")
 	believes("http://third.example.test:"+port(p.address), "carol")
 }

@@ -196,12 +196,12 @@ func (b *tab) jar() *network.Cookie {
 	return c
 }
 
-// lasting are the browser's cookies but for those that say whose those of scripts are and what the site's
-// pages were last shown under, which are no secret and stay.
+// lasting returns the browser's cookies without those that stay and are no secret: as which accounts the browser was
+// used, what the site's pages were last shown under, and which jar a host has used.
 func (b *tab) lasting() []*network.Cookie {
 	b.t.Helper()
 	return slices.DeleteFunc(b.cookies(), func(c *network.Cookie) bool {
-		return c.Name == "__Host-Http-multi_session_owner" || c.Name == "multi_session_owner" || strings.HasSuffix(c.Name, "_shown")
+		return strings.Contains(c.Name, "_used_") || strings.HasSuffix(c.Name, "_shared") || strings.HasSuffix(c.Name, "_shown") || strings.HasSuffix(c.Name, "_confirmed")
 	})
 }
 
@@ -249,6 +249,9 @@ func TestChromiumCookieDomain(t *testing.T) {
 	b.open(app + "/.auth/sign-in?" + back)
 	b.signIn(http.StatusUnauthorized, "alice", "not hers")
 	b.signIn(http.StatusOK, "alice", password("alice"))
+	b.at(wiki + "/.auth/accounts?" + url.Values{"return_to": {"/page?x=1"}}.Encode())
+	b.find("heading", "Continue on this site?")
+	b.follow("button", "Continue as Alice Example alice@example.com")
 	arrived("alice")
 	b.open(app + "/")
 	b.find("heading", "Hello, alice")

@@ -27,6 +27,35 @@ func named(t *testing.T, address, origin string) *browser {
 	return b
 }
 
+// confirm continues as the account that the chooser offers first, where the page asks whether to
+// continue at this host.
+func (b *browser) confirm() {
+	b.t.Helper()
+	page := b.open("/.auth/accounts")
+	if !strings.Contains(page.body, "Continue on this site?") {
+		return
+	}
+	_, rest, _ := strings.Cut(page.body, `name="session" value="`)
+	handle, _, _ := strings.Cut(rest, `"`)
+	if answer := b.submit("/.auth/accounts", url.Values{"action": {"switch"}, "session": {handle}}); answer.StatusCode != http.StatusSeeOther {
+		b.t.Fatalf("%s: continue: %s: %s", b.base, answer.Status, answer.body)
+	}
+}
+
+// wantUnconfirmed checks that the host uses none of the browser's accounts yet.
+func (b *browser) wantUnconfirmed() {
+	b.t.Helper()
+	if answer := b.get("/"); answer.StatusCode != http.StatusUnauthorized || !strings.Contains(answer.body, "CONTINUE_REQUIRED") {
+		b.t.Errorf("%s: a request is answered %s: %s", b.base, answer.Status, answer.body)
+	}
+	if page := b.open("/x?y"); page.StatusCode != http.StatusSeeOther || page.Header.Get("Location") != "/.auth/accounts?return_to=%2Fx%3Fy" {
+		b.t.Errorf("%s: a page is answered %s to %q", b.base, page.Status, page.Header.Get("Location"))
+	}
+	if got := b.active(); got != "" {
+		b.t.Errorf("%s: %q is active", b.base, got)
+	}
+}
+
 // TestOneJarForADomain has two hosts of a domain share a jar, one outside of it have its own, and each
 // of them try to get at what is the others'.
 func TestOneJarForADomain(t *testing.T) {
@@ -61,10 +90,20 @@ func TestOneJarForADomain(t *testing.T) {
 		}
 		check(t, got, want)
 	}
+	confirmed := ""
 	signIn := func(browser *browser, user, cookie string) {
 		t.Helper()
 		answer := browser.post("/.auth/sign-in/username", map[string]any{"username": user, "password": password(user)})
 		set := answer.Header["Set-Cookie"]
+		if browser != onOutside {
+			// The cookie of this host alone.
+			i := slices.IndexFunc(set, func(field string) bool { return strings.HasPrefix(field, "__Host-Http-multi_session_confirmed=") })
+			if i < 0 || !strings.HasSuffix(set[i], "; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Lax") {
+				t.Fatalf("%s: cookies %q", browser.base, set)
+			}
+			confirmed, _, _ = strings.Cut(set[i], ";")
+			set = slices.Delete(slices.Clone(set), i, i+1)
+		}
 		if answer.StatusCode != http.StatusOK || len(set) != 2 || !strings.HasPrefix(set[0], cookie+"=") || !strings.HasPrefix(set[1], cookie+"_view=") {
 			t.Fatalf("%s: %s %s, cookies %q", browser.base, answer.Status, answer.body, set)
 		}
@@ -82,6 +121,8 @@ func TestOneJarForADomain(t *testing.T) {
 
 	signIn(onA, "alice", "__Secure-multi_session")
 	sees(onA, remoteAlice)
+	onB.wantUnconfirmed()
+	onB.confirm()
 	sees(onB, remoteAlice)
 	if got := onOutside.active(); got != "" {
 		t.Errorf("outside of the domain the browser is %q", got)
@@ -162,7 +203,7 @@ func TestOneJarForADomain(t *testing.T) {
 			"__Host-Http-multi_session=\"; __Secure-multi_session=" + right + "; x=\";multi_session ;a=b": "200",
 		} {
 			f := newFrames(t, address, "a.example.com")
-			f.headers(true, field{":method", "GET"}, field{":scheme", "https"}, field{":path", "/"}, field{":authority", host}, field{"cookie", cookie})
+			f.headers(true, field{":method", "GET"}, field{":scheme", "https"}, field{":path", "/"}, field{":authority", host}, field{"cookie", cookie}, field{"cookie", confirmed})
 			answer := f.answer()
 			if answer.status != want && (want != "400" || answer.status != "") {
 				t.Errorf("%q: %s", cookie, answer.status)

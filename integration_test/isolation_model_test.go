@@ -282,6 +282,11 @@ func (s *teller) signIn(host, user string) error {
 	}
 	s.users[answer.Token] = user
 	s.active = answer.Token
+	for _, host := range storyHosts {
+		if err := s.browser.confirm(s.ctx, host, answer.Token); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -123,6 +123,7 @@ func (d *description) checkAnswer(request *http.Request, answer reply, pointer s
 	if name, ok := strings.CutPrefix(described.Ref, "#/components/responses/"); ok {
 		return d.checkShared(request, answer, name)
 	}
+	answer.Header = withoutCookiesOfApps(answer.Header)
 	for _, name := range undescribed {
 		if _, ok := described.Headers[name]; !ok && answer.Header.Get(name) != "" {
 			return fmt.Errorf("the header %s is not described", name)
@@ -137,7 +138,7 @@ func (d *description) checkAnswer(request *http.Request, answer reply, pointer s
 		values := answer.Header.Values(name)
 		if name == "Set-Cookie" {
 			values = slices.DeleteFunc(slices.Clone(values), func(value string) bool {
-				return dropsFlow(value) || len(values) > 1 && ofView(value)
+				return dropsFlow(value) || len(values) > 1 && accompanies(value)
 			})
 		}
 		if err := d.checkHeader(values, at, header); err != nil {
@@ -171,10 +172,26 @@ func dropsFlow(value string) bool {
 	return strings.Contains(name, "_flow_") && strings.HasPrefix(rest, ";") && strings.Contains(rest, "Max-Age=0")
 }
 
-// ofView reports whether a Set-Cookie is of the cookie that changes with the active session.
-func ofView(value string) bool {
+// withoutCookiesOfApps returns a header without the fields by which any answer may exchange or clear cookies of apps, and
+// note as which accounts the browser was used.
+func withoutCookiesOfApps(h http.Header) http.Header {
+	own := slices.DeleteFunc(slices.Clone(h["Set-Cookie"]), func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return !strings.Contains(name, "multi_session") || strings.Contains(name, "_used_") || strings.HasSuffix(name, "_shared") || strings.HasSuffix(name, "_scripted")
+	})
+	h = h.Clone()
+	delete(h, "Set-Cookie")
+	if len(own) > 0 {
+		h["Set-Cookie"] = own
+	}
+	return h
+}
+
+// accompanies reports whether a Set-Cookie is of a cookie beside the browser's: the one that changes
+// with the active session, and those that say what a host has seen of the browser.
+func accompanies(value string) bool {
 	name, _, _ := strings.Cut(value, "=")
-	return strings.HasSuffix(name, "_view")
+	return strings.HasSuffix(name, "_view") || strings.HasSuffix(name, "_confirmed") || strings.HasSuffix(name, "_started")
 }
 
 // checkShared is for an answer that operations have in common.

@@ -82,6 +82,9 @@ func (p *pinnedGateway) sees(when string, want map[string]string) {
 	p.t.Helper()
 	for host, user := range want {
 		b := p.on(host)
+		if user != "" {
+			b.confirm()
+		}
 		if got := b.who(); got != user {
 			p.t.Errorf("%s: on %s the app is told %q, want %q", when, host, got, user)
 		}
@@ -272,6 +275,7 @@ func TestManyHosts(t *testing.T) {
 	bob := p.on("h0").signIn("bob")
 	const hosts = 60
 	for i := range hosts {
+		p.on(fmt.Sprint("h", i)).confirm()
 		p.on(fmt.Sprint("h", i)).switchTo(bob)
 	}
 	kept := 0
@@ -319,6 +323,7 @@ func TestCookiesOfADomainWithAnAccountForEachHost(t *testing.T) {
 	alice := p.on("a").signIn("alice")
 	p.on("b").signIn("bob")
 	wants := map[string]string{"a": "alice", "b": "bob", "c": "alice"}
+	p.on("c").confirm()
 	visit := func() {
 		t.Helper()
 		for i, host := range []string{"a", "b", "c", "b", "b", "a", "c", "a"} {

@@ -2,34 +2,37 @@ package cookie
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
 
-// maxFlows is how many sign-ins a browser can have under way. Tabs that people left at a provider pile
-// up otherwise until the Cookie field is more than servers take.
-const maxFlows = 8
+// Limits of the flow cookies in one browser. Tabs that people leave at a provider pile up otherwise,
+// until the Cookie field is longer than servers accept. The newest flow always has room, even if it
+// alone is larger.
+const (
+	maxFlows      = 8
+	maxFlowsBytes = 3 << 10 // of names and values, with what separates them in the Cookie field
+)
 
-// Flow is the cookie of one sign-in at a provider that is under way. It is held as the jar's is: by
-// the same site or domain, and as safely. Each has a name of its own, so that several tabs do not get
-// into each other's way.
+// Flow is the cookie of one sign-in at a provider that is under way. It belongs to the same site or
+// domain as the jar's cookie, with the same protection. Each flow has its own name, so tabs do not
+// disturb each other.
 type Flow struct{ jar Spec }
 
-// Flow returns the cookie of the sign-in that the tag names. A tag is of the base64url alphabet.
+// Flow returns the cookie of the sign-in that a tag names. The tag has base64url characters only.
 func (j Spec) Flow(tag string) Flow {
 	j.Name += flowMark + tag
 	return Flow{j}
 }
 
-// Read returns the value that came with a request, and false without one, and where there are two, of
-// which one may have been planted.
+// Read returns the value that a request has. It returns false without a value, and with two, one of
+// which may have been planted.
 func (f Flow) Read(h http.Header) (value string, ok bool) { return only(h, f.jar.Name) }
 
-// Set gives the browser a value. Of those that it has had longest so many are taken from it that there
-// are not too many: browsers send them in that order (RFC 6265, section 5.4).
+// Set stores a value in the browser. It clears the oldest other flows where they would exceed the
+// limits together with this one.
 func (f Flow) Set(w, r http.Header, value string, maxAge time.Duration) {
-	for _, name := range f.surplus(r) {
+	for _, name := range f.surplus(r, pairBytes(f.jar.Name, value)) {
 		other := f
 		other.jar.Name = name
 		other.Clear(w)
@@ -39,26 +42,40 @@ func (f Flow) Set(w, r http.Header, value string, maxAge time.Duration) {
 	w.Add("Set-Cookie", c.String())
 }
 
-// Clear takes the cookie from the browser.
+// Clear deletes the cookie from the browser.
 func (f Flow) Clear(w http.Header) { f.jar.Clear(w) }
 
-// surplus are the names of the flows in a request that there is no room for beside this one.
-func (f Flow) surplus(r http.Header) []string {
+// surplus returns the names of the flows in a request for which there is no room beside a new one of
+// the given size. Browsers send the oldest cookies first (RFC 6265, section 5.4).
+func (f Flow) surplus(r http.Header, size int) []string {
 	prefix, _, _ := strings.Cut(f.jar.Name, flowMark)
 	var names []string
+	sizes := make(map[string]int)
 	for _, line := range r["Cookie"] {
 		for part := range pairs(line) {
-			name, _ := Split(part)
-			if strings.HasPrefix(name, prefix+flowMark) && tagged(name) && !slices.Contains(names, name) {
+			name, value := Split(part)
+			if name == f.jar.Name || !strings.HasPrefix(name, prefix+flowMark) || !tagged(name) {
+				continue
+			}
+			if sizes[name] == 0 {
 				names = append(names, name)
 			}
+			sizes[name] += pairBytes(name, value)
 		}
 	}
-	return names[:max(0, len(names)-maxFlows+1)]
+	kept := len(names)
+	for kept > 0 && len(names)-kept < maxFlows-1 && size+sizes[names[kept-1]] <= maxFlowsBytes {
+		kept--
+		size += sizes[names[kept]]
+	}
+	return names[:kept]
 }
 
-// tagged reports whether a name ends with a tag, so that what somebody planted is not written back
-// into a header.
+// pairBytes returns how many bytes a cookie takes in the Cookie field, with its separators.
+func pairBytes(name, value string) int { return len(name) + len("=") + len(value) + len("; ") }
+
+// tagged reports whether a name ends with a tag. A name that somebody planted must not be written
+// back into a header.
 func tagged(name string) bool {
 	_, tag, _ := strings.Cut(name, flowMark)
 	return tag != "" && Alphabetic(tag)

@@ -2,6 +2,7 @@ package cookie
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,22 +48,56 @@ func TestFlowRead(t *testing.T) {
 }
 
 func TestTabsLeftAtProvidersDoNotPileUp(t *testing.T) {
+	tests := map[string]struct {
+		sizes   []int // of the values in the request, oldest first
+		size    int   // of the new value
+		cleared int   // how many of the oldest go
+	}{
+		"none":                        {nil, 100, 0},
+		"few and small":               {[]int{100, 100}, 100, 0},
+		"as many as there may be":     {[]int{1, 1, 1, 1, 1, 1, 1}, 1, 0},
+		"too many":                    {[]int{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, 1, 3},
+		"large ones":                  {[]int{1000, 1000, 1000}, 1000, 2},
+		"a large one among small":     {[]int{1, 2900, 1, 1}, 500, 2},
+		"the new one is too large":    {[]int{1, 1}, 3900, 2},
+		"30 tabs with long addresses": {slices.Repeat([]int{900}, 30), 900, 28},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			jar := Spec{Name: NamePlain}
+			flowName := func(i int) string { return NamePlain + "_flow_t" + strconv.Itoa(i) }
+			parts := []string{"other=" + strings.Repeat("x", 4000)}
+			for i, size := range test.sizes {
+				parts = append(parts, flowName(i)+"="+strings.Repeat("v", size))
+			}
+			answer := http.Header{}
+			jar.Flow("new").Set(answer, http.Header{"Cookie": {strings.Join(parts, "; ")}}, strings.Repeat("v", test.size), time.Minute)
+			set := answer["Set-Cookie"]
+			if len(set) != test.cleared+1 {
+				t.Fatalf("%d cookies are set or cleared, want %d cleared and one set", len(set), test.cleared)
+			}
+			for i, line := range set[:test.cleared] {
+				if !strings.HasPrefix(line, flowName(i)+"=;") || !strings.Contains(line, "Max-Age=0") {
+					t.Errorf("%q, want the oldest cleared", line)
+				}
+			}
+			left := len(parts[0]) + len(NamePlain+"_flow_new") + test.size
+			for _, part := range parts[1+test.cleared:] {
+				left += len(part) + len("; ")
+			}
+			if left > len(parts[0])+maxFlowsBytes && test.cleared < len(test.sizes) {
+				t.Errorf("%d bytes of flows are left", left-len(parts[0]))
+			}
+		})
+	}
+}
+
+func TestFlowThatIsSetAgainDoesNotClearItself(t *testing.T) {
 	jar := Spec{Name: NamePlain}
-	var parts []string
-	for i := range maxFlows + 2 {
-		parts = append(parts, NamePlain+"_flow_t"+strconv.Itoa(i)+"=v")
-	}
-	request := http.Header{"Cookie": {strings.Join(parts, "; ")}}
 	answer := http.Header{}
-	jar.Flow("new").Set(answer, request, "v", time.Minute)
-	set := answer["Set-Cookie"]
-	if len(set) != 4 {
-		t.Fatalf("%q, want three cleared and one set", set)
-	}
-	for i, line := range set[:3] {
-		if !strings.HasPrefix(line, NamePlain+"_flow_t"+strconv.Itoa(i)+"=;") || !strings.Contains(line, "Max-Age=0") {
-			t.Errorf("%q, want the oldest cleared", line)
-		}
+	jar.Flow("t").Set(answer, http.Header{"Cookie": {NamePlain + "_flow_t=" + strings.Repeat("v", 3000)}}, strings.Repeat("w", 3000), time.Minute)
+	if set := answer["Set-Cookie"]; len(set) != 1 || !strings.Contains(set[0], "=w") {
+		t.Errorf("%d cookies are set or cleared, want the new value alone", len(set))
 	}
 }
 

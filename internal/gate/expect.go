@@ -21,6 +21,6 @@ func (q *Request) matchesExpected(w http.ResponseWriter, r *http.Request) bool {
 	if q.signedIn && len(q.expected) == 1 && q.expected[0] == q.active.Handle {
 		return true
 	}
-	q.gate.Portal.Changed(q.answer(w))
+	q.gate.Portal.RefuseChanged(q.answer(w))
 	return false
 }

@@ -90,7 +90,7 @@ func (q *Request) answerEnded(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // the rest of the request is not read
 	}
-	q.gate.Portal.Ended(q.answer(w))
+	q.gate.Portal.RefuseEnded(q.answer(w))
 }
 
 // live is what ends a request when its session ends. A request belongs to the session whose identity

@@ -3,9 +3,12 @@
 // from it. Serve reads as the list of the steps; each step is a file:
 //
 //	request.go     find the jar, strip forged headers, renew the provider's tokens
+//	confirm.go     is the jar one that this browser has used at this host
+//	speculation.go pages that browsers fetch ahead of a visit
 //	expect.go      Multi-Session-Expect
 //	admit.go       the decision: forward, send to sign in, refuse
 //	reset.go       the page before the first page after a switch
+//	upgrade.go     connections of other protocols, and the pages that may open them
 //	revalidate.go  conditions of requests and validators of answers, a set for each view
 //	cookies.go     cookies of apps, a slot for each session
 //	forward.go     hand the request on, and end it when its session ends
@@ -115,18 +118,28 @@ type Portal interface {
 	// Serve answers a request for a path that the portal owns.
 	Serve(http.ResponseWriter, *http.Request, Visitor)
 
-	// Challenge answers a request for which nobody is signed in.
+	// ResumeSignIn reports whether a sign-in that the browser began at this host has led to the jar,
+	// which is not confirmed here. Then it has confirmed the jar and answered the request.
+	ResumeSignIn(http.ResponseWriter, *http.Request, Visitor) bool
+
+	// Challenge answers a request for which nobody is active.
 	Challenge(http.ResponseWriter, *http.Request, Visitor)
 
 	// Refuse answers a request whose active account does not meet the rule unmet. The policy has the
 	// rules of all gates that the request has come to.
 	Refuse(w http.ResponseWriter, r *http.Request, v Visitor, policy session.Policy, unmet session.Rule)
 
-	// Changed answers a request that was meant for another session than the active one.
-	Changed(http.ResponseWriter)
+	// RefuseChanged answers a request that was meant for another session than the active one.
+	RefuseChanged(http.ResponseWriter)
 
-	// Ended answers a request whose session has ended before the upstream answered.
-	Ended(http.ResponseWriter)
+	// RefuseEnded answers a request whose session has ended before the upstream answered.
+	RefuseEnded(http.ResponseWriter)
+
+	// RefuseSpeculation answers a request for a page that a browser fetches ahead of a visit.
+	RefuseSpeculation(http.ResponseWriter)
+
+	// RefuseUpgrade answers a page that may not open a connection of another protocol.
+	RefuseUpgrade(http.ResponseWriter)
 
 	// Insecure answers a request over plain HTTP from where the gateway does not allow that.
 	Insecure(http.ResponseWriter, *http.Request, Visitor)
@@ -182,6 +195,10 @@ type Options struct {
 	// Cache keeps stored answers apart by view. Nil: they pass as they are.
 	Cache *CacheOptions
 
+	// UpgradeOrigins are origins, in canonical form, whose pages may open connections of other
+	// protocols as the active account, beside this site's and the trusted ones.
+	UpgradeOrigins []string
+
 	// EndStreamsOnSwitch ends requests under way when another account becomes the active one, and
 	// not only when their session ends.
 	EndStreamsOnSwitch bool
@@ -204,6 +221,8 @@ type CacheOptions struct {
 	KeepOnSwitch bool
 }
 
+func (o *CacheOptions) isPublic(r *http.Request) bool { return o.Public != nil && o.Public(r) }
+
 func (o *Options) applies(r *http.Request) (bool, error) {
 	if o.Applies == nil {
 		return true, nil
@@ -222,24 +241,34 @@ type Config struct {
 	Cookies  cookie.Options
 	Streams  *stream.Registry
 	Log      *zap.Logger
+
+	// TrustedOrigins are other origins, in canonical form, that act for the browser's accounts.
+	TrustedOrigins []string
 }
 
 // Gate serves the requests of all gates of a configuration. Its methods may be called concurrently.
 type Gate struct {
 	Config
 
-	warnings        recentSet    // what the log was told already
-	held            atomic.Int32 // how many lines logHeld has written
-	resets          recentSet    // which browsers were sent to the reset page
-	portalRedirects recentSet    // where the portal has sent which clients
+	trusted         map[string]bool // TrustedOrigins
+	warnings        *recentSet      // what the log was told already
+	held            atomic.Int32    // how many lines logHeld has written
+	resets          *resetGuard     // which browsers got the reset page
+	portalRedirects *recentSet      // where the portal has sent which browsers
 }
 
 // New returns a Gate.
 func New(c Config) *Gate {
+	trusted := make(map[string]bool, len(c.TrustedOrigins))
+	for _, o := range c.TrustedOrigins {
+		trusted[o] = true
+	}
 	return &Gate{
 		Config:          c,
-		resets:          recentSet{lifetime: recent},
-		portalRedirects: recentSet{lifetime: recent},
+		trusted:         trusted,
+		warnings:        newRecentSet(0),
+		resets:          newResetGuard(),
+		portalRedirects: newRecentSet(recent),
 	}
 }
 
@@ -247,6 +276,9 @@ func New(c Config) *Gate {
 // error would run the site's error routes, and these may lead to the upstream that is protected.
 func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Handler) error {
 	q := g.begin(r)
+	if q.refuseSpeculation(w, r, o) || q.resumeSignIn(w, r) {
+		return nil
+	}
 	if g.Portal.Owns(q.url.Path) {
 		q.servePortal(w, r, o)
 		return nil
@@ -269,6 +301,9 @@ func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Ha
 		q.setIdentity(r, o)
 	}
 	q.claim(o, applies)
+	if q.refuseUpgrade(w, r, o) {
+		return nil
+	}
 	q.revalidateCache(r)
 	q.isolateCookies(r, o, !applies)
 	return q.forward(w, r, next)

@@ -47,6 +47,9 @@ type Request struct {
 	expected   []string      // values of ExpectHeader
 
 	policies session.Policy // the rules of all gates so far
+
+	keepConfirmed bool // the answer sets the cookie that confirms the jar at this host
+
 	cache    cacheExchange
 	cookies  isolation.Exchange
 	response response
@@ -65,6 +68,7 @@ func (g *Gate) begin(r *http.Request) *Request {
 	q.Scheme, q.Host = g.Server.Site(r)
 	q.ClientIP = g.Server.ClientIP(r)
 	q.err = q.findJar(r)
+	q.confirmJar()
 	q.renewTokens()
 	q.active, q.signedIn = q.Visit.Active()
 	q.expected = r.Header[ExpectHeader]
@@ -134,9 +138,9 @@ func (q *Request) renewTokens() {
 }
 
 // known reports whether it is known whose the request is. Over plain HTTP nobody can be signed in, so
-// there it is known to be nobody's.
+// there it is known to be nobody's. With a jar that is not confirmed at this host it is not known.
 func (q *Request) known(o *Options) bool {
-	return !o.ErrorRoute && (q.err == nil || errors.Is(q.err, cookie.ErrInsecure))
+	return !o.ErrorRoute && q.Visit.Confirmed() && (q.err == nil || errors.Is(q.err, cookie.ErrInsecure))
 }
 
 // asMade returns the request as the browser made it. Rewrites of the site are for the upstream; to
@@ -173,9 +177,10 @@ func (q *Request) servePortal(w http.ResponseWriter, r *http.Request, o *Options
 		q.explain(w, r)
 		return
 	}
-	if !q.gate.Portal.Static(q.url.Path) {
+	if isTopNavigation(r) {
 		q.tidyCookies(w, o)
 	}
+	q.storeConfirmation(w.Header())
 	q.gate.Portal.Serve(q.answer(w), original, q.Visitor)
 	q.noteRedirect(w.Header())
 }

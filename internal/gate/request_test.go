@@ -30,6 +30,7 @@ func TestJar(t *testing.T) {
 		"a host without a name, with an account for each host": {func(w *world, r *http.Request) {
 			w.Cookies = cookie.Options{Domain: "localhost", PerHost: true}
 			r.Host = "_.localhost"
+			w.confirm(r)
 		}, "alice", ""},
 		"a host that no browser asks for, with an account for each host": {func(w *world, r *http.Request) {
 			w.Cookies = cookie.Options{Domain: "localhost", PerHost: true}

@@ -42,6 +42,7 @@ func (w *response) filter(status int) {
 	w.of.storeCookies(header, !isFinal(status))
 	if isFinal(status) && status != http.StatusSwitchingProtocols {
 		w.of.markAnswer(header, status)
+		w.of.storeConfirmation(header)
 	}
 	w.cookies = header["Set-Cookie"]
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/gate/isolation"
 	"github.com/caddy-multi-session/gateway/internal/gate/stream"
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
 )
@@ -68,7 +69,9 @@ func newWorld(tb testing.TB) *world {
 		Sessions: w.manager,
 		Managed:  identity.NewManaged("X-User", ExpectHeader),
 		Streams:  streams,
-		Log:      zap.New(core),
+
+		TrustedOrigins: []string{"https://trusted.example.com"},
+		Log:            zap.New(core),
 	})
 	streams.SetLookup(w.Lookup)
 	return w
@@ -84,6 +87,24 @@ func (w *world) signIn(name string) *world {
 	}
 	w.token, w.last = done.Token, done.Entry
 	return w
+}
+
+// switchTo makes an account that is signed in the active one.
+func (w *world) switchTo(name string) {
+	w.tb.Helper()
+	visit, err := w.manager.Visit(w.tb.Context(), w.token)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	for _, entry := range visit.Entries() {
+		if entry.Identity.UserName == name {
+			if w.last, err = w.manager.SetActive(w.tb.Context(), w.token, entry.Handle); err != nil {
+				w.tb.Fatal(err)
+			}
+			return
+		}
+	}
+	w.tb.Fatalf("%s is not signed in", name)
 }
 
 // signOut ends everything that an account has.
@@ -118,6 +139,24 @@ func (w *world) request(path string, header ...string) *http.Request {
 		r.Header.Set(pair[0], pair[1])
 	}
 	return serverContext(r)
+}
+
+// confirm has the browser of a request bring what confirms its jar at the request's host.
+func (w *world) confirm(r *http.Request) {
+	w.tb.Helper()
+	visit, err := w.manager.Visit(w.tb.Context(), w.token)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	https, host := r.TLS != nil, origin.WithoutPort(r.Host)
+	spec, err := w.Cookies.For(https, host)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	h := http.Header{}
+	spec.SetConfirmed(h, visit.JarID())
+	pair, _, _ := strings.Cut(h.Get("Set-Cookie"), ";")
+	r.Header.Set("Cookie", r.Header.Get("Cookie")+"; "+pair)
 }
 
 // handler is an upstream behind a gate.
@@ -168,6 +207,8 @@ type portalStub struct {
 	foreign  bool
 	storage  bool
 	redirect string // Location of Serve
+	gives    func(http.Header)
+	resumes  bool // what ResumeSignIn reports
 }
 
 const portalCookie = "multi_session_flow_x=1"
@@ -188,7 +229,17 @@ func (p *portalStub) Serve(w http.ResponseWriter, r *http.Request, v Visitor) {
 	if p.redirect != "" {
 		w.Header().Set("Location", p.redirect)
 	}
+	if p.gives != nil {
+		p.gives(w.Header())
+	}
 	p.say(w, http.StatusOK, "portal", r, v)
+}
+
+func (p *portalStub) ResumeSignIn(w http.ResponseWriter, r *http.Request, v Visitor) bool {
+	if p.resumes {
+		p.say(w, http.StatusSeeOther, "resume", r, v)
+	}
+	return p.resumes
 }
 
 func (p *portalStub) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
@@ -200,14 +251,22 @@ func (p *portalStub) Refuse(w http.ResponseWriter, r *http.Request, v Visitor, p
 	p.say(w, http.StatusForbidden, "refuse", r, v)
 }
 
-func (p *portalStub) Changed(w http.ResponseWriter) {
+func (p *portalStub) RefuseChanged(w http.ResponseWriter) {
 	p.say(w, http.StatusConflict, "changed", nil, Visitor{})
 }
 
-func (p *portalStub) Ended(w http.ResponseWriter) {
+func (p *portalStub) RefuseEnded(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusUnauthorized)
 	_, _ = io.WriteString(w, "ended")
+}
+
+func (p *portalStub) RefuseSpeculation(w http.ResponseWriter) {
+	p.say(w, http.StatusServiceUnavailable, "speculation", nil, Visitor{})
+}
+
+func (p *portalStub) RefuseUpgrade(w http.ResponseWriter) {
+	p.say(w, http.StatusForbidden, "upgrade", nil, Visitor{})
 }
 
 func (p *portalStub) Insecure(w http.ResponseWriter, r *http.Request, v Visitor) {

@@ -15,6 +15,10 @@ func (p portalForGate) Serve(w http.ResponseWriter, r *http.Request, v gate.Visi
 	p.Portal.ServeHTTP(w, r, portal.Visitor(v))
 }
 
+func (p portalForGate) ResumeSignIn(w http.ResponseWriter, r *http.Request, v gate.Visitor) bool {
+	return p.Portal.ResumeSignIn(w, r, portal.Visitor(v))
+}
+
 func (p portalForGate) Challenge(w http.ResponseWriter, r *http.Request, v gate.Visitor) {
 	p.Portal.Challenge(w, r, portal.Visitor(v))
 }

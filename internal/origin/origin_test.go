@@ -99,6 +99,7 @@ func TestWithoutPort(t *testing.T) {
 		"app.example.com:443": "app.example.com",
 		"[::1]":               "[::1]",
 		"[::1]:8080":          "[::1]",
+		":80":                 "",
 		"":                    "",
 	} {
 		if got := WithoutPort(hostport); got != want {

@@ -50,7 +50,8 @@ func (p *Portal) setPassword(w http.ResponseWriter, r *http.Request, v Visitor, 
 	case err != nil:
 		return session.Entry{}, err
 	case endOthers:
-		return p.admit(w, r, v, identity, nil, !v.Visit.Transient())
+		done, err := p.admit(w, r, v, identity, nil, !v.Visit.Transient())
+		return done.Entry, err
 	}
 	active.Identity = identity
 	return active, nil

@@ -7,16 +7,21 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// switchTo makes another of the browser's accounts active: for the whole jar, or with "active
-// per_host" for the visit's site.
+// switchTo makes one of the browser's accounts active: for the whole jar, or with "active per_host" for
+// the visit's site. It confirms the jar at this host.
 func (p *Portal) switchTo(w http.ResponseWriter, r *http.Request, v Visitor, handle string) (session.Entry, error) {
+	event := eventSwitch
+	if !v.Visit.Confirmed() {
+		event = eventContinue
+	}
 	entry, err := p.manager.At(v.Visit.Site()).SetActive(r.Context(), v.Token, handle)
 	if err != nil {
-		p.audit.logFailedEvent(r, v, eventSwitch, err)
+		p.audit.logFailedEvent(r, v, event, err)
 		return session.Entry{}, err
 	}
+	v.confirm(w, r, v.Visit.JarID())
 	p.updateView(w, r, v, v.Token)
-	p.audit.logSwitch(r, v, entry)
+	p.audit.logSwitch(r, v, event, entry)
 	return entry, nil
 }
 
@@ -30,7 +35,9 @@ func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v Visitor, handl
 	if done.Empty {
 		v.Cookie.Clear(w.Header())
 	}
-	p.updateView(w, r, v, v.Token)
+	if v.Visit.Confirmed() { // else no account has a view here
+		p.updateView(w, r, v, v.Token)
+	}
 	p.audit.logRevocation(r, v, done)
 	return done, nil
 }

@@ -128,6 +128,9 @@ func (p *Portal) setActiveAPI(w http.ResponseWriter, r *http.Request, v Visitor)
 	if err != nil {
 		return err
 	}
+	if !v.Visit.Confirmed() {
+		return errUnconfirmed // a script may choose; only a click on the portal's page confirms
+	}
 	entry, err := p.switchTo(w, r, v, handle)
 	if err != nil {
 		return err
@@ -141,7 +144,7 @@ func (p *Portal) revokeAPI(w http.ResponseWriter, r *http.Request, v Visitor) er
 		return err
 	}
 	if _, ok := v.Visit.Active(); !ok {
-		return errUnauthorized
+		return noActive(v)
 	}
 	if _, err := p.revoke(w, r, v, handle); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 func activeEntry(v Visitor) (session.Entry, error) {
 	active, ok := v.Visit.Active()
 	if !ok {
-		return session.Entry{}, errUnauthorized
+		return session.Entry{}, noActive(v)
 	}
 	v.Visit.Used(active)
 	return active, nil

@@ -27,19 +27,20 @@ type audit struct {
 
 // Values of the field "event".
 const (
-	eventSignIn  = "sign-in"
-	eventReplace = "replace" // the account signed in again in the same browser
-	eventEvict   = "evict"   // a new account needed the place
-	eventSwitch  = "switch"
-	eventRevoke  = "revoke"
-	eventSignOut = "sign-out"
-	eventSignUp  = "sign-up"
-	eventChange  = "change-password"
-	eventUpdate  = "update-user"
-	eventRefuse  = "refuse" // the active account may not
-	eventForged  = "cross-origin"
-	eventLogout  = "back-channel-logout" // an account's provider ended sessions
-	eventRefresh = "refresh"             // an account's provider no longer stands by it
+	eventSignIn   = "sign-in"
+	eventReplace  = "replace" // the account signed in again in the same browser
+	eventEvict    = "evict"   // a new account needed the place
+	eventSwitch   = "switch"
+	eventContinue = "continue" // a switch, or none, at a host where the jar was not confirmed
+	eventRevoke   = "revoke"
+	eventSignOut  = "sign-out"
+	eventSignUp   = "sign-up"
+	eventChange   = "change-password"
+	eventUpdate   = "update-user"
+	eventRefuse   = "refuse" // the active account may not
+	eventForged   = "cross-origin"
+	eventLogout   = "back-channel-logout" // an account's provider ended sessions
+	eventRefresh  = "refresh"             // an account's provider no longer stands by it
 )
 
 func newAudit(log *zap.Logger) audit {
@@ -122,8 +123,8 @@ func (a audit) logProviderLogoutFailure(r *http.Request, v Visitor, method strin
 	a.write(r, v, "", eventLogout, "failure", append(cause(err), zap.String("method", method))...)
 }
 
-func (a audit) logSwitch(r *http.Request, v Visitor, e session.Entry) {
-	a.write(r, v, v.Visit.JarID(), eventSwitch, "success", sessionFields(e.Session))
+func (a audit) logSwitch(r *http.Request, v Visitor, event string, e session.Entry) {
+	a.write(r, v, v.Visit.JarID(), event, "success", sessionFields(e.Session))
 }
 
 func (a audit) logRevocation(r *http.Request, v Visitor, done session.Revoked) {

@@ -84,7 +84,7 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request, v Visitor) error
 	if err != nil {
 		visit = v.Visit
 	}
-	visit = visit.At(v.Visit.Site())
+	visit = visit.As(v.Visit)
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -129,7 +129,7 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request, v Visitor) error
 		if err != nil && !errors.Is(err, session.ErrUnreadable) { // an unreadable jar counts as signed out
 			continue // wait until the store answers again
 		}
-		if visit.JarID() != jar || !stream.sendState(visit.At(v.Visit.Site())) {
+		if visit.JarID() != jar || !stream.sendState(visit.As(v.Visit)) {
 			return nil
 		}
 	}

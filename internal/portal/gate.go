@@ -10,11 +10,12 @@ import (
 
 // Challenge answers a request to an upstream that needs a sign-in. A navigation goes to the sign-in
 // page. If the browser has accounts but none is active, it goes to the chooser, so that nobody acts
-// as somebody else without having chosen it. Anything else gets 401.
+// as somebody else without having chosen it. At a host where the jar is not confirmed, none is
+// active. Anything else gets 401.
 func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 	setCommonHeaders(w.Header())
 	if !navigation(r) {
-		writeProblem(w, errUnauthorized)
+		writeProblem(w, noActive(v))
 		return
 	}
 	path := "/sign-in"
@@ -24,19 +25,41 @@ func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 	redirect(w, p.address(path, p.requestedAddress(r, v), nil))
 }
 
-// Changed answers a request to an upstream that expects another session than the active one. Only
+// noActive is the problem with a request that nobody is active for.
+func noActive(v Visitor) *problem {
+	if !v.Visit.Confirmed() {
+		return errUnconfirmed
+	}
+	return errUnauthorized
+}
+
+// RefuseChanged answers a request to an upstream that expects another session than the active one. Only
 // scripts send that expectation, so the answer is JSON.
-func (p *Portal) Changed(w http.ResponseWriter) {
+func (p *Portal) RefuseChanged(w http.ResponseWriter) {
 	setCommonHeaders(w.Header())
 	writeProblem(w, errSessionChanged)
 }
 
-// Ended answers a request to an upstream whose session ended before the upstream answered. It does
+// RefuseEnded answers a request to an upstream whose session ended before the upstream answered. It does
 // not redirect to the sign-in page: the request may be of any kind, and its sender expects another
 // answer.
-func (p *Portal) Ended(w http.ResponseWriter) {
+func (p *Portal) RefuseEnded(w http.ResponseWriter) {
 	setCommonHeaders(w.Header())
 	writeProblem(w, errUnauthorized)
+}
+
+// RefuseSpeculation answers a request for a page that a browser fetches ahead of a visit. With any
+// status but 2xx the browser drops the answer, and asks again when somebody goes to the page.
+func (p *Portal) RefuseSpeculation(w http.ResponseWriter) {
+	setCommonHeaders(w.Header())
+	writeProblem(w, errSpeculation)
+}
+
+// RefuseUpgrade answers a request for a connection of another protocol, such as WebSocket, that a
+// page of another origin has made. Scripts do not see the answer.
+func (p *Portal) RefuseUpgrade(w http.ResponseWriter) {
+	setCommonHeaders(w.Header())
+	writeProblem(w, errInvalidOrigin)
 }
 
 // Refuse answers a request to an upstream that the active account may not make, because it does not

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -188,7 +189,15 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 func (p *Portal) accountsView(v Visitor, to destination) page.Accounts {
 	view := page.Accounts{Frame: p.frame(v, to), ReturnTo: to.text, Place: string(v.Visit.Site())}
 	view.State = toWireAccounts(v.Visit).state() // unlike the sign-in page, the chooser never redirects
-	for _, e := range v.Visit.Entries() {
+	entries := v.Visit.Entries()
+	if !v.Visit.Confirmed() && len(entries) > 0 {
+		view.Domain = v.Cookie.Domain
+		if suggested, ok := v.Visit.Suggested(); ok {
+			first := slices.IndexFunc(entries, func(e session.Entry) bool { return e.ID == suggested.ID })
+			entries = slices.Concat(entries[first:first+1], entries[:first], entries[first+1:])
+		}
+	}
+	for _, e := range entries {
 		account := p.account(e)
 		sites, elsewhere := v.Visit.Places(e)
 		for _, site := range sites {

@@ -87,6 +87,7 @@ func (p *Portal) callbackPage(provider login.Provider) handler {
 			p.callbackFailed(w, r, v, result, err)
 			return nil
 		}
+		p.noteSignIn(r, v, result)
 		// Both addresses were checked when the sign-in began, and the flow is sealed.
 		to := destination{text: result.ReturnTo}
 		if result.differsFromHint() {

@@ -203,6 +203,8 @@ type browser struct {
 	cookie       string            // value of the jar's cookie; empty for none
 	views        map[string]string // values of the view's cookies, by the site that has them
 	flows        map[string]string // cookies of sign-ins under way
+	ofHosts      map[string]string // further cookies of single hosts, by host and name
+	confirms     bool              // the gate uses the jar only at hosts where it is confirmed
 }
 
 func (g *gateway) browser() *browser {
@@ -228,6 +230,11 @@ func (b *browser) request(method, target, body string, headers ...string) *http.
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.flows)) {
 		cookies = append(cookies, name+"="+b.flows[name])
+	}
+	for _, key := range slices.Sorted(maps.Keys(b.ofHosts)) {
+		if name, ok := strings.CutPrefix(key, b.host+" "); ok {
+			cookies = append(cookies, name+"="+b.ofHosts[key])
+		}
 	}
 	if len(cookies) > 0 {
 		r.Header.Set("Cookie", strings.Join(cookies, "; "))
@@ -274,6 +281,9 @@ func (b *browser) visitor(r *http.Request) Visitor {
 			b.t.Fatal(err)
 		}
 		v.Visit = visit.At(site)
+	}
+	if b.confirms && !v.Cookie.Confirms(&v.Cookies, v.Visit.JarID()) {
+		v.Visit = v.Visit.Unconfirmed()
 	}
 	return v
 }
@@ -331,6 +341,18 @@ func (b *browser) setCookie(w *httptest.ResponseRecorder) *http.Cookie {
 				b.views = make(map[string]string)
 			}
 			b.views[b.viewAt(b.jar())] = c.Value
+			continue
+		}
+		if strings.HasSuffix(c.Name, "_confirmed") || strings.HasSuffix(c.Name, "_started") {
+			if c.Domain != "" {
+				b.t.Errorf("a cookie of one host is set for %s: %s", c.Domain, c)
+			}
+			if b.ofHosts == nil {
+				b.ofHosts = make(map[string]string)
+			}
+			if b.ofHosts[b.host+" "+c.Name] = c.Value; c.MaxAge < 0 {
+				delete(b.ofHosts, b.host+" "+c.Name)
+			}
 			continue
 		}
 		if c.Name != b.jar().Name || found != nil {

@@ -41,7 +41,10 @@ var (
 	errMethodNotAllowed = &problem{status: http.StatusMethodNotAllowed, code: "METHOD_NOT_ALLOWED", message: "Method not allowed", advice: "This address cannot be opened like a page."}
 	errNotAcceptable    = &problem{status: http.StatusNotAcceptable, code: "NOT_ACCEPTABLE", message: "Only text/event-stream is available here"}
 	errUnauthorized     = &problem{status: http.StatusUnauthorized, code: "UNAUTHORIZED", message: "Unauthorized"}
+	errUnconfirmed      = &problem{status: http.StatusUnauthorized, code: "CONTINUE_REQUIRED", message: "The accounts of this browser are not confirmed on this host: open its page of accounts to continue"}
 	errSessionChanged   = &problem{status: http.StatusConflict, code: "SESSION_CHANGED", message: "The active session is not the expected one"}
+
+	errSpeculation = &problem{status: http.StatusServiceUnavailable, code: "NOT_FETCHED_AHEAD", message: "This page is not fetched ahead of a visit: another account may be active by then"}
 
 	errMissingOrigin = &problem{
 		status: http.StatusForbidden, code: "MISSING_OR_NULL_ORIGIN", message: "Missing or null Origin",

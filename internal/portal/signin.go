@@ -29,9 +29,9 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v Visitor, c cre
 	}
 	identity, err := p.authenticate(r.Context(), method, v, c)
 	if err == nil {
-		var entry session.Entry
-		if entry, err = p.admit(w, r, v, identity, nil, c.remember); err == nil {
-			return entry, nil
+		var done session.SignedIn
+		if done, err = p.admit(w, r, v, identity, nil, c.remember); err == nil {
+			return done.Entry, nil
 		}
 	}
 	p.audit.logSignInFailure(r, v, method.ID(), c.identifier, err)
@@ -40,20 +40,21 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v Visitor, c cre
 
 // admit adds a session for the identity to the browser's sessions, and gives the browser the jar's
 // new token. The grant comes from a provider, or is nil.
-func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identity *session.Identity, grant *session.Grant, remember bool) (session.Entry, error) {
+func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identity *session.Identity, grant *session.Grant, remember bool) (session.SignedIn, error) {
 	client := session.Client{IP: v.ip(), UserAgent: r.UserAgent(), Transient: !remember}
 	done, err := p.manager.At(v.Visit.Site()).SignIn(r.Context(), v.Token, identity, grant, client)
 	if err != nil {
-		return session.Entry{}, err
+		return session.SignedIn{}, err
 	}
 	maxAge := p.manager.Lifetime()
 	if !remember {
 		maxAge = 0
 	}
 	v.Cookie.Set(w.Header(), done.Token, maxAge)
+	v.confirm(w, r, done.JarID)
 	p.updateView(w, r, v, done.Token)
 	p.audit.logSignIn(r, v, done)
-	return done.Entry, nil
+	return done, nil
 }
 
 func (p *Portal) authenticate(ctx context.Context, method login.PasswordMethod, v Visitor, c credentials) (*session.Identity, error) {

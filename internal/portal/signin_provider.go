@@ -52,6 +52,9 @@ func (p *Portal) startProviderSignIn(w http.ResponseWriter, r *http.Request, v V
 		p.audit.logProviderFailure(r, v, provider.ID(), err)
 		return "", err
 	}
+	if p.callbackOrigin(v, provider) != v.Origin() {
+		v.Cookie.AddStarted(w.Header(), &v.Cookies, tagOf(state), flowLifetime)
+	}
 	return location, nil
 }
 
@@ -73,7 +76,7 @@ func seenFromCallback(v Visitor, redirectURI string, to destination) string {
 // providerResult is a sign-in at a provider that has finished.
 type providerResult struct {
 	flow
-	session.Entry
+	session.SignedIn
 }
 
 // finishProviderSignIn signs in the account that a provider's answer names. The browser keeps its
@@ -85,12 +88,12 @@ func (p *Portal) finishProviderSignIn(w http.ResponseWriter, r *http.Request, v 
 		return providerResult{}, err
 	}
 	// The redirect URI may be on another host than the one where the sign-in began.
-	entry, err := p.redeem(w, r, v.at(begun.Site), provider, begun.Pending)
+	done, err := p.redeem(w, r, v.at(begun.Site), provider, begun.Pending)
 	if err != nil {
 		p.audit.logProviderFailure(r, v, provider.ID(), err)
 		return providerResult{flow: begun}, err
 	}
-	return providerResult{begun, entry}, nil
+	return providerResult{begun, done}, nil
 }
 
 // takeFlow returns the flow that an answer belongs to. A state is valid only at the callback of its
@@ -111,29 +114,29 @@ func (p *Portal) takeFlow(w http.ResponseWriter, r *http.Request, v Visitor, pro
 	return begun, nil
 }
 
-func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, pending login.Pending) (session.Entry, error) {
+func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, pending login.Pending) (session.SignedIn, error) {
 	since := p.now()
 	granted, err := provider.Redeem(r.Context(), pending, r.URL.Query())
 	if err != nil {
-		return session.Entry{}, err
+		return session.SignedIn{}, err
 	}
 	kept, err := p.grants.Seal(granted)
 	if err != nil {
-		return session.Entry{}, err
+		return session.SignedIn{}, err
 	}
 	if err := p.names.Claim(r.Context(), p.logins, granted.Identity); errors.Is(err, login.ErrNameTaken) {
-		return session.Entry{}, fmt.Errorf("%w: %w", errNameOfOther, err)
+		return session.SignedIn{}, fmt.Errorf("%w: %w", errNameOfOther, err)
 	} else if err != nil {
-		return session.Entry{}, err
+		return session.SignedIn{}, err
 	}
-	entry, err := p.admit(w, r, v, granted.Identity, kept, true)
+	done, err := p.admit(w, r, v, granted.Identity, kept, true)
 	if err != nil {
-		return session.Entry{}, err
+		return session.SignedIn{}, err
 	}
-	if err := p.endIfProviderEnded(r.Context(), granted, since, entry); err != nil {
-		return session.Entry{}, err
+	if err := p.endIfProviderEnded(r.Context(), granted, since, done.Entry); err != nil {
+		return session.SignedIn{}, err
 	}
-	return entry, nil
+	return done, nil
 }
 
 // endIfProviderEnded ends a new session if the provider has ended it while it was being made, when
@@ -154,6 +157,6 @@ func (p *Portal) endIfProviderEnded(ctx context.Context, granted *login.Granted,
 
 // differsFromHint reports whether another account signed in than the one that was asked for.
 func (a providerResult) differsFromHint() bool {
-	id := a.Identity
+	id := a.Entry.Identity
 	return a.Asked != "" && !strings.EqualFold(a.Asked, id.Email) && !strings.EqualFold(a.Asked, id.UserName) && a.Asked != id.Account.Subject
 }

@@ -24,7 +24,8 @@ func (p *Portal) signUp(w http.ResponseWriter, r *http.Request, v Visitor, regis
 		return session.Entry{}, err
 	}
 	p.audit.logSignUp(r, v, identity)
-	return p.admit(w, r, v, identity, nil, remember)
+	done, err := p.admit(w, r, v, identity, nil, remember)
+	return done.Entry, err
 }
 
 func (p *Portal) register(r *http.Request, v Visitor, method login.Registrar, registration login.Registration) (*session.Identity, error) {

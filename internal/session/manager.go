@@ -101,6 +101,8 @@ type Visit struct {
 	jar     *Jar
 	at      time.Time
 	site    Site
+
+	unconfirmed bool // no session is active at this host; see Unconfirmed
 }
 
 // Visit returns the jar of a token. For an unknown token and for the zero Token it returns the zero
@@ -204,7 +206,7 @@ func (v Visit) JarID() string {
 
 // active returns the session that requests are made as, dead or alive, or nil.
 func (v *Visit) active() *Session {
-	if v.jar == nil {
+	if v.jar == nil || v.unconfirmed {
 		return nil
 	}
 	return v.jar.activeAt(v.site)

@@ -82,11 +82,13 @@ type SignUp struct {
 	Field          string // name of the input that the problem is about; empty for none
 }
 
-// Accounts is the chooser.
+// Accounts is the chooser. With Domain it is the page that asks whether to continue at a host where the
+// jar is not confirmed: the first of Accounts is the one that is active at the other hosts.
 type Accounts struct {
 	Frame
 	ReturnTo string
 	Place    string // host whose account is chosen; empty where all hosts have the same
+	Domain   string // domain whose hosts share the jar, if the jar is not confirmed at this one; else empty
 	Accounts []Account
 	Notice   string
 	Problem  string
