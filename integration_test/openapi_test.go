@@ -123,7 +123,9 @@ func (d *description) checkAnswer(request *http.Request, answer reply, pointer s
 	if name, ok := strings.CutPrefix(described.Ref, "#/components/responses/"); ok {
 		return d.checkShared(request, answer, name)
 	}
-	answer.Header = withoutCookiesOfApps(answer.Header)
+	own := *answer.Response
+	own.Header = withoutCookiesOfApps(answer.Header)
+	answer.Response = &own
 	for _, name := range undescribed {
 		if _, ok := described.Headers[name]; !ok && answer.Header.Get(name) != "" {
 			return fmt.Errorf("the header %s is not described", name)
