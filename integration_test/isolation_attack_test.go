@@ -198,12 +198,18 @@ func attackWholeDomain(v *victim) {
 	v.as("bob")
 	v.visit("/", "")
 	v.host = a
+	if err := v.confirm(v.t.Context(), a, v.handles["bob"]); err != nil {
+		v.t.Fatal(err)
+	}
 	v.as("alice")
 	v.visit("/", "")
 	v.writes("/", "dtok=A; Domain=example.com; Path=/")
 	v.visit("/", "")
 	v.host = b
-	v.as("bob")
+	if err := v.confirm(v.t.Context(), b, v.handles["bob"]); err != nil {
+		v.t.Fatal(err)
+	}
+	v.user = "bob"
 	v.visit("/", "")
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +21,7 @@ var (
 )
 
 const (
-	usualStories  = 60
+	usualStories  = 200
 	stepsOfAStory = 40
 )
 
@@ -53,13 +52,12 @@ type lateAnswer struct {
 }
 
 // teller tells one story of a browser with the gateway. The model of what apps see is separate browsers without
-// scripts, one for each session and one for nobody. Scripts write cookies only once two accounts were used: until
-// then apps see those too, which package isolation tests.
+// scripts, one for each session and one for nobody. Two accounts are used before anything else happens: until then apps
+// see what scripts write, which package isolation tests.
 type teller struct {
 	ctx     context.Context
 	browser profile
 	model   map[string]*cookieStore // by session; "" is nobody's
-	used    map[string]bool         // the users as whom answers have arrived; "" is nobody
 	written map[string]bool         // names of cookies that scripts have written
 
 	users  map[string]string // of the live sessions, by handle
@@ -122,7 +120,6 @@ func (s *teller) readable(store *cookieStore, at pageAddress) string {
 // apply does to the model what the app has said. To clear cookies is to clear those that the request has shown: of
 // others the gateway does not know.
 func (s *teller) apply(at pageAddress, session string, answer order, shown []storedCookie) {
-	s.used[s.users[session]] = true
 	own := s.of(session)
 	if answer.Clear {
 		own.remove(shown)
@@ -252,9 +249,6 @@ func (s *teller) take(st step) error {
 
 // script has a script of a page write or delete a cookie, under a name of its own or the app's.
 func (s *teller) script(at pageAddress, n [8]int) {
-	if len(s.used) < 2 {
-		return
-	}
 	s.value++
 	name := []string{"s0", "s1", "r0", "h0", "dr", "dh"}[n[2]%6]
 	line := fmt.Sprintf("%s=script%d%s", name, s.value, storyPlaces[n[3]%len(storyPlaces)])
@@ -283,30 +277,9 @@ func (s *teller) signIn(host, user string) error {
 	}
 	s.users[answer.Token] = user
 	s.active = answer.Token
-	return s.confirm(answer.Token)
-}
-
-// confirm continues at the hosts that do not use a new jar yet.
-func (s *teller) confirm(active string) error {
 	for _, host := range storyHosts {
-		form := url.Values{"action": {"switch"}, "session": {active}}
-		request, err := http.NewRequestWithContext(s.ctx, http.MethodPost, "http://"+host+":"+s.browser.port+"/.auth/accounts", strings.NewReader(form.Encode()))
-		if err != nil {
+		if err := s.browser.confirm(s.ctx, host, answer.Token); err != nil {
 			return err
-		}
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		request.Header.Set("Origin", "http://"+host+":"+s.browser.port)
-		request.Header.Set("Cookie", cookieField(s.browser.shown(host, "/.auth/accounts")))
-		answer, err := s.browser.client.Transport.RoundTrip(request)
-		if err != nil {
-			return err
-		}
-		_ = answer.Body.Close()
-		if answer.StatusCode != http.StatusSeeOther {
-			return fmt.Errorf("continue at %s: %s", host, answer.Status)
-		}
-		for _, line := range answer.Header["Set-Cookie"] {
-			s.browser.set(host, "/.auth/accounts", line)
 		}
 	}
 	return nil
@@ -366,13 +339,21 @@ func (s *teller) revoke(host, handle string) error {
 func tell(ctx context.Context, browser profile, story []step) (trace []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	s := &teller{ctx: ctx, browser: browser, model: map[string]*cookieStore{}, users: map[string]string{"": ""}, used: map[string]bool{}, written: map[string]bool{}}
+	s := &teller{ctx: ctx, browser: browser, model: map[string]*cookieStore{}, users: map[string]string{"": ""}, written: map[string]bool{}}
 	defer func() {
 		cancel()
 		for _, late := range s.late {
 			<-late.done
 		}
 	}()
+	for _, user := range storyUsers[:2] {
+		if err := s.signIn(storyHosts[0], user); err != nil {
+			return s.trace, err
+		}
+		if err := s.visit(pageAddress{storyHosts[0], "/"}, order{}); err != nil {
+			return s.trace, err
+		}
+	}
 	for _, step := range story {
 		if err := s.take(step); err != nil {
 			return s.trace, err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -93,13 +94,16 @@ func newProfileClient(t testing.TB) *http.Client {
 		},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // send sends a request as a script of the site does, unless the header says otherwise. It does not keep the answer's cookies.
 func (p *profile) send(ctx context.Context, method string, at pageAddress, header http.Header, body any) (answer *http.Response, data []byte, err error) {
 	var reader io.Reader
-	if body != nil {
+	kind := "application/json"
+	if form, ok := body.(url.Values); ok {
+		reader, kind = strings.NewReader(form.Encode()), "application/x-www-form-urlencoded"
+	} else if body != nil {
 		encoded, err := json.Marshal(body)
 		if err != nil {
 			return nil, nil, err
@@ -114,7 +118,7 @@ func (p *profile) send(ctx context.Context, method string, at pageAddress, heade
 	request.Header.Set("Sec-Fetch-Site", "same-origin")
 	request.Header.Set("Sec-Fetch-Mode", "cors")
 	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Content-Type", kind)
 		request.Header.Set("Origin", origin)
 	}
 	for name, values := range header {
@@ -152,6 +156,20 @@ func (p *profile) portal(ctx context.Context, method, host, path string, body, i
 	}
 	p.keep(at, answer)
 	return json.Unmarshal(data, into)
+}
+
+// confirm continues with a session at a host that does not use the browser's jar yet.
+func (p *profile) confirm(ctx context.Context, host, handle string) error {
+	at := pageAddress{host, defaultPrefix + "/accounts"}
+	answer, data, err := p.send(ctx, http.MethodPost, at, nil, url.Values{"action": {"switch"}, "session": {handle}})
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusSeeOther {
+		return fmt.Errorf("continue at %s: %s: %s", host, answer.Status, data)
+	}
+	p.keep(at, answer)
+	return nil
 }
 
 // ask makes a request that the app answers at once as it is told to, and keeps the cookies of the answer.
