@@ -265,6 +265,7 @@ func (a *App) Start() error {
 	for _, id := range a.public {
 		a.log.Warn("everybody with an account at the provider can sign in, and pass at sites without require: allow says who may", zap.String("login", id))
 	}
+	a.warnDeferredHeaders()
 	_, err := a.running()
 	return err
 }

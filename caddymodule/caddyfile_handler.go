@@ -50,6 +50,7 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	        public <path...>
 //	        keep_on_switch
 //	    }
+//	    websocket_origins <origin...>
 //	    end_streams_on_switch
 //	    clear_storage_on_switch
 //	}
@@ -78,6 +79,8 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = h.unmarshalIsolateCookies(b)
 		case "isolate_cache":
 			err = h.unmarshalIsolateCache(b)
+		case "websocket_origins":
+			err = h.unmarshalWebsocketOrigins(b)
 		case "clear_storage_on_switch":
 			h.ClearStorageOnSwitch = true
 			err = b.flag()
@@ -132,6 +135,16 @@ func (h *Handler) unmarshalHeader(b *block) error {
 		return b.Errf("header: takes a name and a value; quote a value that has spaces")
 	}
 	h.Headers = append(h.Headers, IdentityHeader{Name: args[0], Value: args[1]})
+	return nil
+}
+
+func (h *Handler) unmarshalWebsocketOrigins(b *block) (err error) {
+	if h.WebsocketOrigins, err = b.values(); err != nil {
+		return err
+	}
+	if _, err := websocketOrigins(h.WebsocketOrigins); err != nil {
+		return b.WrapErr(err)
+	}
 	return nil
 }
 

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-multi-session/gateway/internal/gate"
 	"github.com/caddy-multi-session/gateway/internal/gate/identity"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -62,6 +64,11 @@ type Handler struct {
 	// IsolateCache configures which answers of the upstream a browser may show to other accounts.
 	// Default: none. If gates are nested, the outermost decides.
 	IsolateCache *IsolateCache `json:"isolate_cache,omitempty"`
+
+	// WebsocketOrigins are origins, such as "https://spa.example.com", whose pages may open WebSockets
+	// as the active account. Pages of the site itself and of trusted_origins may in any case. Clients
+	// that send no Origin header are no browsers, and pass.
+	WebsocketOrigins []string `json:"websocket_origins,omitempty"`
 
 	// EndStreamsOnSwitch ends requests under way, such as web sockets, also when another account of
 	// the browser becomes the active one. By default they end only when their session ends.
@@ -140,11 +147,30 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	for _, header := range h.Headers {
 		h.options.Headers = append(h.options.Headers, gate.Header(header))
 	}
+	if h.options.UpgradeOrigins, err = websocketOrigins(h.WebsocketOrigins); err != nil {
+		return err
+	}
 	if h.options.Cache, err = h.IsolateCache.provision(ctx); err != nil {
 		return err
 	}
 	app.register(&h.options)
 	return nil
+}
+
+// websocketOrigins returns origins in their canonical form, which is the one that browsers send.
+func websocketOrigins(texts []string) ([]string, error) {
+	var origins []string
+	for _, text := range texts {
+		canonical, err := origin.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("websocket_origins: %q: %w", text, err)
+		}
+		if slices.Contains(origins, canonical) {
+			return nil, fmt.Errorf("websocket_origins: %s: is named twice", text)
+		}
+		origins = append(origins, canonical)
+	}
+	return origins, nil
 }
 
 // defaultPreset is the preset that most apps behind a gateway can read.

@@ -21,11 +21,12 @@ const (
 	startedMark   = "_started"
 )
 
-// Cookies is what a request's own cookies of the gateway say, and how many cookies there are at all.
+// Cookies is what a request's own cookies of the gateway say, and how many cookies there are at
+// all.
 type Cookies struct {
 	Jar      Value // the jar's token
 	View     Value
-	Shown    Value
+	Shown    Value // see ReadShown for all of several
 	Scripted Value
 	Owner    Value // of releases before Used: the slot that plain cookies belong to
 	Used     Used
@@ -33,11 +34,12 @@ type Cookies struct {
 	Confirmed Value // names the jar that is confirmed at this host
 	Started   Value // tags of sign-ins that began at this host
 
-	// Apps reports whether there are cookies that are not the gateway's own: those in slots, and plain ones.
+	// Apps reports whether there are cookies that are not the gateway's own: those in slots, and
+	// plain ones.
 	Apps bool
 
-	// Lax reports whether there is a cookie that browsers withhold from requests of other sites, beside
-	// the jar's. A request that shows one and no jar comes from a browser without a jar.
+	// Lax reports whether there is a cookie that browsers withhold from requests of other sites,
+	// beside the jar's. A request that shows one and no jar comes from a browser without a jar.
 	Lax bool
 
 	Count int // of all cookies
@@ -50,13 +52,13 @@ type Value struct {
 	Count int
 }
 
-// Only returns the value. It is false unless the request carries the cookie exactly once: a second one
-// may have been planted (RFC 6265, section 8.6).
+// Only returns the value. It is false unless the request has the cookie exactly once, because a
+// second one may have been planted (RFC 6265, section 8.6).
 func (v Value) Only() (string, bool) { return v.Last, v.Count == 1 }
 
 func (v *Value) add(value string) { v.Last, v.Count = value, v.Count+1 }
 
-// Parse reads the cookies of a request once. It allocates nothing.
+// Parse reads the cookies of a request, in one pass and without allocations.
 func (j Spec) Parse(h http.Header) Cookies {
 	var c Cookies
 	for _, line := range h["Cookie"] {
@@ -131,10 +133,11 @@ func (j Spec) read(c *Cookies, base, mark, value string) {
 	c.Lax = c.Lax || atJar || atHost
 }
 
-// names are those of the jar's cookie. None of them is the upstream's business, whichever is in use.
+// names are all names of the jar's cookie. Upstreams see none of them, whichever the site uses.
 var names = [...]string{NameHost, NameDomain, NamePlain}
 
-// cutBase takes the name of a jar's cookie, of any site, off the front of a name.
+// cutBase splits a name after the name of a jar's cookie, of any site. It is false if the name does
+// not begin with one.
 func cutBase(name string) (base, mark string, ok bool) {
 	if name == "" || name[0] != NameHost[0] && name[0] != NamePlain[0] {
 		return "", "", false // most are other names
@@ -147,7 +150,7 @@ func cutBase(name string) (base, mark string, ok bool) {
 	return "", "", false
 }
 
-// ours reports whether what follows the base of a name is the mark of one of the gateway's cookies.
+// ours reports whether a mark, the rest of a name after its base, is one of the gateway's.
 func ours(mark string) bool {
 	switch mark {
 	case "", viewMark, hostViewMark, shownMark, scriptedMark, ownerMark, sharedMark, confirmedMark, startedMark:
@@ -156,7 +159,8 @@ func ours(mark string) bool {
 	return strings.HasPrefix(mark, usedMark) || strings.HasPrefix(mark, flowMark)
 }
 
-// reserved reports whether a name is the gateway's: one of its own cookies on any site, or a slot's.
+// reserved reports whether a name belongs to the gateway: to one of its own cookies, on any site,
+// or to a slot's.
 func reserved(name string) bool {
 	if _, mark, ok := cutBase(name); ok && ours(mark) {
 		return true
@@ -164,5 +168,5 @@ func reserved(name string) bool {
 	return Slotted(name)
 }
 
-// Reserved reports whether a name is one that upstreams can neither see nor set.
+// Reserved reports whether a name belongs to a cookie that upstreams can neither see nor set.
 func Reserved(name string) bool { return reserved(name) }

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// pairs walks over the cookies of a Cookie field as a browser writes them: separated by
-// semicolons and nothing else, quotes having no meaning (RFC 6265, section 4.2.1).
+// pairs iterates over the cookies of a Cookie field as browsers write them: only semicolons
+// separate them, and quotes have no meaning (RFC 6265, section 4.2.1).
 func pairs(line string) iter.Seq[string] { return strings.SplitSeq(line, ";") }
 
-// Split takes a pair apart as servers do: white space around name and value is none of theirs. A
-// pair without an equals sign is a name without a value; some servers read it so.
+// Split splits a pair as servers do: without the white space around name and value. A pair without
+// an equals sign is a name without a value, as some servers read it.
 func Split(pair string) (name, value string) {
 	for i := range len(pair) {
 		if pair[i] == '=' {
@@ -22,7 +22,7 @@ func Split(pair string) (name, value string) {
 	return Trim(pair), ""
 }
 
-// Trim takes the spaces and tabs off both ends of a text.
+// Trim removes spaces and tabs from both ends of a text.
 func Trim(text string) string {
 	for text != "" && (text[0] == ' ' || text[0] == '\t') {
 		text = text[1:]
@@ -33,14 +33,15 @@ func Trim(text string) string {
 	return text
 }
 
-// only returns the value of a request's cookie of the name, and false unless there is exactly one.
+// only returns the value of a request's cookie. It is false unless the request has exactly one of
+// the name.
 func only(h http.Header, name string) (value string, ok bool) {
 	value, n := find(h, name, "")
 	return value, n == 1
 }
 
-// find returns how many cookies a request has whose name is base and mark, and the value of the last one. The
-// name comes in two parts because every request is searched for some that would have to be put together.
+// find returns how many cookies of a name a request has, and the value of the last one. The name
+// comes as base and mark, so that no caller has to join them for each request.
 func find(h http.Header, base, mark string) (value string, count int) {
 	for _, line := range h["Cookie"] {
 		for part := range pairs(line) {
@@ -54,8 +55,8 @@ func find(h http.Header, base, mark string) (value string, count int) {
 	return value, count
 }
 
-// StripRequest takes the gateway's cookies, of any of its names, out of a request's header, so
-// that no upstream sees them. Other cookies are left byte for byte.
+// StripRequest deletes all cookies of the gateway, whatever the site, from a request's header, so
+// that no upstream sees them. It leaves other cookies byte for byte.
 func StripRequest(h http.Header) {
 	lines := h["Cookie"]
 	if !carriesReserved(lines) {
@@ -102,11 +103,11 @@ func without(line string) string {
 	return b.String()
 }
 
-// FilterResponse takes out of an upstream's response header what would set or clear the gateway's
-// cookies: Set-Cookie fields of its names, and the "cookies" of Clear-Site-Data, by which a
-// browser drops every cookie of the domain (Clear Site Data, section 3.1). In trailers, which net/http
-// has in the same map, neither has a meaning (RFC 9110, section 6.5.1), and there they go altogether:
-// somebody further on may merge trailers into the header all the same.
+// FilterResponse deletes from an upstream's response header what would set or clear the gateway's
+// cookies: Set-Cookie fields of its names, and "cookies" in Clear-Site-Data, by which a browser
+// drops every cookie of the domain (Clear Site Data, section 3.1). It deletes both fields from the
+// trailers, which net/http has in the same map. They have no meaning there (RFC 9110, section
+// 6.5.1), but a server further on may merge trailers into the header.
 func FilterResponse(h http.Header) {
 	delete(h, http.TrailerPrefix+"Set-Cookie")
 	delete(h, http.TrailerPrefix+"Clear-Site-Data")
@@ -137,19 +138,19 @@ func setsReserved(line string) bool {
 	return reserved(name) || name == "" && startsReserved(value) || strings.ContainsFunc(line, Control)
 }
 
-// Control selects the characters for which browsers ignore a Set-Cookie field as a whole (RFC
-// 6265bis, section 5.6). Some cut it there instead, or trim them off, so that a name which is not
-// the gateway's here could be when the field has arrived.
+// Control reports whether browsers ignore a Set-Cookie field with this character (RFC 6265bis,
+// section 5.6). Some browsers cut the field there instead, or trim the character off, and could so
+// read one of the gateway's names.
 func Control(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
-// startsReserved reports whether a cookie without a name has a value that a browser sends back so
-// that it reads as one of the gateway's: "=multi_session=x" comes back as "multi_session=x".
+// startsReserved reports whether a cookie without a name looks like one of the gateway's when a
+// browser sends it back: "=multi_session=x" comes back as "multi_session=x".
 func startsReserved(value string) bool {
 	name, _ := Split(value)
 	return reserved(name)
 }
 
-// everythingElse is what the wildcard of Clear-Site-Data stands for, cookies left out.
+// everythingElse is what the wildcard of Clear-Site-Data stands for, except cookies.
 const everythingElse = `"cache", "clientHints", "executionContexts", "prefetchCache", "prerenderCache", "storage"`
 
 func filterClearSiteData(h http.Header, lines []string) {
@@ -157,7 +158,7 @@ func filterClearSiteData(h http.Header, lines []string) {
 	for _, line := range lines {
 		for directive := range strings.SplitSeq(line, ",") {
 			directive = strings.TrimSpace(directive)
-			// Browsers compare exactly; one that does not must not find what this one left.
+			// Browsers compare exactly. This is lenient, in case one does not.
 			switch strings.ToLower(strings.Trim(directive, `"`)) {
 			case "", "cookies":
 			case "*":

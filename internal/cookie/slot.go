@@ -2,25 +2,26 @@ package cookie
 
 import "strings"
 
-// Anonymous is the tag of the slot of requests that are made as nobody. It is no secret: what is in that
-// slot is as safe as the cookies of an app without a gateway.
+// Anonymous is the tag of nobody's slot. It is no secret: cookies in that slot are as safe as those
+// of an app without a gateway.
 const Anonymous = "0"
 
 // UnknownOrigin is the tag that earlier releases gave cookies of unknown origin. No slot has it.
 const UnknownOrigin = "x"
 
-// The name of a slot's cookie is the name that the upstream gave it, after a mark and the slot's tag. A
-// prefix that browsers heed stays in front. The mark is short, because every cookie of an app has it.
+// The name of a slot's cookie is a mark, the slot's tag and the upstream's name. A prefix that
+// browsers heed stays in front. The mark is short, because every cookie of an app has it.
 const (
 	slotMark = "ms~"
 	slotEnd  = "~"
 )
 
-// prefixes are the beginnings of names that browsers tie to conditions, in upper or lower case (RFC
-// 6265bis, section 4.1.3). Of two that begin alike the longer comes first.
+// prefixes are beginnings of names that have a meaning to browsers, in upper or lower case (RFC
+// 6265bis, section 4.1.3). Of two that begin alike, the longer one comes first.
 var prefixes = [...]string{"__Host-Http-", "__Host-", "__Secure-", "__Http-"}
 
-// CutPrefix takes off the prefix that browsers heed.
+// CutPrefix splits a name after the prefix that browsers heed. The prefix is empty if there is
+// none.
 func CutPrefix(name string) (prefix, rest string) {
 	if !strings.HasPrefix(name, "__") {
 		return "", name
@@ -81,7 +82,7 @@ func validTag(tag string) bool {
 	return tag == Anonymous || tag == UnknownOrigin || len(tag) == tagLength && Alphabetic(tag)
 }
 
-// Alphabetic reports whether a text is of the base64url alphabet.
+// Alphabetic reports whether a text has base64url characters only.
 func Alphabetic(text string) bool {
 	for i := range len(text) {
 		c := text[i]

@@ -3,6 +3,8 @@ package cookie
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-multi-session/gateway/internal/origin"
@@ -11,15 +13,15 @@ import (
 
 // The names of the jar's cookie, by how safely a browser can hold it.
 const (
-	// NameHost is for HTTPS. By its prefixes the browser takes the cookie only with Secure, Path=/
-	// and no Domain, so from this very host, and, where it knows the second one, only with HttpOnly
-	// from a Set-Cookie header (RFC 6265bis, section 4.1.3).
+	// NameHost is for HTTPS. Because of the prefixes browsers take the cookie only with Secure,
+	// Path=/ and no Domain, so only from this host. Those that know the second prefix take it only
+	// with HttpOnly, so only from a Set-Cookie header (RFC 6265bis, section 4.1.3).
 	NameHost = "__Host-Http-multi_session"
 
 	// NameDomain is for HTTPS where one jar serves all hosts of a domain.
 	NameDomain = "__Secure-multi_session"
 
-	// NamePlain is for plain HTTP, where browsers take no prefix.
+	// NamePlain is for plain HTTP, over which browsers take no name with a prefix.
 	NamePlain = "multi_session"
 )
 
@@ -30,11 +32,11 @@ type Options struct {
 	InsecureHTTP bool   // allow plain HTTP off loopback
 }
 
-// ErrInsecure reports a request over plain HTTP from a host that is not loopback. A cookie there
-// could be read and replaced by anybody on the way.
+// ErrInsecure reports a request over plain HTTP to a host that is not loopback. Anybody on the way
+// could read and replace its cookies.
 var ErrInsecure = errors.New("plain HTTP on a host that is not loopback")
 
-// Spec is the jar's cookie as one site has it: what it is called and where it belongs. It is a small value.
+// Spec describes the jar's cookie of one site: its name and where it belongs. It is a small value.
 type Spec struct {
 	Name    string
 	Domain  string // empty for a host-only cookie
@@ -44,8 +46,8 @@ type Spec struct {
 
 // For returns the cookie of a request's site. Host is the host as the browser names it, without a
 // port and in lower case. A host outside of Options.Domain gets a cookie of its own. Over plain
-// HTTP it is ErrInsecure unless the host is loopback, where the browser talks to its own machine,
-// or Options say otherwise.
+// HTTP For returns ErrInsecure, unless the host is loopback, where the browser talks to its own
+// machine, or Options.InsecureHTTP is set.
 func (o Options) For(https bool, host string) (Spec, error) {
 	domain := ""
 	if o.Domain != "" && origin.Within(host, o.Domain) {
@@ -63,8 +65,8 @@ func (o Options) For(https bool, host string) (Spec, error) {
 	}
 }
 
-// Token returns the token in the jar's cookie, and the zero token without one. Doubt gives the zero
-// token too: two cookies, of which one may have been planted (RFC 6265, section 8.6), or a malformed one.
+// Token returns the token in the jar's cookie. It is the zero token if there is no cookie, if it is
+// malformed, or if there are two, of which one may have been planted (RFC 6265, section 8.6).
 func (c *Cookies) Token() session.Token {
 	value, ok := c.Jar.Only()
 	if !ok {
@@ -77,27 +79,41 @@ func (c *Cookies) Token() session.Token {
 	return token
 }
 
-// Set gives the browser a token. With a maxAge of zero the browser forgets it when it closes.
+// Set gives the browser a token. If maxAge is zero, the browser drops it when it closes.
 func (j Spec) Set(h http.Header, token session.Token, maxAge time.Duration) {
 	c := j.cookie(token.Reveal())
 	c.MaxAge = int(maxAge / time.Second)
 	h.Add("Set-Cookie", c.String())
 }
 
-// Clear takes the token from the browser.
+// Given returns the token that an answer's header gives the browser, or the zero token if it takes
+// the browser's token away. It reports false if the header does neither.
+func (j Spec) Given(h http.Header) (session.Token, bool) {
+	for _, line := range slices.Backward(h["Set-Cookie"]) {
+		pair, _, _ := strings.Cut(line, ";")
+		if name, value := Split(pair); name == j.Name {
+			token, err := session.ParseToken(value)
+			return token, err == nil || value == ""
+		}
+	}
+	return session.Token{}, false
+}
+
+// Clear deletes the token from the browser.
 func (j Spec) Clear(h http.Header) {
 	c := j.cookie("")
 	c.MaxAge = -1
 	h.Add("Set-Cookie", c.String())
 }
 
-// ofHost returns the cookie with a mark that belongs to one host, even where the jar belongs to a domain.
+// ofHost returns the cookie with a mark that belongs to this host alone, also if the jar belongs to
+// a domain.
 func (j Spec) ofHost(mark string) Spec {
 	j.Name, j.Domain = j.hostName()+mark, ""
 	return j
 }
 
-// hostName returns the name that the jar's cookie has, or would have, if it belonged to this host alone.
+// hostName returns the name that the jar's cookie has if it belongs to one host.
 func (j Spec) hostName() string {
 	if j.Secure {
 		return NameHost

@@ -7,24 +7,25 @@ import (
 	"time"
 )
 
-// Used is which accounts requests of a browser were forwarded as, as far as their answers have reached
-// it: one cookie for each account, or a single one once there were two. The cookies are only ever added,
-// by the very answers that they are about, so answers may arrive in any order: a request that shows
-// the cookie of one account alone was sent before any answer to another account had arrived.
+// Used says which accounts have used a browser, by the marks that a request shows. A mark is a
+// cookie that an answer sets if its request was forwarded for the account. There is one for each
+// account, until a single one stands for several. Marks are only added, each by the answer that it
+// is about, so answers may arrive in any order: a request that shows the mark of one account alone
+// was sent before any answer to another account had arrived.
 //
-// An account is named by a tag. Nobody is an account of its own here, with the tag Anonymous.
+// A tag names the account. Nobody is an account here, with the tag Anonymous.
 type Used struct {
 	Tag    string // of the first account
-	Held   string // what the cookie of that account says; see Mark
-	Others bool   // there are further accounts, or one that is named twice
-	Shared bool   // there is the cookie that stands for several accounts
-	day    string // of the cookie that is shown
+	Held   string // what the mark of that account holds; see Mark
+	Others bool   // there are marks of other accounts, or an account has two, or a mark is malformed
+	Shared bool   // there is the mark that stands for several accounts
+	day    string // of the mark
 }
 
 // Several reports whether requests were forwarded as more than one account.
 func (u *Used) Several() bool { return u.Shared || u.Others }
 
-// None reports whether no request was forwarded, or no answer has arrived.
+// None reports whether there is no mark: no answer to a forwarded request has arrived yet.
 func (u *Used) None() bool { return u.Tag == "" && !u.Shared }
 
 func (u *Used) add(tag, value string) {
@@ -41,17 +42,17 @@ func (u *Used) share(value string) {
 	u.day, _, _ = strings.Cut(value, usedEnd)
 }
 
-// usedEnd separates the day from what is held in the value of a mark.
+// usedEnd separates the day from what a mark holds.
 const usedEnd = "~"
 
-// markAge is how long a mark lasts: as long as browsers keep any cookie. It is renewed long before, so that no
-// cookie of an account outlives the account's mark.
+// markAge is how long a mark lasts: as long as browsers keep any cookie. A visit renews a mark that
+// is markFresh days old, so no cookie of an account outlives the account's mark.
 const (
 	markAge   = 400 * 24 * time.Hour
 	markFresh = 7 // days
 )
 
-// Fresh reports whether the cookie was set recently enough to leave it as it is.
+// Fresh reports whether the mark need not be renewed yet.
 func (u *Used) Fresh(now time.Time) bool {
 	day, err := strconv.ParseInt(u.day, 36, 32)
 	return err == nil && daysOf(now)-day < markFresh && day <= daysOf(now)
@@ -59,21 +60,22 @@ func (u *Used) Fresh(now time.Time) bool {
 
 func daysOf(t time.Time) int64 { return t.Unix() / int64(24*time.Hour/time.Second) }
 
-// Mark is the field that says that a request of the browser was forwarded as an account. Held is of the
-// base64url alphabet.
+// Mark returns the field of an account's mark. What it holds comes back as Used.Held, and has
+// base64url characters only.
 func (j Spec) Mark(tag, held string, now time.Time) string {
 	return j.lasting(usedMark+tag, strconv.FormatInt(daysOf(now), 36)+usedEnd+held)
 }
 
-// MarkShared returns the field that says that requests of the browser were forwarded as several accounts.
+// MarkShared returns the field of the mark that stands for several accounts.
 func (j Spec) MarkShared(now time.Time) string {
 	return j.lasting(sharedMark, strconv.FormatInt(daysOf(now), 36)+usedEnd)
 }
 
-// Unmark returns the field that takes the mark of an account back, once MarkShared has taken its place.
+// Unmark returns the field that clears the mark of an account, because that of MarkShared replaces
+// it.
 func (j Spec) Unmark(tag string) string { return j.clearing(j.Name + usedMark + tag) }
 
-// lasting returns the field of a cookie beside the jar's that stays as long as browsers keep any.
+// lasting returns the field of a cookie that browsers keep for as long as any.
 func (j Spec) lasting(mark, value string) string {
 	j.Name += mark
 	c := j.cookie(value)
@@ -87,13 +89,14 @@ func (j Spec) SetScripted(tag string) string {
 	return j.lasting(scriptedMark, tag)
 }
 
-// ClearScripted returns the field that says that the scripted cookies of the host belong to no slot.
+// ClearScripted returns the field that says that the scripted cookies of the host belong to no
+// slot.
 func (j Spec) ClearScripted() string {
 	j.Domain = ""
 	return j.clearing(j.hostName() + scriptedMark)
 }
 
-// ClearOwner returns the field that takes a cookie from the browser which only releases before Used read.
+// ClearOwner returns the field that clears a cookie of earlier releases, which had no marks.
 func (j Spec) ClearOwner() string {
 	j.Domain = ""
 	return j.clearing(j.hostName() + ownerMark)

@@ -4,9 +4,11 @@
 //
 //	request.go     find the jar, strip forged headers, renew the provider's tokens
 //	confirm.go     is the jar one that this browser has used at this host
+//	speculation.go pages that browsers fetch ahead of a visit
 //	expect.go      Multi-Session-Expect
 //	admit.go       the decision: forward, send to sign in, refuse
 //	reset.go       the page before the first page after a switch
+//	upgrade.go     connections of other protocols, and the pages that may open them
 //	revalidate.go  conditions of requests and validators of answers, a set for each view
 //	cookies.go     cookies of apps, a slot for each session
 //	forward.go     hand the request on, and end it when its session ends
@@ -133,6 +135,12 @@ type Portal interface {
 	// RefuseEnded answers a request whose session has ended before the upstream answered.
 	RefuseEnded(http.ResponseWriter)
 
+	// RefuseSpeculation answers a request for a page that a browser fetches ahead of a visit.
+	RefuseSpeculation(http.ResponseWriter)
+
+	// RefuseUpgrade answers a page that may not open a connection of another protocol.
+	RefuseUpgrade(http.ResponseWriter)
+
 	// Insecure answers a request over plain HTTP from where the gateway does not allow that.
 	Insecure(http.ResponseWriter, *http.Request, Visitor)
 
@@ -188,6 +196,10 @@ type Options struct {
 	// Cache keeps stored answers apart by view. Nil: they pass as they are.
 	Cache *CacheOptions
 
+	// UpgradeOrigins are origins, in canonical form, whose pages may open connections of other
+	// protocols as the active account, beside this site's and the trusted ones.
+	UpgradeOrigins []string
+
 	// EndStreamsOnSwitch ends requests under way when another account becomes the active one, and
 	// not only when their session ends.
 	EndStreamsOnSwitch bool
@@ -210,6 +222,8 @@ type CacheOptions struct {
 	KeepOnSwitch bool
 }
 
+func (o *CacheOptions) isPublic(r *http.Request) bool { return o.Public != nil && o.Public(r) }
+
 func (o *Options) applies(r *http.Request) (bool, error) {
 	if o.Applies == nil {
 		return true, nil
@@ -228,24 +242,34 @@ type Config struct {
 	Cookies  cookie.Options
 	Streams  *stream.Registry
 	Log      *zap.Logger
+
+	// TrustedOrigins are other origins, in canonical form, that act for the browser's accounts.
+	TrustedOrigins []string
 }
 
 // Gate serves the requests of all gates of a configuration. Its methods may be called concurrently.
 type Gate struct {
 	Config
 
-	warnings        recentSet    // what the log was told already
-	held            atomic.Int32 // how many lines logHeld has written
-	resets          recentSet    // which browsers were sent to the reset page
-	portalRedirects recentSet    // where the portal has sent which clients
+	trusted         map[string]bool // TrustedOrigins
+	warnings        *recentSet      // what the log was told already
+	held            atomic.Int32    // how many lines logHeld has written
+	resets          *resetGuard     // which browsers got the reset page
+	portalRedirects *recentSet      // where the portal has sent which browsers
 }
 
 // New returns a Gate.
 func New(c Config) *Gate {
+	trusted := make(map[string]bool, len(c.TrustedOrigins))
+	for _, o := range c.TrustedOrigins {
+		trusted[o] = true
+	}
 	return &Gate{
 		Config:          c,
-		resets:          recentSet{lifetime: recent},
-		portalRedirects: recentSet{lifetime: recent},
+		trusted:         trusted,
+		warnings:        newRecentSet(0),
+		resets:          newResetGuard(),
+		portalRedirects: newRecentSet(recent),
 	}
 }
 
@@ -253,7 +277,7 @@ func New(c Config) *Gate {
 // error would run the site's error routes, and these may lead to the upstream that is protected.
 func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Handler) error {
 	q := g.begin(r)
-	if q.resumeSignIn(w, r) {
+	if q.refuseSpeculation(w, r, o) || q.resumeSignIn(w, r) {
 		return nil
 	}
 	if g.Portal.Owns(q.url.Path) {
@@ -278,6 +302,9 @@ func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Ha
 		q.setIdentity(r, o)
 	}
 	q.claim(o, applies)
+	if q.refuseUpgrade(w, r, o) {
+		return nil
+	}
 	q.revalidateCache(r)
 	q.isolateCookies(r, o, !applies)
 	return q.forward(w, r, next)

@@ -24,7 +24,7 @@ func TestRecentSet(t *testing.T) {
 			"after its time":  {10 * time.Second, 10 * time.Second, true},
 			"for good":        {0, 1000 * time.Hour, false},
 		} {
-			s := recentSet{lifetime: test.lifetime}
+			s := newRecentSet(test.lifetime)
 			if !s.addNew("text") || s.addNew("text") || !s.has("text") || s.has("other") {
 				t.Errorf("%s: it does not know what was added", name)
 			}
@@ -39,7 +39,7 @@ func TestRecentSet(t *testing.T) {
 // TestRecentSetAddsAgain: with add the time begins anew.
 func TestRecentSetAddsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := recentSet{lifetime: 10 * time.Second}
+		s := newRecentSet(10 * time.Second)
 		s.add("text")
 		advance(9 * time.Second)
 		s.add("text")
@@ -50,13 +50,16 @@ func TestRecentSetAddsAgain(t *testing.T) {
 	})
 }
 
-// TestRecentSetIsBounded: whoever makes up texts fills no memory.
-func TestRecentSetIsBounded(t *testing.T) {
-	var s recentSet
+// TestAttackRecentSetOverflow: whoever makes up texts fills no memory, and does not empty the set.
+func TestAttackRecentSetOverflow(t *testing.T) {
+	s := newRecentSet(0)
 	for i := range 10 * maxRecent {
 		s.addNew(strconv.Itoa(i))
+		if i%(maxRecent/2) == 0 {
+			s.add("text") // is in use
+		}
 	}
-	if len(s.added) > maxRecent {
-		t.Errorf("it has %d texts", len(s.added))
+	if n := s.added.Len(); n > maxRecent || !s.has("text") {
+		t.Errorf("it has %d texts, and the one in use: %t", n, s.has("text"))
 	}
 }

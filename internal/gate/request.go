@@ -177,7 +177,7 @@ func (q *Request) servePortal(w http.ResponseWriter, r *http.Request, o *Options
 		q.explain(w, r)
 		return
 	}
-	if !q.gate.Portal.Static(q.url.Path) {
+	if isTopNavigation(r) {
 		q.tidyCookies(w, o)
 	}
 	q.storeConfirmation(w.Header())

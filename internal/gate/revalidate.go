@@ -15,15 +15,9 @@ type cacheExchange struct {
 	unowned  bool // whose the answer is nobody knows, so no browser may store it
 	page     bool // somebody goes to the address in a tab
 
-	view        string // the one that the request is made under
-	browserView string // the one that the browser's cookie says, and its stored answers belong to
-	shown       string // the one that a page of the host was last shown under; empty if unknown
-}
-
-// changesShown reports whether the answer is the first page of the host under another view than the
-// last. A browser in which nobody has signed in yet has nothing to remember.
-func (c *cacheExchange) changesShown() bool {
-	return c.page && c.isolated && !c.unowned && !c.public && c.shown != c.view && (c.view != cookie.Anonymous || c.shown != "")
+	view        string   // the one that the request is made under
+	browserView string   // the one that the browser's cookie says, and its stored answers belong to
+	shown       []string // the ones that the browser says the host's last page was shown under
 }
 
 // readView finds out under which view a request is made, and which one the browser has. It runs
@@ -39,7 +33,7 @@ func (q *Request) readView(r *http.Request, o *Options) {
 	c := &q.cache
 	c.browserView, c.view = q.Cookies.ReadView(), q.view()
 	c.unowned = !q.known(o)
-	c.public = !c.unowned && o.Cache.Public != nil && o.Cache.Public(q.asMade(r))
+	c.public = !c.unowned && o.Cache.isPublic(q.asMade(r))
 	// Whoever is nobody for sure has no view: the upstream's validators are nobody's too.
 	var view cache.View
 	if c.unowned || c.view != cookie.Anonymous {
@@ -47,7 +41,7 @@ func (q *Request) readView(r *http.Request, o *Options) {
 	}
 	c.Exchange = cache.NewExchange(q.method, r.Header, view, c.public)
 	if c.page = isTopNavigation(r); c.page {
-		c.shown, _ = q.Cookies.Shown.Only()
+		c.shown = q.Cookie.ReadShown(r.Header)
 	}
 }
 

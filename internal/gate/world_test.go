@@ -69,7 +69,9 @@ func newWorld(tb testing.TB) *world {
 		Sessions: w.manager,
 		Managed:  identity.NewManaged("X-User", ExpectHeader),
 		Streams:  streams,
-		Log:      zap.New(core),
+
+		TrustedOrigins: []string{"https://trusted.example.com"},
+		Log:            zap.New(core),
 	})
 	streams.SetLookup(w.Lookup)
 	return w
@@ -85,6 +87,24 @@ func (w *world) signIn(name string) *world {
 	}
 	w.token, w.last = done.Token, done.Entry
 	return w
+}
+
+// switchTo makes an account that is signed in the active one.
+func (w *world) switchTo(name string) {
+	w.tb.Helper()
+	visit, err := w.manager.Visit(w.tb.Context(), w.token)
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	for _, entry := range visit.Entries() {
+		if entry.Identity.UserName == name {
+			if w.last, err = w.manager.SetActive(w.tb.Context(), w.token, entry.Handle); err != nil {
+				w.tb.Fatal(err)
+			}
+			return
+		}
+	}
+	w.tb.Fatalf("%s is not signed in", name)
 }
 
 // signOut ends everything that an account has.
@@ -187,7 +207,8 @@ type portalStub struct {
 	foreign  bool
 	storage  bool
 	redirect string // Location of Serve
-	resumes  bool   // what ResumeSignIn reports
+	gives    func(http.Header)
+	resumes  bool // what ResumeSignIn reports
 }
 
 const portalCookie = "multi_session_flow_x=1"
@@ -207,6 +228,9 @@ func (p *portalStub) Static(path string) bool { return path == "/.auth/style.css
 func (p *portalStub) Serve(w http.ResponseWriter, r *http.Request, v Visitor) {
 	if p.redirect != "" {
 		w.Header().Set("Location", p.redirect)
+	}
+	if p.gives != nil {
+		p.gives(w.Header())
 	}
 	p.say(w, http.StatusOK, "portal", r, v)
 }
@@ -235,6 +259,14 @@ func (p *portalStub) RefuseEnded(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusUnauthorized)
 	_, _ = io.WriteString(w, "ended")
+}
+
+func (p *portalStub) RefuseSpeculation(w http.ResponseWriter) {
+	p.say(w, http.StatusServiceUnavailable, "speculation", nil, Visitor{})
+}
+
+func (p *portalStub) RefuseUpgrade(w http.ResponseWriter) {
+	p.say(w, http.StatusForbidden, "upgrade", nil, Visitor{})
 }
 
 func (p *portalStub) Insecure(w http.ResponseWriter, r *http.Request, v Visitor) {

@@ -19,6 +19,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/gate/identity"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/password"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/portal"
 	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
@@ -68,6 +69,10 @@ type Gateway struct {
 // Start makes a gateway of a configuration. Its work besides requests ends with ctx or with Close.
 // The database stays open after Close.
 func Start(ctx context.Context, db *Database, c Config) (*Gateway, error) {
+	trusted, err := canonicalOrigins(c.TrustedOrigins)
+	if err != nil {
+		return nil, err
+	}
 	logins, err := withUsers(db, c)
 	if err != nil {
 		return nil, err
@@ -95,7 +100,7 @@ func Start(ctx context.Context, db *Database, c Config) (*Gateway, error) {
 		Notes:          db.Notes,
 		Names:          db.Names,
 		Grants:         g.tokens,
-		TrustedOrigins: c.TrustedOrigins,
+		TrustedOrigins: trusted,
 		SkipSignInPage: c.SkipSignInPage,
 		Now:            time.Now,
 		Log:            c.Log,
@@ -113,10 +118,24 @@ func Start(ctx context.Context, db *Database, c Config) (*Gateway, error) {
 		Cookies:  c.Cookies,
 		Streams:  db.Streams,
 		Log:      c.Log,
+
+		TrustedOrigins: trusted,
 	})
 	g.Admin = administration(db, c, logins, g.Sessions)
 	g.stopLogins = runLogins(ctx, logins)
 	return g, nil
+}
+
+// canonicalOrigins returns origins in the form that browsers send.
+func canonicalOrigins(texts []string) ([]string, error) {
+	origins := make([]string, len(texts))
+	for i, text := range texts {
+		var err error
+		if origins[i], err = origin.Parse(text); err != nil {
+			return nil, fmt.Errorf("trusted origin %q: %w", text, err)
+		}
+	}
+	return origins, nil
 }
 
 // startTokens starts what keeps the tokens of sessions, and returns the box that they are sealed

@@ -48,6 +48,20 @@ func (p *Portal) RefuseEnded(w http.ResponseWriter) {
 	writeProblem(w, errUnauthorized)
 }
 
+// RefuseSpeculation answers a request for a page that a browser fetches ahead of a visit. With any
+// status but 2xx the browser drops the answer, and asks again when somebody goes to the page.
+func (p *Portal) RefuseSpeculation(w http.ResponseWriter) {
+	setCommonHeaders(w.Header())
+	writeProblem(w, errSpeculation)
+}
+
+// RefuseUpgrade answers a request for a connection of another protocol, such as WebSocket, that a
+// page of another origin has made. Scripts do not see the answer.
+func (p *Portal) RefuseUpgrade(w http.ResponseWriter) {
+	setCommonHeaders(w.Header())
+	writeProblem(w, errInvalidOrigin)
+}
+
 // Refuse answers a request to an upstream that the active account may not make, because it does not
 // meet the unmet rule. The policy holds the rules of the gate that refuses and of all gates before
 // it, which the next request has to pass too.

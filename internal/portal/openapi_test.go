@@ -181,6 +181,7 @@ var otherCodes = []string{
 	"INVALID_CODE",      // of the way back from a provider
 	"INVALID_RETURN_TO", // of the pages
 	"NOT_ALLOWED",       // of the way back from a provider
+	"NOT_FETCHED_AHEAD", // of the gate
 	"PROVIDER_ERROR",    // of the way back from a provider
 	"SESSION_CHANGED",   // of the gate
 	"STATE_MISMATCH",    // of the way back from a provider

@@ -44,6 +44,8 @@ var (
 	errUnconfirmed      = &problem{status: http.StatusUnauthorized, code: "CONTINUE_REQUIRED", message: "The accounts of this browser are not confirmed on this host: open its page of accounts to continue"}
 	errSessionChanged   = &problem{status: http.StatusConflict, code: "SESSION_CHANGED", message: "The active session is not the expected one"}
 
+	errSpeculation = &problem{status: http.StatusServiceUnavailable, code: "NOT_FETCHED_AHEAD", message: "This page is not fetched ahead of a visit: another account may be active by then"}
+
 	errMissingOrigin = &problem{
 		status: http.StatusForbidden, code: "MISSING_OR_NULL_ORIGIN", message: "Missing or null Origin",
 		title: "Nothing was changed", advice: "Your browser did not say which site sent the form. Open the page again and try once more.",

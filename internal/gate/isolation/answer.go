@@ -8,9 +8,9 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
 
-// Answer changes the header of an app's answer: its cookies go to the slot that the request was made
-// under, and the browser is told what the request has shown to be needed. An informational answer carries
-// what the app sets, and no more. It may be called for each answer to a request.
+// Answer changes the header of an app's answer. The app's cookies go to the slot that the request
+// was made under, and the browser is told which of its cookies to replace. An informational answer
+// has only what the app sets. Answer may be called for each answer to a request.
 func (x *Exchange) Answer(h http.Header, informational bool) {
 	clearing := x.options != nil && clearsCookies(h["Clear-Site-Data"])
 	cookie.FilterResponse(h)
@@ -40,8 +40,8 @@ func (x *Exchange) Answer(h http.Header, informational bool) {
 	h["Set-Cookie"] = a.lines
 }
 
-// AnswerSelf adds to the header of one of the gateway's own answers what the request has shown to be
-// needed. Nothing was forwarded, so no account is marked as used.
+// AnswerSelf has an answer of the gateway's own tell the browser which of its cookies to replace.
+// Nothing was forwarded, so it sets no mark.
 func (x *Exchange) AnswerSelf(h http.Header) {
 	if x.options == nil || x.told {
 		return
@@ -57,14 +57,15 @@ func (x *Exchange) AnswerSelf(h http.Header) {
 	}
 }
 
-// answer is the Set-Cookie fields of one answer while they are made.
+// answer collects the Set-Cookie fields of one answer.
 type answer struct {
 	*Exchange
 	lines   []string
-	current int // whether the same account is active: 0 not asked yet, 1 yes, -1 no
+	current int // whether the same account is still active: 0 not asked yet, 1 yes, -1 no
 }
 
-// maxLines bounds the fields of one answer beside the app's. What is left is done by the next.
+// maxLines bounds the fields of each kind that one answer has beside the app's. The next answer has
+// the rest.
 const maxLines = 60
 
 func (a *answer) tell() {
@@ -75,8 +76,9 @@ func (a *answer) tell() {
 	}
 }
 
-// settled reports whether copies may change. While a mark says that another live account is alone, its absent copies
-// count as deleted by a script, so they may only go with an answer that marks the browser as shared.
+// settled reports whether copies may change. While a mark says that another live account is alone,
+// the gateway would take its absent copies for ones that a script has deleted. So only an answer
+// that brings the mark of a second account may clear them.
 func (x *Exchange) settled(marking bool) bool {
 	used := &x.request.Cookies.Used
 	switch {
@@ -92,7 +94,8 @@ func (x *Exchange) settled(marking bool) bool {
 	})
 }
 
-// active reports whether the same account is active as when the request came.
+// active reports whether copies may be written: the account of the request is known and still
+// active.
 func (a *answer) active() bool {
 	if a.blind || a.request.Accounts == nil || !a.settled(len(a.marks) > 0) {
 		return false
@@ -114,10 +117,10 @@ func (a *answer) set(line string) {
 		return
 	}
 	if a.slot == "" || s.name == "" && s.value == "" {
-		return // nobody knows whose it is, or browsers ignore it
+		return // it is not known whose it is, or browsers ignore it
 	}
 	if prefix, _ := cookie.CutPrefix(s.name); !s.httpOnly && needsHTTPOnly(prefix) {
-		return // browsers refuse it, but would take it with the HttpOnly that is added here
+		return // browsers refuse it, but would take the slot's cookie, which has HttpOnly
 	}
 	before := a.inPlace(s)
 	if s.gone {
@@ -144,7 +147,7 @@ func (a *answer) set(line string) {
 	case copies:
 		a.lines = append(a.lines, line)
 	case s.httpOnly && (before != nil && before.has(readable) && (before.pair >= 0 || before.changed) || a.sets(s)):
-		// From now on scripts may not read it.
+		// Scripts may not read it any more.
 		a.lines = append(a.lines, s.clear(s.name))
 	}
 	field := name + "=" + value + s.attributes
@@ -154,12 +157,13 @@ func (a *answer) set(line string) {
 	a.lines = append(a.lines, field)
 }
 
-// needsHTTPOnly reports whether browsers take cookies with a prefix only with HttpOnly (RFC 6265bis, section 4.1.3).
+// needsHTTPOnly reports whether browsers take cookies with a prefix only with HttpOnly (RFC
+// 6265bis, section 4.1.3).
 func needsHTTPOnly(prefix string) bool {
 	return len(prefix) > len("__Secure-") || strings.EqualFold(prefix, "__Http-")
 }
 
-// remove takes a cookie of the app from the slot, and its copy.
+// remove clears a cookie in the slot, and its copy.
 func (a *answer) remove(s setCookie, line string, before *item) {
 	if a.alone && a.active() && !s.httpOnly || before != nil && before.pair >= 0 || a.sets(s) {
 		a.lines = append(a.lines, line)
@@ -167,7 +171,7 @@ func (a *answer) remove(s setCookie, line string, before *item) {
 	a.lines = append(a.lines, s.clear(cookie.SlotName(a.slot, s.name)))
 }
 
-// sets reports whether this very answer has set a copy of the cookie.
+// sets reports whether this answer has set a copy of the cookie.
 func (a *answer) sets(s setCookie) bool {
 	return slices.ContainsFunc(a.lines, func(line string) bool {
 		name, _, _ := strings.Cut(line, "=")
@@ -175,7 +179,8 @@ func (a *answer) sets(s setCookie) bool {
 	})
 }
 
-// inPlace returns the slot's cookie that the request showed in the place of one, or nil.
+// inPlace returns the cookie of the slot that a new one replaces, as far as the request showed it,
+// or nil.
 func (a *answer) inPlace(s setCookie) *item {
 	for i := range a.items {
 		if k := &a.items[i]; a.own(k) && k.name == s.name && k.same(s.stored) {
@@ -185,7 +190,8 @@ func (a *answer) inPlace(s setCookie) *item {
 	return nil
 }
 
-// room reports whether a browser takes a slot's cookie, and has room for it.
+// room reports whether a slot's cookie is within the bounds, counts it if so, and notes the refusal
+// if not.
 func (a *answer) room(s setCookie, name, value string, before *item, copies bool) bool {
 	if !fits(name, value) {
 		if len(s.name)+len(s.value) <= maxCookieBytes {
@@ -213,10 +219,10 @@ func (a *answer) room(s setCookie, name, value string, before *item, copies bool
 	return true
 }
 
-// fits reports whether browsers take a cookie.
+// fits reports whether browsers take a cookie of this size.
 func fits(name, value string) bool { return len(name)+len(value) <= maxCookieBytes }
 
-// clearOwn takes the slot's cookies from the browser, as far as the request showed them, and their copies.
+// clearOwn clears the cookies of the slot that the request showed, and their copies.
 func (a *answer) clearOwn() {
 	for i := range a.items {
 		k := &a.items[i]
@@ -230,7 +236,8 @@ func (a *answer) clearOwn() {
 	}
 }
 
-// clearsCookies reports whether an app asks the browser to drop all cookies (Clear Site Data, section 3.1).
+// clearsCookies reports whether an app asks the browser to drop all cookies (Clear Site Data,
+// section 3.1).
 func clearsCookies(lines []string) bool {
 	for _, line := range lines {
 		for directive := range strings.SplitSeq(line, ",") {

@@ -7,11 +7,12 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
 
-// maxSlots bounds how many slots of one request the store is asked about.
+// maxSlots bounds how many slots of one request are looked up in the store.
 const maxSlots = 8
 
-// readBlind is Read for requests of which it is not known whose they are: those that show neither the jar nor
-// marks, or of which nothing is known. The browser is told nothing by their answers but what the app sets.
+// readBlind is Read for requests whose account is not known, because they may have come without the
+// jar's cookie and the marks, or because nothing is known about the browser. Their answers tell the
+// browser only what the app sets.
 func (x *Exchange) readBlind(h http.Header) {
 	r := &x.request
 	if !r.Cookies.Apps {
@@ -22,7 +23,7 @@ func (x *Exchange) readBlind(h http.Header) {
 	if r.Accounts != nil && x.blind && r.LeftOut {
 		x.slot = x.onlyLiveSlot()
 	}
-	x.pair() // so that copies go with what they are copies of
+	x.pair() // so that the answer can clear copies with their cookies
 	for i := range x.items {
 		if k := &x.items[i]; !k.plain() && r.Accounts != nil && x.own(k) {
 			k.send = true
@@ -31,8 +32,8 @@ func (x *Exchange) readBlind(h http.Header) {
 	x.join()
 }
 
-// onlyLiveSlot returns the tag of the one live slot whose cookies a request shows. Where there is none it is nobody's,
-// and where there are several it is of no slot at all.
+// onlyLiveSlot returns the tag of the live slot whose cookies a request shows. If there is none, it
+// returns nobody's. If there are several, or too many to look up, it returns an empty tag.
 func (x *Exchange) onlyLiveSlot() string {
 	var seen []string
 	live := cookie.Anonymous

@@ -11,7 +11,8 @@ import (
 
 // The stories of this file were found by TestDifferential, most of them as answers that cross.
 
-// crossSite has requests be those of another site's page, and returns the cookies that a browser shows with them.
+// crossSite has requests be those of another site's page, and returns the cookies that a browser
+// shows with them.
 func (w *world) crossSite() string {
 	w.leftOut = true
 	w.headers = http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}}
@@ -48,7 +49,8 @@ func TestParallelFirstRequestsKeepWhatOneOfThemSets(t *testing.T) {
 	w.reads("/", "csrf=a")
 }
 
-// TestLateAnswerIsNoChangeByAScript has a late answer leave the copy of an earlier value beside the slot's cookie.
+// TestLateAnswerIsNoChangeByAScript has a late answer leave the copy of an earlier value beside the
+// slot's cookie.
 func TestLateAnswerIsNoChangeByAScript(t *testing.T) {
 	w := newWorld(t)
 	w.signIn("alice")
@@ -93,7 +95,8 @@ func TestRestoredCopyGoesWithAllCookies(t *testing.T) {
 	w.visit("/", "")
 }
 
-// TestWiderDomainIsSharedWithOtherJars has a cookie for a domain on which hosts with other jars write too.
+// TestWiderDomainIsSharedWithOtherJars has a cookie for a domain on which hosts with other jars
+// write too.
 func TestWiderDomainIsSharedWithOtherJars(t *testing.T) {
 	w := newWorld(t)
 	w.signIn("alice")
@@ -186,4 +189,45 @@ func TestRequestWithOriginIsABrowsers(t *testing.T) {
 			t.Errorf("the browser is told %q", line)
 		}
 	}
+}
+
+func TestJarKnowsOfSeveralAccounts(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("alice")
+	w.signIn("bob")
+	if u := w.ask("/"); u.alone {
+		t.Error("bob is taken to be alone, with alice in the jar")
+	}
+}
+
+func TestScriptedCookiesStayWithTheirSlot(t *testing.T) {
+	start := func(t *testing.T) *world {
+		w := newWorld(t)
+		w.options.Scripted = []string{"token"}
+		w.signIn("bob")
+		w.visit("/", "")
+		w.browser.script("/", "token=B; Path=/")
+		w.visit("/", "token=B")
+		return w
+	}
+	t.Run("where the jar is unknown", func(t *testing.T) {
+		w := start(t)
+		w.jar = jarOf{} // a sign-in has moved it
+		for _, line := range w.ask("/").answer() {
+			if strings.HasPrefix(line, "token=") || strings.Contains(line, "_scripted=") {
+				t.Errorf("the browser is told %q", line)
+			}
+		}
+	})
+	t.Run("where another slot is said to hold them", func(t *testing.T) {
+		w := start(t)
+		w.signIn("alice")
+		w.visit("/", "")
+		w.browser.script("/", "token=A; Path=/")
+		w.visit("/", "token=A")
+		w.browser.set("/", w.site.SetScripted(tagOf("bob"))) // an answer that was given long ago
+		w.visit("/", "token=A")
+		w.signIn("bob")
+		w.visit("/", "token=B")
+	})
 }

@@ -66,8 +66,8 @@ func (c *diffCounts) add(o diffCounts) {
 	c.Refused += o.Refused
 }
 
-// story is a sequence of steps. Each step draws what it does from a source of its own, so steps can be
-// left out.
+// story is a sequence of steps. Each step draws what it does from a source of its own, so steps can
+// be left out.
 type story struct {
 	seed  uint64
 	steps []uint64
@@ -85,8 +85,8 @@ func newStory(seed uint64) *story {
 // diffFault is what the oracle panics with.
 type diffFault string
 
-// run tells the story, and returns the first fault that the oracle finds. Trace, unless nil, gets a line for
-// each event.
+// run tells the story, and returns the first fault that the oracle finds. Trace, unless nil, gets a
+// line for each event.
 func (s *story) run(trace func(string)) (counts diffCounts, fault string) {
 	w := newDiffWorld(s.seed, trace)
 	defer func() {
@@ -144,8 +144,8 @@ type diffWriter struct {
 	shared    map[string]bool // the scopes in which the browser was shared by then
 }
 
-// foreignTo reports whether a scope's gateway cannot know the writer. A script of a host with another jar
-// that writes for the whole domain is such a one.
+// foreignTo reports whether a scope's gateway cannot know the writer. A script of a host with
+// another jar that writes for the whole domain is such a one.
 func (o *diffWriter) foreignTo(scope string) bool {
 	switch o.kind {
 	case byApp:
@@ -218,8 +218,7 @@ type diffWorld struct {
 	writers map[string]*diffWriter
 	flights []*diffFlight
 	pages   []*diffPage
-	shownAt map[string]int // host to when its last page was shown
-	turned  int            // when the active account last changed
+	turned  int // when the active account last changed
 
 	scopes    map[string]*diffScope
 	adopted   map[string]bool     // tokens that an app saw while an account was alone
@@ -240,12 +239,12 @@ type diffWorld struct {
 
 // diffScope is what has happened at the hosts of one jar.
 type diffScope struct {
-	arrived  map[string]bool // accounts that counted requests were forwarded as
 	answered map[string]bool // accounts of which an answer has reached the browser
 	slots    map[string]bool // that requests were forwarded under at all
+	firsts   int             // requests of which the browser had no answer before
+	held     map[string]int  // how many of these have shown a cookie
 	doubt    bool            // another account may have been here, for all that the gateway could see
 	marked   int             // when the first mark reached the browser, 0 before
-	firstAt  int             // when the first counted request was sent
 }
 
 type diffPage struct {
@@ -295,7 +294,7 @@ func newDiffWorld(seed uint64, trace func(string)) *diffWorld {
 	w := &diffWorld{
 		r: r, trace: trace, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		slots: map[string]*browserStore{}, jars: map[string]*diffJar{}, owners: map[string]string{},
-		writers: map[string]*diffWriter{}, shownAt: map[string]int{}, scopes: map[string]*diffScope{},
+		writers: map[string]*diffWriter{}, scopes: map[string]*diffScope{},
 		adopted: map[string]bool{}, written: map[string]int{}, set: map[slotKey]int{}, contested: map[string]bool{},
 		doubtful: map[string]bool{}, appNames: map[string]bool{}, appKeys: map[browserKey]bool{}, orphaned: map[string]bool{}, wide: map[string]bool{}, tokens: map[string]string{}, byScripts: map[string]bool{}, evicted: map[browserKey]bool{},
 		optional: r.IntN(2) == 0, https: true,
@@ -404,7 +403,7 @@ func (w *diffWorld) scopeName(host string) string {
 func (w *diffWorld) scope(host string) *diffScope {
 	name := w.scopeName(host)
 	if w.scopes[name] == nil {
-		w.scopes[name] = &diffScope{arrived: map[string]bool{}, answered: map[string]bool{}, slots: map[string]bool{}}
+		w.scopes[name] = &diffScope{answered: map[string]bool{}, slots: map[string]bool{}, held: map[string]int{}}
 	}
 	return w.scopes[name]
 }
@@ -717,12 +716,6 @@ func (w *diffWorld) arrive(f *diffFlight) {
 	w.counts.Forwarded++
 	w.checkForwarded(f)
 	scope := w.scope(f.host)
-	if f.counted() {
-		scope.arrived[f.user] = true
-		if scope.firstAt == 0 || f.sent < scope.firstAt {
-			scope.firstAt = f.sent
-		}
-	}
 	scope.slots[f.x.slot] = true
 }
 
@@ -787,6 +780,7 @@ func (w *diffWorld) checkForwarded(f *diffFlight) {
 		return
 	}
 	w.checkMode(f)
+	w.checkHeld(f, seen)
 	switch {
 	case f.x.request.Accounts == nil:
 		if !slices.ContainsFunc(seen, func(pair string) bool { return !w.options.excepted(cookieName(pair)) }) {
@@ -816,7 +810,8 @@ func (w *diffWorld) checkPassed(f *diffFlight) {
 	}
 }
 
-// isAlone reports whether an account has had the hosts of a jar to itself, for all that the gateway could see.
+// isAlone reports whether an account has had the hosts of a jar to itself, for all that the gateway
+// could see.
 func (w *diffWorld) isAlone(f *diffFlight) bool {
 	scope := w.scope(f.host)
 	for _, pair := range f.shown {
@@ -837,6 +832,48 @@ func (f *diffFlight) withholds() bool { return f.crossSite && !(f.topLevel && f.
 // unsigned reports whether nothing in a request says that cookies are withheld.
 func (f *diffFlight) unsigned() bool {
 	return f.withholds() && f.header.Get("Sec-Fetch-Site") == "" && f.header.Get("Origin") == ""
+}
+
+// checkHeld sees to it that an app is sent no plain cookie from before its account's first request,
+// none that stands beside one with HttpOnly, and in doubt about whose the request is none at all.
+func (w *diffWorld) checkHeld(f *diffFlight, seen []string) {
+	scope := w.scope(f.host)
+	if f.counted() && f.x.first {
+		scope.firsts++
+		for _, pair := range f.shown {
+			scope.held[pair]++
+		}
+	}
+	live := map[string]bool{}
+	for _, pair := range f.shown {
+		if tag, _, ok := cookie.ParseSlotName(cookieName(pair)); ok && tag != cookie.Anonymous && w.isLive(tag) {
+			live[tag] = true
+		}
+	}
+	for _, pair := range seen {
+		name, token := cookieName(pair), tokenPattern.FindString(pair)
+		o := w.writers[token]
+		if o == nil || w.options.excepted(name) {
+			continue
+		}
+		if f.x.blind && len(live) > 1 && f.x.slot != cookie.Anonymous {
+			w.fail("request %d shows the slots %v, and the app sees %q", f.n, live, pair)
+		}
+		if o.kind == byApp || w.adopted[token] || w.options.scripted(name) {
+			continue
+		}
+		if f.counted() && f.x.first {
+			w.fail("request %d is the first, and the app sees the plain %q", f.n, pair)
+		}
+		if f.counted() && scope.firsts > 0 && scope.held[pair] == scope.firsts && !w.lost {
+			w.fail("request %d: the app sees %q, which was there before the first request", f.n, pair)
+		}
+		if s := w.slots[f.x.slot]; s != nil && slices.ContainsFunc(s.shown(f.browserRequest), func(c browserCookie) bool {
+			return c.name == name && c.httpOnly && strings.Contains(f.slots[f.x.slot], name+"="+c.value)
+		}) && name != "" {
+			w.fail("request %d: the app sees the plain %q beside its own with HttpOnly", f.n, pair)
+		}
+	}
 }
 
 // checkMode compares what the gateway believes about a browser with what has happened.
@@ -893,7 +930,8 @@ func (w *diffWorld) compareAlone(f *diffFlight, seen []string) {
 	}
 	got := slices.DeleteFunc(slices.Clone(seen), skip)
 	want := slices.DeleteFunc(slices.Clone(f.raw), skip)
-	// By Chromium's rule a script's change renews a cookie, and that of the slot only with the next answer.
+	// By Chromium's rule a script's change renews a cookie, and that of the slot only with the next
+	// answer.
 	if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
 		w.fail("request %d: as %q, alone, the app sees\n%q, want\n%q", f.n, f.x.slot, got, want)
 	}
@@ -1029,8 +1067,8 @@ func (w *diffWorld) answer(f *diffFlight, final bool) {
 	f.answers = append(f.answers, a)
 }
 
-// clearSlot is what Clear-Site-Data does to the cookies of a slot that the request showed. When they go depends
-// on the order of answers, so that what is left is not compared.
+// clearSlot is what Clear-Site-Data does to the cookies of a slot that the request showed. When
+// they go depends on the order of answers, so that what is left is not compared.
 func (w *diffWorld) clearSlot(f *diffFlight) {
 	for _, s := range []*browserStore{w.slots[f.x.slot], &w.raw} {
 		if s == nil {
@@ -1096,9 +1134,6 @@ func (w *diffWorld) receive(f *diffFlight) {
 		if f.pageKind {
 			w.pages = append(w.pages, &diffPage{browserRequest{https: f.https, host: f.host, path: f.path}, f.user, f.x.slot, !f.counted(), w.seq})
 			w.pages = w.pages[max(0, len(w.pages)-6):]
-			if !f.x.blind {
-				w.shownAt[f.host+" "+f.x.slot] = w.seq
-			}
 		}
 	}
 }
@@ -1110,7 +1145,8 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 		c, ok := w.browser.parse(f.browserRequest, line, false)
 		if !ok {
 			if !c.expires.IsZero() && !c.expires.After(w.now) {
-				// The gateway deletes what the app wants gone although a browser would miss an attribute.
+				// The gateway deletes what the app wants gone although a browser would miss an
+				// attribute.
 				w.contested[c.name], w.doubtful[a.slot+" "+c.name] = true, true
 			}
 			continue
@@ -1142,14 +1178,16 @@ func (w *diffWorld) applyRaw(f *diffFlight, a diffAnswer) map[browserKey]bool {
 	return touched
 }
 
-// noteUncopied finds what an answer has set without a copy for scripts. What scripts make of a copy that comes later is
-// not believed. Where the request did not show the value before either, its copy stays and is not known as one.
+// noteUncopied finds what an answer has set without a copy for scripts. What scripts make of a copy
+// that comes later is not believed. Where the request did not show the value before either, its
+// copy stays and is not known as one.
 func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 	for key := range touched {
 		i, at := w.raw.find(key), w.browser.find(key)
 		if i < 0 || w.raw.cookies[i].httpOnly {
 			if at >= 0 && !strings.Contains(f.slots[f.x.slot], key.name+"=") {
-				// The cookie was set for scripts to read, which the request did not show, and now it is gone or HttpOnly.
+				// The cookie was set for scripts to read, which the request did not show, and now
+				// it is gone or HttpOnly.
 				w.contested[key.name], w.orphaned[key.name] = true, true
 			}
 			continue
@@ -1164,13 +1202,14 @@ func (w *diffWorld) noteUncopied(f *diffFlight, touched map[browserKey]bool) {
 	}
 }
 
-// noteStale finds copies that an answer has made of what the slot has no longer, because another answer has
-// replaced or removed it meanwhile.
+// noteStale finds copies that an answer has made of what the slot has no longer, because another
+// answer has replaced or removed it meanwhile.
 func (w *diffWorld) noteStale(f *diffFlight, a diffAnswer, before []browserCookie, touched map[browserKey]bool) {
 	for _, line := range a.header["Set-Cookie"] {
 		c, ok := w.browser.parse(f.browserRequest, line, false)
 		if _, name, slotted := cookie.ParseSlotName(c.name); slotted && c.value == "" {
-			// A slot's cookie goes. Where the request did not show its copy, another answer has made it since.
+			// A slot's cookie goes. Where the request did not show its copy, another answer has
+			// made it since.
 			for _, o := range before {
 				if o.name == name && !slices.Contains(f.shown, o.name+"="+o.value) {
 					w.orphaned[name], w.contested[name] = true, true
@@ -1196,8 +1235,8 @@ func (w *diffWorld) foreignTouched(name string) bool {
 	})
 }
 
-// checkAdopted finds what slots have kept of scripts' changes, and sees to it that these were made while the
-// slot's account had the browser alone.
+// checkAdopted finds what slots have kept of scripts' changes, and sees to it that these were made
+// while the slot's account had the browser alone.
 func (w *diffWorld) checkAdopted(f *diffFlight) {
 	fail := w.fail
 	if w.lost {
@@ -1383,8 +1422,8 @@ func (w *diffWorld) runScript() {
 	w.scriptLine(page.browserRequest, line)
 }
 
-// scriptedAllowed reports whether a page may write what Options.Scripted names: it is the active account's, and
-// was shown since the last switch.
+// scriptedAllowed reports whether a page may write what Options.Scripted names: it is the active
+// account's, and was shown since the last switch.
 func (w *diffWorld) scriptedAllowed(page *diffPage) bool {
 	return !page.uncounted && page.at > w.turned && w.visit(w.tokenAt(page.host), page.host).slot == strings.Replace(page.slot, cookie.Anonymous, "", max(0, 2-len(page.slot)))
 }
@@ -1410,7 +1449,7 @@ func (w *diffWorld) rewrite(c browserCookie, writer diffWriter) string {
 	gone := w.chance(30)
 	switch {
 	case gone && w.chance(50):
-	case !gone && w.chance(10):
+	case !gone && w.chance(10) && c.expires.IsZero() && c.hostOnly && w.writerOf(c.value) != nil && w.writerOf(c.value).user == writer.user:
 		line += c.value           // the same again
 		w.orphaned[c.name] = true // by now it is the script's
 	case c.name == "":
@@ -1445,8 +1484,8 @@ func (w *diffWorld) rewrite(c browserCookie, writer diffWriter) string {
 
 var diffForeignNames = []string{"f0", "f1", "f2", "f é", "r0", "h0", "s0", "m0", "lang1", "__Secure-f"}
 
-// runForeign has another service set a cookie: one on another port of the host, a proxy in front, or one of a
-// parent domain.
+// runForeign has another service set a cookie: one on another port of the host, a proxy in front,
+// or one of a parent domain.
 func (w *diffWorld) runForeign() {
 	r := browserRequest{https: w.https, host: pick(w, w.hosts), path: pick(w, diffPaths)}
 	if w.chance(20) {
@@ -1505,9 +1544,23 @@ func (w *diffWorld) fetch() {
 	if f == nil {
 		return
 	}
+	before := w.slotBytes(f)
 	w.arrive(f)
 	w.answer(f, true)
 	w.receive(f)
+	if now := w.slotBytes(f); len(w.flights) == 0 && now > max(before, w.options.maxBytes()) {
+		w.fail("after request %d slots take %d bytes", f.n, now)
+	}
+}
+
+// slotBytes is how much room slots' cookies take in a request.
+func (w *diffWorld) slotBytes(f *diffFlight) (n int) {
+	for _, c := range w.browser.shown(f.browserRequest) {
+		if cookie.Slotted(c.name) {
+			n += len(c.name) + len(c.value) + len("=; ")
+		}
+	}
+	return n
 }
 
 // quiet has the active account ask for one page twice, and looks at what its scripts read.
@@ -1577,7 +1630,8 @@ func (w *diffWorld) writeScripted(page *diffPage) {
 	w.scriptLine(page.browserRequest, line)
 }
 
-// checkScripted compares what an app sees of scripted cookies with what scripts of its account's pages have made.
+// checkScripted compares what an app sees of scripted cookies with what scripts of its account's
+// pages have made.
 func (w *diffWorld) checkScripted(f *diffFlight) {
 	want, known := w.tokens[f.host+" "+f.x.slot]
 	if !known || w.crossed || f.x.blind || f.x.slot == cookie.Anonymous {

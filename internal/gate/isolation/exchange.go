@@ -7,8 +7,8 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
 
-// Accounts is what is known of the browser that sent a request. Its methods are called while that
-// request is served.
+// Accounts is what the gate knows about the browser that sent a request. Its methods are called
+// only while that request is served, by one goroutine at a time.
 type Accounts interface {
 	// JarID returns the id of the browser's jar, empty where the request has none.
 	JarID() string
@@ -19,7 +19,8 @@ type Accounts interface {
 	// AccountTag returns the name of the active account for marks, empty for nobody.
 	AccountTag() string
 
-	// SlotOf returns the tag of the slot of the jar's live session of an account, empty where there is none.
+	// SlotOf returns the slot's tag of the live session that the jar has for an account. It is
+	// empty if there is none.
 	SlotOf(accountTag string) string
 
 	// HasSlot reports whether the tag is that of a live session of the jar.
@@ -28,43 +29,44 @@ type Accounts interface {
 	// SeveralAccounts reports whether the jar has sessions of more than one account.
 	SeveralAccounts() bool
 
-	// SlotIsLive reports whether the tag is that of a live session of any jar. It may ask the store, and is
-	// false where that fails.
+	// SlotIsLive reports whether the tag is that of a live session of any jar. It may ask the
+	// store, and is false if the store fails.
 	SlotIsLive(tag string) bool
 
-	// StillActive reports whether requests of the browser are made as the same session now as this one.
+	// StillActive reports whether the session that the request is made as is still the active one.
 	StillActive() bool
 }
 
-// Request is what is known of a request when its cookies are read.
+// Request is what Read needs to know about a request besides its header.
 type Request struct {
 	Spec     cookie.Spec
 	Cookies  *cookie.Cookies
 	Host     string   // as the browser names it, without a port and in lower case
 	Path     string   // as the browser asked for it, without the query
-	Accounts Accounts // nil where nothing is known: the app is then sent nobody's cookies
+	Accounts Accounts // nil if nothing is known about the browser: the app is then sent nobody's cookies
 	LeftOut  bool     // the gate's matcher leaves the path out
 	Now      time.Time
 }
 
-// Exchange is the cookies of one request and of its answer. It is used by one goroutine at a time.
+// Exchange holds the cookies of one request and of its answers. Only one goroutine at a time may
+// use it.
 type Exchange struct {
 	options *Options // nil passes the cookies of apps as they are
 	request Request
-	slot    string // that the request is made under, and that the answer's cookies go to
+	slot    string // the request is made under it, and the answer's cookies go to it; empty if it is not known
 	account string // the account's tag for marks
-	alone   bool   // no other account has used the browser; see the package's doc
+	alone   bool   // no other account has used the browser; see the package doc
 	first   bool   // no answer to the account has reached the browser
 	blind   bool   // the browser may have withheld the jar's cookie and marks
-	known   bool   // which slots of the jar are live is known
+	known   bool   // the jar is known, and so which of its slots are live
 
 	items   []item
 	forward []string // the Cookie fields for the app, none or one
-	marks   []string // fields that say which accounts the browser was used as
-	always  []string // further fields that are right whoever is active by then
-	plan    []string // fields that are right while the same account is active
+	marks   []string // fields that say which accounts have used the browser
+	always  []string // other fields, for every answer
+	plan    []string // other fields, for an answer that is given while the same account is active
 	held    []string // names of plain cookies that were held back
-	told    bool     // an answer has carried out the plan
+	told    bool     // an answer has told the browser the fields above
 	refused []Refusal
 	bytes   int // of the Cookie header, as it is after the answer
 	count   int
@@ -74,18 +76,18 @@ type Exchange struct {
 type item struct {
 	stored
 	index   int    // in Exchange.items
-	name    string // that the app gave it
+	name    string // the app's name for it
 	tag     string // of its slot, empty for a plain cookie
-	raw     string // a plain cookie as it was sent
-	pair    int    // the index of the copy of a slot's cookie, or of the cookie that a plain one is the copy of; -1
+	raw     string // of a plain cookie: the pair as the browser sent it
+	pair    int    // the index of a slot's cookie's copy, or of the cookie that a copy belongs to; else -1
 	old     bool   // the copy has the value before the last
-	changed bool   // of a slot's cookie: a script has changed the copy
+	changed bool   // of a slot's cookie: its copy is written anew, or a script has changed it
 	send    bool   // the app gets it
 }
 
 func (k *item) plain() bool { return k.tag == "" }
 
-// Refusal is a cookie of an app that the browser was not given.
+// Refusal is a cookie that an app has set and the browser was not given.
 type Refusal struct {
 	Name   string
 	Reason Reason
@@ -95,15 +97,15 @@ type Refusal struct {
 type Reason int
 
 const (
-	// TooLarge is a cookie that browsers take under its own name but not with its slot's.
+	// TooLarge is a cookie that browsers would take under its own name, but not under the slot's.
 	TooLarge Reason = iota
 
-	// TooMany is a cookie for which there is no room left in the browser.
+	// TooMany is a cookie that the browser has no room for within the bounds of Options.
 	TooMany
 )
 
-// Read reads the cookies of a request into x, which it resets. It changes nothing yet. Nil options
-// let the cookies of apps pass as they are.
+// Read resets x and reads the cookies of a request into it. It does not change the header. With nil
+// options the cookies of apps pass as they are.
 func (o *Options) Read(x *Exchange, h http.Header, r Request) {
 	*x = Exchange{options: o, request: r, slot: cookie.Anonymous, account: cookie.Anonymous}
 	if o == nil {
@@ -137,14 +139,16 @@ func (o *Options) Read(x *Exchange, h http.Header, r Request) {
 	}
 }
 
-// noBrowser reports whether a request with neither Fetch Metadata nor Origin shows no cookie of the gateway.
+// noBrowser reports whether a request with neither Fetch Metadata nor Origin shows no cookie of the
+// gateway.
 func (x *Exchange) noBrowser(h http.Header) bool {
 	c := x.request.Cookies
 	return c.Jar.Count == 0 && !c.Lax && !(c.Apps && cookie.ShowsSlots(h))
 }
 
-// withheld reports whether a browser may have withheld cookies with SameSite=Lax from a request, which
-// it does for requests of other sites unless they are safe navigations of a tab (RFC 6265bis, section 5.2).
+// withheld reports whether a browser may have withheld cookies with SameSite=Lax from a request. It
+// withholds them from requests of other sites, except from safe navigations of a tab (RFC 6265bis,
+// section 5.2).
 func withheld(h http.Header, c *cookie.Cookies) bool {
 	if c.Jar.Count > 0 || c.Lax {
 		return false
@@ -158,7 +162,7 @@ func withheld(h http.Header, c *cookie.Cookies) bool {
 	return false
 }
 
-// document reports whether a browser shows the answer as a page, as far as it says so.
+// document reports whether the browser shows the answer as a page, or does not say.
 func document(h http.Header) bool {
 	switch h.Get("Sec-Fetch-Dest") {
 	case "", "document", "iframe", "frame":
@@ -167,8 +171,7 @@ func document(h http.Header) bool {
 	return false
 }
 
-// mark has the browser remember that the request was forwarded as its account. Nobody's requests on a path
-// that the gate leaves out are not counted: where the gate applies it lets nobody pass, or counts them there.
+// mark has the browser remember that the request was forwarded for its account.
 func (x *Exchange) mark() {
 	r := &x.request
 	if x.uncounted() {
@@ -190,10 +193,12 @@ func (x *Exchange) mark() {
 	}
 }
 
-// uncounted reports whether the request is nobody's on a path that the gate leaves out.
+// uncounted reports whether the request is nobody's on a path that the gate leaves out. Such
+// requests set no mark: where the gate applies, nobody either cannot pass or is counted there.
 func (x *Exchange) uncounted() bool { return x.request.LeftOut && x.slot == cookie.Anonymous }
 
-// SetRequest leaves those cookies in a request's header that the app is to see. It may be called again.
+// SetRequest replaces the cookies in a request's header by those that the app is sent. It may be
+// called several times.
 func (x *Exchange) SetRequest(h http.Header) {
 	switch {
 	case x.options == nil:
@@ -205,11 +210,11 @@ func (x *Exchange) SetRequest(h http.Header) {
 	}
 }
 
-// Held returns the names of plain cookies that the app was not sent, and might miss: scripts or
-// other services have made them.
+// Held returns the names of plain cookies that the app was not sent and might miss. Scripts or
+// other services have set them.
 func (x *Exchange) Held() []string { return x.held }
 
-// Refused returns the cookies of the app's answers that the browser was not given.
+// Refused returns the cookies that the app has set and the browser was not given.
 func (x *Exchange) Refused() []Refusal { return x.refused }
 
 // Load returns the load of a browser whose cookies are c.

@@ -5,26 +5,28 @@ import (
 	"strings"
 )
 
-// Options say which cookies of apps are isolated, and how much room they may take in a browser. The
-// zero Options isolate every cookie. Options are not changed once used.
+// Options say which cookies of apps are isolated, and how much room cookies may take in a browser.
+// The zero Options isolate every cookie. They must not change while they are used.
 type Options struct {
-	// Except are names of cookies that all accounts of a browser share. An asterisk stands for any characters.
+	// Except has the names of cookies that all accounts of a browser share. An asterisk stands for
+	// any characters but a slash.
 	Except []string
 
-	// Scripted are names of cookies that scripts make at the path / for the host, and of which each
-	// account has its own. An asterisk stands for any characters.
+	// Scripted has the names of cookies that scripts make at the path / for the host, and of which
+	// each account has its own. Asterisks are as in Except.
 	Scripted []string
 
-	// MaxBytes bounds the Cookie header of a request in bytes: an app's cookie that would make it larger is
-	// not set. Zero stands for DefaultMaxBytes.
+	// MaxBytes bounds the Cookie header of a request in bytes. An app's cookie that would make it
+	// larger is not set. Default, if zero: DefaultMaxBytes.
 	MaxBytes int
 }
 
-// DefaultMaxBytes leaves room for the rest of a request's header within the 16 KiB that Caddy takes by default.
+// DefaultMaxBytes leaves room for the rest of a request's header within the 16 KiB that Caddy takes
+// by default.
 const DefaultMaxBytes = 10 << 10
 
-// maxCookies bounds the cookies of a browser, copies included. Browsers keep 180 cookies of a site and
-// drop the oldest beyond.
+// maxCookies bounds the cookies of a browser, copies included. Browsers keep some 180 cookies of a
+// site and drop the oldest ones beyond that.
 const maxCookies = 150
 
 func (o *Options) maxBytes() int {

@@ -7,9 +7,9 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
 
-// exchangeScripted sees to the cookies of Options.Scripted. While the host's cookie says that they belong
-// to the active slot they are sent, and the slot keeps what they are. Else only what the slot has kept is sent, and
-// before the next page the plain cookies are exchanged for it.
+// exchangeScripted decides about the cookies of Options.Scripted. If the holder cookie says that
+// the plain ones belong to the active slot, the app is sent them, and the slot keeps their values.
+// If not, the app is sent what the slot has kept, and the next page brings the exchange.
 func (x *Exchange) exchangeScripted(page bool) {
 	r := &x.request
 	holder, known := r.Cookies.Scripted.Only()
@@ -32,7 +32,7 @@ func (x *Exchange) exchangeScripted(page bool) {
 		}
 	}
 	switch {
-	case !x.known: // a sign-in may have moved the jar, and another slot may hold them by now
+	case !x.known: // a sign-in may have renamed the jar, and another slot may hold them by now
 	case mine && !held && !(known && holder == x.slot):
 		x.holdScripted()
 	case !mine && page:
@@ -40,8 +40,8 @@ func (x *Exchange) exchangeScripted(page bool) {
 	}
 }
 
-// scriptedItem returns the cookie of a name that a slot has kept, or with an empty tag the plain one. It is nil where
-// there is none.
+// scriptedItem returns the cookie of a name that a slot has kept, or the plain one if the tag is
+// empty. It is nil if there is none.
 func (x *Exchange) scriptedItem(name, tag string) *item {
 	for i := range x.items {
 		if k := &x.items[i]; k.name == name && k.tag == tag && (tag == "" || k.has(guessed)) {
@@ -51,8 +51,9 @@ func (x *Exchange) scriptedItem(name, tag string) *item {
 	return nil
 }
 
-// keepScripted sends a plain cookie of the active slot's, and has the slot keep it. One that another slot
-// has kept is that account's: a page of it that is still open has written it again.
+// keepScripted sends the app a plain cookie that belongs to the active slot, and has the slot keep
+// it. It does not if another slot has kept the same value: then a page of that account is still
+// open and has written it again.
 func (x *Exchange) keepScripted(p *item) {
 	kept := x.scriptedItem(p.name, x.slot)
 	others := x.keptElsewhere(p, x.slot)
@@ -69,7 +70,8 @@ func (x *Exchange) keepScripted(p *item) {
 	}
 }
 
-// keptElsewhere reports whether another slot than one has kept a plain cookie, which then is that slot's.
+// keptElsewhere reports whether a slot other than the given one has kept the value of a plain
+// cookie.
 func (x *Exchange) keptElsewhere(p *item, tag string) bool {
 	return slices.ContainsFunc(x.items, func(o item) bool {
 		return o.has(guessed) && o.tag != tag && o.name == p.name && o.value == p.value
@@ -87,8 +89,8 @@ func (x *Exchange) saveScripted(tag string, p *item) {
 	}
 }
 
-// swapScripted keeps the plain cookies in the slot of their holder, if its session lives, and puts those
-// in their place that the active slot has kept.
+// swapScripted has the holder's slot keep the plain cookies, if its session lives, and replaces
+// them by those that the active slot has kept.
 func (x *Exchange) swapScripted(holder string) {
 	keep := holder != "" && x.live(holder)
 	for i := range x.items {
@@ -121,8 +123,9 @@ func (x *Exchange) swapScripted(holder string) {
 	x.holdScripted()
 }
 
-// holdScripted says that the plain cookies are the active slot's from now on. Nobody's slot never holds them: whether
-// somebody has signed in since is not known when a request without a jar is answered.
+// holdScripted makes the active slot the holder of the plain cookies. Nobody's slot never holds
+// them, because the answer to a request without a jar cannot tell whether somebody has signed in
+// since.
 func (x *Exchange) holdScripted() {
 	r := &x.request
 	switch {

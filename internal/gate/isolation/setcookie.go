@@ -13,14 +13,15 @@ import (
 type setCookie struct {
 	stored
 	name       string
-	attributes string // as they are written, with the semicolon in front
+	attributes string // as the app wrote them, with the semicolon in front
 	httpOnly   bool
-	gone       bool // it takes the cookie away
+	gone       bool // the field clears the cookie
 }
 
-// parseSetCookie reads a field that came with the answer to a request for the path. Of several attributes
-// of a name the last one holds. Expiry is only as good as net/http reads dates; it is used for a plain
-// cookie that is given anew, and never outlives the slot's, whose attributes are the written ones.
+// parseSetCookie reads a field of the answer to a request for the path. If an attribute is there
+// several times, the last one counts. The expiry is used only for copies that are written again.
+// The slot's cookie has the attributes that the app wrote, so a date that this parser reads
+// otherwise than a browser does no harm.
 func parseSetCookie(line, path string, now time.Time) setCookie {
 	pair, rest, _ := strings.Cut(line, ";")
 	s := setCookie{attributes: line[len(pair):]}
@@ -90,7 +91,7 @@ func digitsOnly(text string) bool {
 	return text != "" && strings.Trim(text, "0123456789") == ""
 }
 
-// dates are the ways besides those of HTTP in which apps write Expires.
+// dates are layouts of Expires that apps use besides those of HTTP.
 var dates = [...]string{"Mon, 02-Jan-2006 15:04:05 MST", "Mon, 02-Jan-06 15:04:05 MST", "Mon, 2 Jan 2006 15:04:05 MST", time.RFC1123Z}
 
 func parseDate(text string) (time.Time, bool) {
@@ -105,7 +106,7 @@ func parseDate(text string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// defaultPath is the path of a cookie that names none, for a request's (RFC 6265, section 5.1.4).
+// defaultPath returns the path of a cookie without a Path attribute (RFC 6265, section 5.1.4).
 func defaultPath(path string) string {
 	if i := strings.LastIndexByte(path, '/'); i > 0 && path[0] == '/' && i <= maxAttributeBytes {
 		return path[:i]

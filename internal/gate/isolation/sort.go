@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
-// parse lists the cookies of apps, in the browser's order, and drops the gateway's own.
+// parse lists the cookies of apps in the browser's order, without the gateway's own.
 func (x *Exchange) parse(h http.Header) {
 	x.items = make([]item, 0, x.request.Cookies.Count)
 	for _, line := range h["Cookie"] {
@@ -32,13 +32,14 @@ func (x *Exchange) parse(h http.Header) {
 	}
 }
 
-// parseSlotted reads a slot's cookie. What does not decode was not set here, and is left alone.
+// parseSlotted reads a slot's cookie. If its value does not decode, the gateway has not set it and
+// leaves it alone.
 func (x *Exchange) parseSlotted(tag, name, value string) {
 	k, ok := decode(value)
 	switch {
 	case !ok:
 	case tag == cookie.UnknownOrigin, k.has(deleted), k.has(guessed) && !x.options.scripted(name), x.options.excepted(name):
-		// An earlier release has set it, or an earlier configuration.
+		// Set by an earlier release, or under another configuration.
 		if x.within(k.domain) {
 			x.always = append(x.always, k.clear(cookie.SlotName(tag, name)))
 		}
@@ -47,14 +48,14 @@ func (x *Exchange) parseSlotted(tag, name, value string) {
 	}
 }
 
-// within reports whether cookies of a domain are in the reach of this jar alone. Those of a wider one may be in
-// a slot of another host's jar.
+// within reports whether cookies of a domain count as this jar's. Cookies of a wider domain may belong
+// to a slot of another host's jar.
 func (x *Exchange) within(domain string) bool {
 	jar := x.request.Spec.Domain
 	return domain == "" || domain == x.request.Host || jar != "" && origin.Within(domain, jar)
 }
 
-// own reports whether a cookie is in the slot that the request is made under, and was set by an app.
+// own reports whether a cookie is in the slot that the request is made under and an app has set it.
 func (x *Exchange) own(k *item) bool { return k.tag == x.slot && !k.has(guessed) }
 
 // live reports whether a slot is nobody's, or that of a live session of the jar.
@@ -62,17 +63,18 @@ func (x *Exchange) live(tag string) bool {
 	return tag == cookie.Anonymous || x.request.Accounts.HasSlot(tag)
 }
 
-// dead reports whether a slot's session has ended, and nothing that is left of it will be used.
+// dead reports whether a slot's session has ended. What is left in such a slot is never used again.
 func (x *Exchange) dead(tag string) bool {
 	r := &x.request
 	if tag == x.slot || x.live(tag) {
 		return false
 	}
-	// A request that shows a jar which is not there may have been under way while a sign-in moved the jar.
+	// If the jar of the token does not exist, a sign-in may have renamed it while the request was
+	// under way. So the store is asked.
 	return x.known || r.Cookies.Jar.Count == 1 && !r.Accounts.SlotIsLive(tag)
 }
 
-// sort decides which cookies the app is sent, and what the browser is told of them. Page says that the
+// sort decides which cookies the app is sent and what the browser is told. Page says that the
 // browser may show the answer as a page.
 func (x *Exchange) sort(page bool) {
 	x.weigh()
@@ -102,15 +104,15 @@ func (x *Exchange) sort(page bool) {
 	x.join()
 }
 
-// weigh finds what says that the browser is shared although marks do not.
+// weigh looks for signs, other than marks, that several accounts have used the browser.
 func (x *Exchange) weigh() {
 	if x.first && x.request.Cookies.Owner.Count > 0 && x.request.Cookies.Owner.Last != x.slot {
-		x.alone = false // a release before marks has seen another account
+		x.alone = false // an earlier release, without marks, has seen another account
 	}
 	for i := range x.items {
 		k := &x.items[i]
-		// A slot of another jar, of which only cookies for a wider domain are seen here; or one of
-		// another account, from before marks.
+		// Either a slot of another host's jar, whose cookies for a wider domain are seen here, or,
+		// from a release without marks, a slot of another account.
 		if !k.plain() && k.tag != x.slot && (!x.within(k.domain) || x.first && k.tag != cookie.Anonymous) {
 			x.alone = false
 		}
@@ -120,8 +122,8 @@ func (x *Exchange) weigh() {
 	}
 }
 
-// pair finds the copies of slots' cookies among the plain cookies, by their values. Where several fit, a
-// cookie of the active slot comes first, and the value comes before the one that it replaced.
+// pair finds the copies of slots' cookies among the plain cookies, by their values. If several fit,
+// cookies of the active slot come before others, and current values before replaced ones.
 func (x *Exchange) pair() {
 	for p := range x.items {
 		if !x.items[p].plain() || x.items[p].send || x.options.scripted(x.items[p].name) {
@@ -145,14 +147,15 @@ func (x *Exchange) original(p int, own, old bool) int {
 			return false
 		}
 		if old {
-			// Scripts may set an earlier value again. What has no copy yet has none that they changed.
+			// Alone, an earlier value may be one that a script has set again. Only a cookie whose
+			// answer set its copy can have one that a script changed.
 			return !(own && x.alone && k.has(copied)) && k.before != "" && k.before == fingerprint(plain.value)
 		}
 		return k.value == plain.value
 	})
 }
 
-// sortPlain decides about a plain cookie of an app's name.
+// sortPlain decides about a plain cookie.
 func (x *Exchange) sortPlain(p *item) {
 	if p.pair >= 0 {
 		if k := &x.items[p.pair]; !x.own(k) {
@@ -175,16 +178,17 @@ func (x *Exchange) showsPlain(name string) bool {
 	return slices.ContainsFunc(x.items, func(p item) bool { return p.plain() && p.name == name && p.pair < 0 })
 }
 
-// hides reports whether nothing that a script writes counts as a cookie of the name: the app has set one with HttpOnly,
-// or in an answer that made no copy, or for a domain where scripts of hosts with other jars write too.
+// hides reports whether plain cookies of a name do not count, even while one account is alone. They
+// do not if the app has set a cookie of the name with HttpOnly, or in an answer that made no copy,
+// or for a domain in which scripts of hosts with other jars can write.
 func (x *Exchange) hides(name string) bool {
 	return slices.ContainsFunc(x.items, func(k item) bool {
 		return x.own(&k) && k.name == name && (!k.has(readable|copied) || !x.within(k.domain))
 	})
 }
 
-// sortChanged decides about a plain cookie that may be a copy which a script has changed. Where nothing tells
-// which cookie of the slot it is the copy of, it is sent as it is.
+// sortChanged decides about a plain cookie that may be a changed copy. If it is not clear which
+// cookie of the slot it is a copy of, it is sent as it is.
 func (x *Exchange) sortChanged(p *item) {
 	k := x.changedCopy(p, x.slot)
 	if k == nil {
@@ -195,8 +199,8 @@ func (x *Exchange) sortChanged(p *item) {
 	k.changed, k.value = true, p.value // which sortOwn sends
 }
 
-// changedCopy returns the cookie of a slot that a plain one must be a changed copy of: both are the only ones of
-// their name that have no other counterpart. It is nil where there is none, or more than one.
+// changedCopy returns the cookie of a slot that a plain cookie must be a changed copy of: of all
+// cookies of the name, these two alone have no counterpart. It is nil if there is no such pair.
 func (x *Exchange) changedCopy(p *item, tag string) (of *item) {
 	for i := range x.items {
 		switch k := &x.items[i]; {
@@ -210,7 +214,8 @@ func (x *Exchange) changedCopy(p *item, tag string) (of *item) {
 	return of
 }
 
-// save keeps in a slot what a script has made of a copy. It reports whether browsers take so much.
+// save keeps the value of a changed copy in the slot. It is false if browsers would not take a
+// cookie so large.
 func (x *Exchange) save(k, p *item) bool {
 	saved := k.stored
 	saved.before, saved.value = fingerprint(k.value), p.value
@@ -221,8 +226,8 @@ func (x *Exchange) save(k, p *item) bool {
 	return true
 }
 
-// saveChanges keeps what scripts have made of the copies of an account that had the browser alone until this
-// request of another account.
+// saveChanges is the hand-over: if one account was alone until this request of another one, its
+// slot keeps what scripts have made of its copies.
 func (x *Exchange) saveChanges() {
 	used := &x.request.Cookies.Used
 	if x.alone || used.Several() || used.Tag == "" || used.Tag == x.account {
@@ -249,15 +254,15 @@ func (x *Exchange) saveChanges() {
 	}
 }
 
-// replaceCopy takes the copy of another slot's cookie away, and gives scripts the active slot's instead where it
-// has one in the same place.
+// replaceCopy clears the copy of another slot's cookie, or replaces it by that of the active slot's
+// cookie in the same place.
 func (x *Exchange) replaceCopy(k *item) {
 	i := slices.IndexFunc(x.items, func(s item) bool {
 		return x.own(&s) && s.name == k.name && s.has(readable) && s.same(k.stored)
 	})
 	switch {
 	case i < 0 && x.alone && k.tag == cookie.Anonymous:
-		// A parallel request may be setting the account's own, and its copy would be cleared late.
+		// A parallel request may be setting the account's own cookie, whose copy this would clear.
 	case i < 0 && x.dead(k.tag):
 		x.always = append(x.always, k.clear(k.name))
 	case i < 0:
@@ -268,7 +273,7 @@ func (x *Exchange) replaceCopy(k *item) {
 	}
 }
 
-// sortOwn decides about a cookie that the app has set under the active slot.
+// sortOwn decides about a cookie of the active slot.
 func (x *Exchange) sortOwn(k *item) {
 	k.send = true
 	if !k.has(readable) || k.pair >= 0 || k.changed {
@@ -277,9 +282,9 @@ func (x *Exchange) sortOwn(k *item) {
 	others := x.showsPlain(k.name)
 	switch {
 	case x.alone && !x.first && others:
-		k.send = !k.has(copied) || x.hides(k.name) // the plain ones are sent, unless sortChanged finds that one is this cookie's
+		k.send = !k.has(copied) || x.hides(k.name) // else sortChanged has sent the plain cookie
 	case x.alone && !x.first && k.has(copied) && x.within(k.domain):
-		k.send = false // a script has deleted it; no other jar has replaced its copy
+		k.send = false // a script has deleted the copy; no other jar can have replaced it
 		x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name)))
 	case !others:
 		x.plan = append(x.plan, k.plainField(k.name))
@@ -287,14 +292,15 @@ func (x *Exchange) sortOwn(k *item) {
 	}
 }
 
-// hold notes that a plain cookie was held back.
+// hold notes that the app is not sent a plain cookie.
 func (x *Exchange) hold(name string) {
 	if !slices.Contains(x.held, name) {
 		x.held = append(x.held, name)
 	}
 }
 
-// holds reports whether a plain cookie was in the browser before the account was used there, and is unchanged.
+// holds reports whether the browser had a plain cookie, as it is now, before the account was first
+// used in it.
 func (x *Exchange) holds(p *item) bool {
 	held := x.request.Cookies.Used.Held
 	if held == "" {
@@ -309,10 +315,11 @@ func (x *Exchange) holds(p *item) bool {
 	return false
 }
 
-// maxHeld bounds the plain cookies of a first request, so that their fingerprints fit into the mark.
+// maxHeld bounds the plain cookies of a first request, so that their fingerprints fit into the
+// mark.
 const maxHeld = 60
 
-// fingerprints are those of the plain cookies that are not copies.
+// fingerprints returns those of all plain cookies that are no copies.
 func (x *Exchange) fingerprints() string {
 	var b strings.Builder
 	for i := range x.items {
@@ -325,7 +332,7 @@ func (x *Exchange) fingerprints() string {
 
 const fingerprintLength = 6
 
-// fingerprint stands for a text that is not to be known, only to be known again.
+// fingerprint returns a short hash by which a text is recognized. It does not reveal the text.
 func fingerprint(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	var b [8]byte
@@ -333,7 +340,7 @@ func fingerprint(text string) string {
 	return string(b[:fingerprintLength])
 }
 
-// join writes the Cookie field for the app.
+// join writes the Cookie field that the app is sent.
 func (x *Exchange) join() {
 	size := 0
 	for i := range x.items {

@@ -115,8 +115,8 @@ func storeDefaultPath(path string) string {
 
 func spaceTrimmed(text string) string { return strings.Trim(text, " \t") }
 
-// parse reads a Set-Cookie field, or what a script assigns to document.cookie. It is false for what a
-// browser ignores whatever its store holds.
+// parse reads a Set-Cookie field, or what a script assigns to document.cookie. It is false for what
+// a browser ignores whatever its store holds.
 func (b *browserStore) parse(r browserRequest, line string, byScript bool) (c browserCookie, ok bool) {
 	if strings.ContainsFunc(line, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
 		return c, false
@@ -284,8 +284,8 @@ func (b *browserStore) expire() {
 	b.cookies = slices.DeleteFunc(b.cookies, func(c browserCookie) bool { return !c.expires.IsZero() && !c.expires.After(b.now) })
 }
 
-// evict makes room once a site has too many cookies: those that are not Secure go first, and of them
-// those that were not used for longest.
+// evict makes room once a site has too many cookies: those that are not Secure go first, and of
+// them those that were not used for longest.
 func (b *browserStore) evict(site string) {
 	if b.unbounded {
 		return

@@ -9,14 +9,14 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 )
 
-// The bounds of RFC 6265bis, section 5.6: a browser ignores a cookie whose name and value are longer
-// than the first together, and an attribute whose value is longer than the second.
+// The bounds of RFC 6265bis, section 5.6: a browser ignores a cookie whose name and value are
+// longer than the first together, and an attribute whose value is longer than the second.
 const (
 	maxCookieBytes    = 4096
 	maxAttributeBytes = 1024
 )
 
-// flags are what else has to be known of a cookie in a slot. Each is a letter, in this order.
+// flags say more about a cookie in a slot. Each is written as a letter, in this order.
 type flags uint16
 
 const (
@@ -37,26 +37,27 @@ const flagLetters = "rugkdwsplnt"
 
 var flagOrder = [len(flagLetters)]flags{readable, copied, guessed, leftover, deleted, late, secureFlag, partitioned, lax, none, strict}
 
-// stored is a cookie in a slot: its value, and what browsers do not send back but need to hear again to
-// replace or clear it. The value of the slot's cookie has it as text: the flags; path, domain, expiry
-// and the fingerprint of the value before, each after an exclamation mark and as far as they are not the usual;
-// a tilde; and the value as the app wrote it. Quotes around a value are around the whole text, because clients that are
-// not browsers drop cookies with quotes elsewhere (RFC 6265, section 4.1.1).
+// stored is a cookie in a slot: its value, and the attributes that browsers do not send back but
+// that the gateway needs to replace or clear it. The value of the slot's cookie is this text: the
+// flags; path, domain, expiry and the fingerprint of the value before, each after an exclamation
+// mark, empty or left out at the end if it is the default; a tilde; and the value as the app wrote
+// it. Quotes around a value are put around the whole text, because clients that are no browsers
+// drop cookies that have quotes elsewhere (RFC 6265, section 4.1.1).
 type stored struct {
 	flags
 	path    string // with a leading slash
 	domain  string // empty for a host-only cookie
-	expires int64  // seconds since 1970; 0 until the browser closes
+	expires int64  // seconds since 1970; 0 if the browser drops it when it closes
 	before  string // the fingerprint of the value that this one replaced; empty for none
 	value   string
 }
 
-// maxExpiry is past what browsers keep, and within what a date can be written for.
+// maxExpiry is later than browsers keep any cookie, and can still be written as a date.
 const maxExpiry = 253402300799 // the end of the year 9999
 
 func (k stored) has(f flags) bool { return k.flags&f == f }
 
-// valueMark separates what is known of a cookie from its value.
+// valueMark separates the attributes of a cookie from its value.
 const valueMark = "~"
 
 // encode returns the value of the slot's cookie.
@@ -75,7 +76,7 @@ func (k stored) encode() string {
 	return string(text)
 }
 
-// unquote takes off the quotes that a value has around it.
+// unquote removes the quotes around a value.
 func unquote(value string) (inner string, quoted bool) {
 	if len(value) < 2 || value[0] != '"' || value[len(value)-1] != '"' {
 		return value, false
@@ -90,7 +91,7 @@ func (k stored) appendMeta(text []byte) []byte {
 			text = append(text, flagLetters[i])
 		}
 	}
-	end := len(text) // without the fields at the end that are as usual
+	end := len(text) // without the defaults at the end
 	text = append(text, '!')
 	if k.path != "/" {
 		text = appendEscaped(text, k.path)
@@ -113,8 +114,8 @@ func (k stored) appendMeta(text []byte) []byte {
 	return text[:end]
 }
 
-// decode reads the value of a slot's cookie. Exactly one text stands for each cookie; decode is false for
-// any other, which was not written here.
+// decode reads the value of a slot's cookie. Only one text stands for each cookie. Decode is false
+// for any other, because encode did not write it.
 func decode(text string) (stored, bool) {
 	text, quoted := unquote(text)
 	meta, value, ok := strings.Cut(text, valueMark)
@@ -193,7 +194,8 @@ func plainByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '/' || c == '-' || c == '.' || c == '_'
 }
 
-// appendEscaped appends a path or a domain in bytes that every server takes within a cookie's value.
+// appendEscaped appends a path or a domain in bytes that every server takes within a cookie's
+// value.
 func appendEscaped(text []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; plainByte(c) {
@@ -205,7 +207,8 @@ func appendEscaped(text []byte, s string) []byte {
 	return text
 }
 
-// unescape is the reverse of appendEscaped. It is false for control characters, which no attribute has.
+// unescape is the reverse of appendEscaped. It is false for control characters, which no attribute
+// has.
 func unescape(text string) (string, bool) {
 	if !strings.ContainsFunc(text, func(c rune) bool { return c >= 0x80 || !plainByte(byte(c)) }) {
 		return text, true
@@ -232,7 +235,7 @@ func unescape(text string) (string, bool) {
 	return b.String(), true
 }
 
-// plainField returns the Set-Cookie field that gives the browser the cookie under a name of its own.
+// plainField returns the Set-Cookie field of a plain cookie, such as a copy.
 func (k stored) plainField(name string) string { return k.field(name, k.value) }
 
 // slotField returns the Set-Cookie field of the slot's cookie.
@@ -258,7 +261,7 @@ func (k stored) field(name, value string) string {
 	return b.String()
 }
 
-// clear returns the Set-Cookie field that takes a cookie of this place from the browser.
+// clear returns the Set-Cookie field that clears a cookie of this place.
 func (k stored) clear(name string) string {
 	var b strings.Builder
 	b.WriteString(name + "=; Max-Age=0")
@@ -275,8 +278,8 @@ func (k stored) clear(name string) string {
 	return b.String()
 }
 
-// writePlace writes what tells one cookie of a name from another. A path with a semicolon cannot be
-// written: it is the request's own, and leaving it out means it again.
+// writePlace writes the attributes that tell cookies of one name apart. A path with a semicolon
+// cannot be written. Only the default path can have one, so it is left out.
 func (k stored) writePlace(b *strings.Builder) {
 	if !strings.Contains(k.path, ";") {
 		b.WriteString("; Path=" + k.path)
@@ -292,7 +295,7 @@ func (k stored) writePlace(b *strings.Builder) {
 	}
 }
 
-// same reports whether two are one cookie to the browser, if their names are the same.
+// same reports whether two cookies of one name are the same cookie to the browser.
 func (k stored) same(other stored) bool {
 	return k.path == other.path && k.domain == other.domain && k.has(partitioned) == other.has(partitioned)
 }
