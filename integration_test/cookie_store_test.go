@@ -111,6 +111,10 @@ func (s *cookieStore) remove(list []storedCookie) {
 func cookieField(list []storedCookie) string {
 	var parts []string
 	for _, c := range list {
+		if c.name == "" {
+			parts = append(parts, c.value)
+			continue
+		}
 		parts = append(parts, c.name+"="+c.value)
 	}
 	return strings.Join(parts, "; ")

@@ -1,17 +1,11 @@
 package integration
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,59 +21,9 @@ var (
 )
 
 const (
-	usualStories  = 150
+	usualStories  = 200
 	stepsOfAStory = 40
 )
-
-// settled is longer than the gateway takes an answer for one that crossed the request before it.
-const settled = 2100 * time.Millisecond
-
-// recorder is an app that answers as the request asks it to, and says which cookies it has really seen.
-type recorder struct {
-	mu   sync.Mutex
-	held map[string]*heldRequest
-}
-
-// recorded is what the recorder has seen of a request.
-type recorded struct{ User, Cookie string }
-
-// order is what the recorder is asked to answer.
-type order struct {
-	Set   []string
-	Clear bool // of the cookies, by Clear-Site-Data
-}
-
-// heldRequest is one that the recorder answers when it is told to.
-type heldRequest struct {
-	arrived chan recorded
-	answer  chan order
-}
-
-func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	seen := recorded{r.Header.Get("Remote-User"), strings.Join(r.Header["Cookie"], "; ")}
-	var answer order
-	if name := r.Header.Get("X-Hold"); name != "" {
-		rec.mu.Lock()
-		held := rec.held[name]
-		rec.mu.Unlock()
-		held.arrived <- seen
-		select {
-		case answer = <-held.answer:
-		case <-r.Context().Done():
-			return
-		}
-	} else if err := json.Unmarshal([]byte(r.Header.Get("X-Answer")), &answer); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	for _, line := range answer.Set {
-		w.Header().Add("Set-Cookie", line)
-	}
-	if answer.Clear {
-		w.Header().Set("Clear-Site-Data", `"cookies"`)
-	}
-	_ = json.NewEncoder(w).Encode(seen)
-}
 
 // step is one of a story. What it does follows from its numbers and from where the story is by then.
 type step struct {
@@ -99,46 +43,28 @@ func newStory(seed uint64) []step {
 	return story
 }
 
-// address is where a page is.
-type pageAddress struct{ host, path string }
-
-// shownPage is a page in a tab.
-type shownPage struct {
-	pageAddress
-	turn int // of the story when it was loaded
-}
-
 // lateAnswer is a request that the app has not answered yet.
 type lateAnswer struct {
-	pageAddress
+	*pending
 	session string
 	user    string
 	shown   []storedCookie // of the model
-	signIns int            // how many there had been
-	held    *heldRequest
-	done    chan error
-	set     []string // what the browser is told in the end
 }
 
-// teller tells one story: what a browser with the gateway shows the app and its scripts is what separate
-// browsers would, one for each session and one for nobody.
+// teller tells one story of a browser with the gateway. The model of what apps see is separate browsers without
+// scripts, one for each session and one for nobody. Two accounts are used before anything else happens: until then apps
+// see what scripts write, which package isolation tests.
 type teller struct {
 	ctx     context.Context
-	app     *recorder
-	client  *http.Client
-	port    string
-	browser cookieStore
+	browser profile
 	model   map[string]*cookieStore // by session; "" is nobody's
+	written map[string]bool         // names of cookies that scripts have written
 
-	users    map[string]string // of the live sessions, by handle
-	active   string            // handle, or ""
-	turn     int               // counts the changes of the active session
-	signIns  int
-	tabs     [3]*shownPage
-	late     []*lateAnswer
-	value    int
-	trace    []string
-	requests int
+	users  map[string]string // of the live sessions, by handle
+	active string            // handle, or ""
+	late   []*lateAnswer
+	value  int
+	trace  []string
 }
 
 func (s *teller) note(format string, args ...any) {
@@ -152,66 +78,7 @@ func (s *teller) of(session string) *cookieStore {
 	return s.model[session]
 }
 
-func (s *teller) activate(handle string) {
-	if handle != s.active {
-		s.active = handle
-		s.turn++
-	}
-}
-
-// send sends a request with the browser's cookies, and returns the answer with what it tells the browser.
-func (s *teller) send(ctx context.Context, method string, at pageAddress, header http.Header, body any) (answer *http.Response, data []byte, err error) {
-	var reader io.Reader
-	if body != nil {
-		encoded, err := json.Marshal(body)
-		if err != nil {
-			return nil, nil, err
-		}
-		reader = bytes.NewReader(encoded)
-	}
-	origin := "http://" + at.host + ":" + s.port
-	request, err := http.NewRequestWithContext(ctx, method, origin+at.path, reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
-	request.Header.Set("Sec-Fetch-Site", "same-origin")
-	request.Header.Set("Sec-Fetch-Mode", "cors")
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("Origin", origin)
-	}
-	if field := cookieField(s.browser.shown(at.host, at.path)); field != "" {
-		request.Header.Set("Cookie", field)
-	}
-	answer, err = s.client.Do(request)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer answer.Body.Close()
-	data, err = io.ReadAll(answer.Body)
-	return answer, data, err
-}
-
-// portal calls the gateway's API from a page.
-func (s *teller) portal(method, host, path string, body, into any) error {
-	at := pageAddress{host, "/.auth" + path}
-	answer, data, err := s.send(s.ctx, method, at, nil, body)
-	if err != nil {
-		return err
-	}
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s: %s", path, answer.Status, data)
-	}
-	for _, line := range answer.Header["Set-Cookie"] {
-		s.browser.set(at.host, at.path, line)
-	}
-	return json.Unmarshal(data, into)
-}
-
-// sees holds what the app has seen against the model.
+// sees compares what the app has seen with the model.
 func (s *teller) sees(at pageAddress, session string, seen recorded) error {
 	want := cookieField(s.of(session).shown(at.host, at.path))
 	switch {
@@ -223,51 +90,36 @@ func (s *teller) sees(at pageAddress, session string, seen recorded) error {
 	return nil
 }
 
-// settle returns when the gateway takes no request any more for one that was on its way before the last answer.
-// That is for time alone to say. A story that is over does not wait.
-func (s *teller) settle() error {
-	select {
-	case <-time.After(settled):
-		return nil
-	case <-s.ctx.Done():
-		return s.ctx.Err()
-	}
-}
-
-// visit makes a request that is answered at once.
+// visit makes a request that is answered at once. Scripts of the page then read the copies of what the app has set.
 func (s *teller) visit(at pageAddress, answer order) error {
 	s.note("as %q: %s%s is answered with %q, clear %t", s.users[s.active], at.host, at.path, answer.Set, answer.Clear)
-	if answer.Clear {
-		// What the app has set in places that no request has shown since is sorted out first.
-		if err := s.settle(); err != nil {
-			return err
-		}
-	}
-	asked, err := json.Marshal(answer)
+	seen, err := s.browser.ask(s.ctx, at, nil, answer)
 	if err != nil {
 		return err
-	}
-	got, data, err := s.send(s.ctx, http.MethodGet, at, http.Header{"X-Answer": {string(asked)}}, nil)
-	if err != nil {
-		return err
-	}
-	var seen recorded
-	if err := json.Unmarshal(data, &seen); err != nil {
-		return fmt.Errorf("%s: %s", got.Status, data)
 	}
 	if err := s.sees(at, s.active, seen); err != nil {
 		return err
 	}
-	s.finish(at, s.active, answer, s.of(s.active).shown(at.host, at.path), got.Header["Set-Cookie"])
+	s.apply(at, s.active, answer, s.of(s.active).shown(at.host, at.path))
+	if s.active == "" {
+		return nil // whether somebody has signed in since is not known, so copies may be left to the next answer
+	}
+	got, want := s.readable(&s.browser.cookieStore, at), s.readable(s.of(s.active), at)
+	if got != want {
+		return fmt.Errorf("scripts of %s%s read %q, want %q", at.host, at.path, got, want)
+	}
 	return nil
 }
 
-// finish has the browser do what an answer says, and the model what the app has said. To clear cookies is to
-// clear those that the request has shown: of others the gateway does not know.
-func (s *teller) finish(at pageAddress, session string, answer order, shown []storedCookie, told []string) {
-	for _, line := range told {
-		s.browser.set(at.host, at.path, line)
-	}
+// readable is what scripts read of the cookies that none of them has written.
+func (s *teller) readable(store *cookieStore, at pageAddress) string {
+	list := slices.DeleteFunc(store.readable(at.host, at.path), func(c storedCookie) bool { return s.written[c.name] })
+	return byName(cookieField(list))
+}
+
+// apply does to the model what the app has said. To clear cookies is to clear those that the request has shown: of
+// others the gateway does not know.
+func (s *teller) apply(at pageAddress, session string, answer order, shown []storedCookie) {
 	own := s.of(session)
 	if answer.Clear {
 		own.remove(shown)
@@ -279,62 +131,29 @@ func (s *teller) finish(at pageAddress, session string, answer order, shown []st
 
 // hold makes a request that the app does not answer yet.
 func (s *teller) hold(at pageAddress) error {
-	s.requests++
-	name := fmt.Sprintf("%p-%d", s, s.requests)
-	late := &lateAnswer{pageAddress: at, session: s.active, user: s.users[s.active], shown: s.of(s.active).shown(at.host, at.path), signIns: s.signIns, done: make(chan error, 1),
-		held: &heldRequest{make(chan recorded, 1), make(chan order, 1)}}
-	s.app.mu.Lock()
-	s.app.held[name] = late.held
-	s.app.mu.Unlock()
 	s.note("as %q: %s%s is not answered yet", s.users[s.active], at.host, at.path)
-	sent := s.browser // of which the request has the cookies of now
-	sent.cookies = slices.Clone(sent.cookies)
-	asking := &teller{client: s.client, port: s.port, browser: sent}
-	go func() {
-		got, _, err := asking.send(s.ctx, http.MethodGet, at, http.Header{"X-Hold": {name}}, nil)
-		if err == nil {
-			late.set = got.Header["Set-Cookie"]
-		}
-		late.done <- err
-	}()
-	select {
-	case seen := <-late.held.arrived:
-		s.late = append(s.late, late)
-		return s.sees(at, s.active, seen)
-	case err := <-late.done:
-		return fmt.Errorf("the app has not seen the request: %w", err)
+	waiting, err := s.browser.hold(s.ctx, at)
+	if err != nil {
+		return err
 	}
+	s.late = append(s.late, &lateAnswer{waiting, s.active, s.users[s.active], s.of(s.active).shown(at.host, at.path)})
+	return s.sees(at, s.active, waiting.seen)
 }
 
 // release has the app answer a request at last.
 func (s *teller) release(i int, answer order) error {
 	late := s.late[i]
 	s.late = slices.Delete(s.late, i, i+1)
-	s.note("late, for %q of then: %s%s is answered with %q, clear %t", late.user, late.host, late.path, answer.Set, answer.Clear)
-	late.held.answer <- answer
+	s.note("late, for %q of then: %s%s is answered with %q, clear %t", late.user, late.at.host, late.at.path, answer.Set, answer.Clear)
 	_, live := s.users[late.session]
-	if err := <-late.done; err != nil && (live || s.ctx.Err() != nil) {
-		return err // that to a session that has ended may break off
-	}
-	s.finish(late.pageAddress, late.session, answer, late.shown, late.set)
-	if late.signIns != s.signIns {
-		// The jar that the request named has another name by now, or it named none: on doubt the gateway leaves
-		// what scripts see to the next request.
-		s.turn++
-	}
-	return s.settle()
-}
-
-// scriptsRead holds what scripts see on the pages that were loaded since the last switch against the model.
-func (s *teller) scriptsRead() error {
-	for i, tab := range s.tabs {
-		if tab == nil || tab.turn != s.turn {
-			continue
+	if err := late.release(answer); err != nil {
+		if live || s.ctx.Err() != nil {
+			return err
 		}
-		got, want := cookieField(s.browser.readable(tab.host, tab.path)), cookieField(s.of(s.active).readable(tab.host, tab.path))
-		if byName(got) != byName(want) {
-			return fmt.Errorf("in tab %d scripts of %s%s read %q, want %q", i, tab.host, tab.path, got, want)
-		}
+		return nil // the answer to a session that has ended may break off
+	}
+	if live {
+		s.apply(late.at, late.session, answer, late.shown)
 	}
 	return nil
 }
@@ -362,7 +181,7 @@ var (
 // answer is what an app might.
 func (s *teller) answer(numbers [8]int) order {
 	var answer order
-	for _, n := range numbers[:n3(numbers[7])] {
+	for _, n := range numbers[:numbers[7]%4] {
 		s.value++
 		kind, place := n%5, storyPlaces[n/8%len(storyPlaces)]
 		line := fmt.Sprintf("h%d=v%d", n/32%2, s.value)
@@ -391,8 +210,6 @@ func (s *teller) answer(numbers [8]int) order {
 	return answer
 }
 
-func n3(n int) int { return n % 4 }
-
 // take takes a step.
 func (s *teller) take(st step) error {
 	n := st.numbers
@@ -416,45 +233,40 @@ func (s *teller) take(st step) error {
 		}
 		return s.revoke(host, live[n[2]%len(live)])
 	case 5, 6: // a request that is held
-		if s.active == "" {
-			// Of browsers without a jar it is not known which answer was the later one, so that one which
-			// exchanges cookies may undo what the app has set meanwhile: it is to have none to exchange.
-			if err := s.visit(at, order{}); err != nil {
-				return err
-			}
-		}
 		return s.hold(at)
 	case 7, 8: // a late answer
 		if len(s.late) == 0 {
 			return nil
 		}
 		return s.release(n[2]%len(s.late), s.answer(n))
-	case 9, 10: // a script changes a cookie that it sees
-		return s.scriptChanges(s.tabs[n[2]%len(s.tabs)], n)
-	default:
-		doubtful := s.active == "" && !s.owned(host)
-		if err := s.visit(at, s.answer(n)); err != nil {
-			return err
-		}
-		s.tabs[n[2]%len(s.tabs)] = &shownPage{at, s.turn}
-		if doubtful {
-			s.tabs[n[2]%len(s.tabs)] = nil
-		}
+	case 9, 10: // a script writes a cookie
+		s.script(at, n)
 		return nil
+	default:
+		return s.visit(at, s.answer(n))
 	}
 }
 
-// owned reports whether the browser shows a host whose the cookies are that scripts read there. Where it does not,
-// and shows no jar either, the request may be one of another site, so that the gateway leaves them as they are
-// until the next. The app sees none of them.
-func (s *teller) owned(host string) bool {
-	return slices.ContainsFunc(s.browser.shown(host, "/"), func(c storedCookie) bool { return c.name == "multi_session_owner" })
+// script has a script of a page write or delete a cookie, under a name of its own or the app's.
+func (s *teller) script(at pageAddress, n [8]int) {
+	s.value++
+	name := []string{"s0", "s1", "r0", "h0", "dr", "dh"}[n[2]%6]
+	line := fmt.Sprintf("%s=script%d%s", name, s.value, storyPlaces[n[3]%len(storyPlaces)])
+	if n[4]%2 == 0 {
+		line += "; Domain=example.com"
+	}
+	if n[5]%4 == 0 {
+		line += "; Max-Age=0"
+	}
+	s.note("as %q: a script of %s%s writes %q", s.users[s.active], at.host, at.path, line)
+	s.written[name] = true
+	s.browser.script(at.host, at.path, line)
 }
 
 func (s *teller) signIn(host, user string) error {
 	s.note("sign in as %s at %s", user, host)
 	var answer struct{ Token string }
-	err := s.portal(http.MethodPost, host, "/sign-in/username", map[string]any{"username": user, "password": password(user)}, &answer)
+	err := s.browser.portal(s.ctx, http.MethodPost, host, "/sign-in/username", object{"username": user, "password": password(user)}, &answer)
 	if err != nil {
 		return err
 	}
@@ -464,32 +276,10 @@ func (s *teller) signIn(host, user string) error {
 		}
 	}
 	s.users[answer.Token] = user
-	s.signIns++
-	s.activate(answer.Token)
-	return s.confirm(answer.Token)
-}
-
-// confirm continues at the hosts that do not use a new jar yet.
-func (s *teller) confirm(active string) error {
+	s.active = answer.Token
 	for _, host := range storyHosts {
-		form := url.Values{"action": {"switch"}, "session": {active}}
-		request, err := http.NewRequestWithContext(s.ctx, http.MethodPost, "http://"+host+":"+s.port+"/.auth/accounts", strings.NewReader(form.Encode()))
-		if err != nil {
+		if err := s.browser.confirm(s.ctx, host, answer.Token); err != nil {
 			return err
-		}
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		request.Header.Set("Origin", "http://"+host+":"+s.port)
-		request.Header.Set("Cookie", cookieField(s.browser.shown(host, "/.auth/accounts")))
-		answer, err := s.client.Transport.RoundTrip(request)
-		if err != nil {
-			return err
-		}
-		_ = answer.Body.Close()
-		if answer.StatusCode != http.StatusSeeOther {
-			return fmt.Errorf("continue at %s: %s", host, answer.Status)
-		}
-		for _, line := range answer.Header["Set-Cookie"] {
-			s.browser.set(host, "/.auth/accounts", line)
 		}
 	}
 	return nil
@@ -498,23 +288,23 @@ func (s *teller) confirm(active string) error {
 func (s *teller) switchTo(host, handle string) error {
 	s.note("switch to %s at %s", s.users[handle], host)
 	var answer any
-	err := s.portal(http.MethodPost, host, "/multi-session/set-active", map[string]any{"sessionToken": handle}, &answer)
+	err := s.browser.portal(s.ctx, http.MethodPost, host, "/multi-session/set-active", object{"sessionToken": handle}, &answer)
 	if err != nil {
 		return err
 	}
-	s.activate(handle)
+	s.active = handle
 	return nil
 }
 
 func (s *teller) signOut(host string) error {
 	s.note("sign out at %s", host)
 	var answer any
-	if err := s.portal(http.MethodPost, host, "/sign-out", map[string]any{}, &answer); err != nil {
+	if err := s.browser.portal(s.ctx, http.MethodPost, host, "/sign-out", object{}, &answer); err != nil {
 		return err
 	}
 	s.users = map[string]string{"": ""}
-	s.activate("")
-	return s.settle()
+	s.active = ""
+	return nil
 }
 
 func (s *teller) revoke(host, handle string) error {
@@ -523,7 +313,7 @@ func (s *teller) revoke(host, handle string) error {
 	}
 	s.note("revoke %s at %s", s.users[handle], host)
 	var answer any
-	err := s.portal(http.MethodPost, host, "/multi-session/revoke", map[string]any{"sessionToken": handle}, &answer)
+	err := s.browser.portal(s.ctx, http.MethodPost, host, "/multi-session/revoke", object{"sessionToken": handle}, &answer)
 	if err != nil {
 		return err
 	}
@@ -532,85 +322,50 @@ func (s *teller) revoke(host, handle string) error {
 		return nil
 	}
 	var now *struct{ Session struct{ Token string } }
-	if err := s.portal(http.MethodGet, host, "/get-session", nil, &now); err != nil {
+	if err := s.browser.portal(s.ctx, http.MethodGet, host, "/get-session", nil, &now); err != nil {
 		return err
 	}
-	active := ""
+	s.active = ""
 	if now != nil {
-		active = now.Session.Token
+		s.active = now.Session.Token
 	}
-	if _, ok := s.users[active]; !ok || active == "" && len(s.users) > 1 {
-		return fmt.Errorf("of %q the gateway has made %q active", s.users, active)
+	if _, ok := s.users[s.active]; !ok || s.active == "" && len(s.users) > 1 {
+		return fmt.Errorf("of %q the gateway has made %q active", s.users, s.active)
 	}
-	s.activate(active)
-	return s.settle()
-}
-
-// scriptChanges has a script of a page change a cookie that it sees, before a switch or not. The gateway hears
-// of it by the next request from there, whoever is active by then: what an app replaces before that is lost.
-func (s *teller) scriptChanges(tab *shownPage, n [8]int) error {
-	if tab == nil || tab.turn != s.turn {
-		return nil
-	}
-	list := s.of(s.active).readable(tab.host, tab.path)
-	if len(list) == 0 {
-		return nil
-	}
-	// What late answers have left in doubt is sorted out first: on doubt a script's change is lost.
-	if err := s.settle(); err != nil {
-		return err
-	}
-	if err := s.visit(tab.pageAddress, order{}); err != nil {
-		return err
-	}
-	c := list[n[3]%len(list)]
-	s.value++
-	line := fmt.Sprintf("%s=s%d; Path=%s", c.name, s.value, c.path)
-	if n[4]%4 == 0 {
-		line = fmt.Sprintf("%s=; Path=%s; Max-Age=0", c.name, c.path)
-	}
-	if c.domain {
-		line += "; Domain=" + c.host
-	}
-	s.note("as %q: a script of %s%s writes %q", s.users[s.active], tab.host, tab.path, line)
-	s.of(s.active).script(tab.host, tab.path, line)
-	s.browser.script(tab.host, tab.path, line)
-	if live := s.live(); n[5]%2 == 0 && len(live) > 0 {
-		if err := s.switchTo(tab.host, live[n[6]%len(live)]); err != nil {
-			return err
-		}
-	}
-	return s.visit(tab.pageAddress, s.answer(n))
+	return nil
 }
 
 // tell tells a story, and returns what went how until something went wrong.
-func tell(ctx context.Context, app *recorder, client *http.Client, port string, story []step) (trace []string, err error) {
+func tell(ctx context.Context, browser profile, story []step) (trace []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	s := &teller{ctx: ctx, app: app, client: client, port: port, model: map[string]*cookieStore{}, users: map[string]string{"": ""}}
+	s := &teller{ctx: ctx, browser: browser, model: map[string]*cookieStore{}, users: map[string]string{"": ""}, written: map[string]bool{}}
 	defer func() {
 		cancel()
 		for _, late := range s.late {
 			<-late.done
 		}
 	}()
-	for _, step := range story {
-		if err := s.take(step); err != nil {
+	for _, user := range storyUsers[:2] {
+		if err := s.signIn(storyHosts[0], user); err != nil {
 			return s.trace, err
 		}
-		if err := s.scriptsRead(); err != nil {
+		if err := s.visit(pageAddress{storyHosts[0], "/"}, order{}); err != nil {
+			return s.trace, err
+		}
+	}
+	for _, step := range story {
+		if err := s.take(step); err != nil {
 			return s.trace, err
 		}
 	}
 	return s.trace, nil
 }
 
-// TestIsolationStories tells random stories of sign-ins, switches, revocations, cookies that the app and its
-// scripts set and take away, and answers that come late, at two hosts and in several tabs.
+// TestIsolationStories tells random stories of sign-ins, switches, revocations, cookies that the app sets and takes
+// away, cookies that scripts write, and answers that come late, at two hosts of a cookie domain.
 func TestIsolationStories(t *testing.T) {
-	app := &recorder{held: map[string]*heldRequest{}}
-	server := httptest.NewServer(app)
-	t.Cleanup(server.Close)
+	app, upstream := newRecorder(t)
 	address := freeAddress(t)
 	startGateway(t, fmt.Sprintf(`{
 	multi_session {
@@ -628,15 +383,8 @@ http://:%s {
 	}
 	reverse_proxy %s
 }
-`, userOptions, port(address), server.Listener.Addr()))
-	transport := &http.Transport{
-		MaxIdleConnsPerHost: 16,
-		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, address)
-		},
-	}
-	t.Cleanup(transport.CloseIdleConnections)
-	client := &http.Client{Transport: transport}
+`, userOptions, port(address), upstream))
+	client := newProfileClient(t)
 	var seeds []uint64
 	for text := range strings.FieldsFuncSeq(*storySeeds, func(c rune) bool { return c == ',' }) {
 		seed, err := strconv.ParseUint(text, 10, 64)
@@ -653,20 +401,21 @@ http://:%s {
 			seeds = append(seeds, seed)
 		}
 	}
-	// They wait more than they work.
-	var mu sync.Mutex
 	var told sync.WaitGroup
-	for _, seed := range seeds {
+	next := make(chan uint64)
+	for range 4 {
 		told.Go(func() {
-			story := newStory(seed)
-			trace, err := tell(t.Context(), app, client, port(address), story)
-			if err == nil {
-				return
+			for seed := range next {
+				trace, err := tell(t.Context(), profile{app: app, client: client, port: port(address)}, newStory(seed))
+				if err != nil {
+					t.Errorf("-story %d: %v\n%s", seed, err, strings.Join(trace, "\n"))
+				}
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			t.Errorf("-story %d: %v\n%s", seed, err, strings.Join(trace, "\n"))
 		})
 	}
+	for _, seed := range seeds {
+		next <- seed
+	}
+	close(next)
 	told.Wait()
 }

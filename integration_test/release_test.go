@@ -24,10 +24,10 @@ const (
 	release1Options = "lifetime 36500d\n\t\tidle_timeout off"
 )
 
-// release1 unpacks the database.
-func release1(t *testing.T, path string) {
+// unpack puts a database of testdata where the gateway looks for it.
+func unpack(t *testing.T, name, path string) {
 	t.Helper()
-	packed, err := os.Open("testdata/release1.db.gz")
+	packed, err := os.Open("testdata/" + name + ".db.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestDatabaseOfTheFirstRelease(t *testing.T) {
 	address := freeAddress(t)
 	a.origin, a.database = "http://"+address, filepath.Join(a.dir, "sessions.db")
 	a.config = site(address, a.up.address(), release1Options+"\n\t\t"+storeAt(a.database), "multi_session")
-	release1(t, a.database)
+	unpack(t, "release1", a.database)
 
 	a.write(a.config)
 	before := footprint(t, a.dir)
@@ -105,6 +105,59 @@ func TestDatabaseOfTheFirstRelease(t *testing.T) {
 		t.Errorf("accounts: %v", got)
 	}
 	noErrors(t, a.gateway)
+}
+
+// release2Cookies are what a browser keeps of a site with release2.db.gz, which the last release wrote that noted whose
+// plain cookies are, and in slots what scripts had made. Bob is active.
+var release2Cookies = []string{
+	"multi_session=Xc_Xu3JQOqFJN32o8Vd634fq6lBDA0I4WgHBrIu6KNM; Path=/; HttpOnly",
+	"multi_session_view=XZFdU-1pUfARpLix; Path=/; HttpOnly",
+	"multi_session_owner=PGunM7kitIq3Obs5KWpQQg; Path=/; HttpOnly",
+	"ms~c0edaFDadcKDpOwEyWWqHQ~sid=l~sid-of-alice; Path=/; HttpOnly",
+	"ms~c0edaFDadcKDpOwEyWWqHQ~csrf=r~csrf-of-alice; Path=/; HttpOnly",
+	"ms~c0edaFDadcKDpOwEyWWqHQ~deep=!/app~deep-of-alice; Path=/app; HttpOnly",
+	"ms~c0edaFDadcKDpOwEyWWqHQ~theme=rg~dark; Path=/; HttpOnly",
+	"ms~PGunM7kitIq3Obs5KWpQQg~sid=l~sid-of-bob; Path=/; HttpOnly",
+	"csrf=csrf-of-bob; Path=/",
+	"ms~PGunM7kitIq3Obs5KWpQQg~csrf=ru~csrf-of-bob; Path=/; HttpOnly",
+	"ms~PGunM7kitIq3Obs5KWpQQg~deep=!/app~deep-of-bob; Path=/app; HttpOnly",
+}
+
+// TestCookiesOfTheReleaseBefore: the apps' sessions of each account are found, and nothing that scripts had made for one
+// account is another's.
+func TestCookiesOfTheReleaseBefore(t *testing.T) {
+	const alice, bob = "b2W4g8Pw3ATL3yHMcQvG7w", "oXJGBRt_pxRRTs1cCwSgoA" // handles
+	for _, first := range []string{"alice", "bob"} {
+		t.Run(first+" comes back first", func(t *testing.T) {
+			app, upstream := newRecorder(t)
+			g := newGateway(t)
+			database, address := filepath.Join(g.dir, "sessions.db"), freeAddress(t)
+			unpack(t, "release2", database)
+			g.start(site(address, upstream, release1Options+"\n\t\t"+storeAt(database), "multi_session"))
+			v := &victim{profile: profile{app: app, client: newProfileClient(t), port: port(address)}, t: t, host: "127.0.0.1", handles: map[string]string{"alice": alice, "bob": bob}}
+			for _, line := range release2Cookies {
+				v.set(v.host, "/", line)
+			}
+			if v.user = "bob"; first == "alice" {
+				v.as("alice")
+			}
+			for range 4 {
+				sid, csrf := "sid=sid-of-"+v.user, "csrf=csrf-of-"+v.user
+				v.visit("/", sid+"; "+csrf)
+				v.reads("/", csrf)
+				v.visit("/app/page", sid+"; "+csrf+"; deep=deep-of-"+v.user)
+				v.as(map[string]string{"alice": "bob", "bob": "alice"}[v.user])
+			}
+			v.writes("/", "theme=light; Path=/")
+			v.visit("/", "sid=sid-of-"+v.user+"; csrf=csrf-of-"+v.user) // the browser is shared by now
+			for _, c := range v.cookies {
+				if c.name == "multi_session_owner" || strings.HasSuffix(c.name, "~theme") {
+					t.Errorf("the browser still has %s=%s", c.name, c.value)
+				}
+			}
+			noErrors(t, g)
+		})
+	}
 }
 
 // edit changes the first record that has the old text, of those whose keys begin with the prefix.

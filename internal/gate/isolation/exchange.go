@@ -217,14 +217,7 @@ func (x *Exchange) Held() []string { return x.held }
 // Refused returns the cookies that the app has set and the browser was not given.
 func (x *Exchange) Refused() []Refusal { return x.refused }
 
-// Load says how much room cookies take in a browser, and how much there is. Bytes are those of the
-// Cookie header.
-type Load struct{ Cookies, Bytes, MaxCookies, MaxBytes int }
-
-// Near reports whether four fifths of the cookies, or three quarters of the bytes, are in use.
-func (l Load) Near() bool { return l.Cookies*5 >= l.MaxCookies*4 || l.Bytes*4 >= l.MaxBytes*3 }
-
 // Load returns the load of a browser whose cookies are c.
-func (o *Options) Load(c *cookie.Cookies) Load {
-	return Load{Cookies: c.Count, Bytes: c.Bytes, MaxCookies: maxCookies, MaxBytes: o.maxBytes()}
+func (o *Options) Load(c *cookie.Cookies) cookie.Load {
+	return cookie.Load{Cookies: c.Count, Bytes: c.Bytes, MaxCookies: maxCookies, MaxBytes: o.maxBytes()}
 }

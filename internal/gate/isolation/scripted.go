@@ -86,7 +86,12 @@ func (x *Exchange) saveScripted(tag string, p *item) {
 	if x.request.Spec.Secure {
 		saved.flags |= secureFlag
 	}
-	if writable(p.name) && fits(cookie.SlotName(tag, p.name), saved.encode()) {
+	name, value := cookie.SlotName(tag, p.name), saved.encode()
+	bytes, count := len(name)+len(value)+len("=; "), 1
+	if kept := x.scriptedItem(p.name, tag); kept != nil {
+		bytes, count = len(value)-len(kept.encode()), 0
+	}
+	if writable(p.name) && fits(name, value) && x.grow(p.name, bytes, count) {
 		x.plan = append(x.plan, saved.slotField(tag, p.name))
 	}
 }

@@ -71,15 +71,22 @@ func (x *Exchange) live(tag string) bool {
 	return tag == cookie.Anonymous || x.request.Accounts.HasSlot(tag)
 }
 
-// dead reports whether a slot's session has ended. What is left in such a slot is never used again.
-func (x *Exchange) dead(tag string) bool {
+// dead reports whether the session of a slot's cookie has ended. What is left in such a slot is never
+// used again.
+func (x *Exchange) dead(k *item) bool {
 	r := &x.request
-	if tag == x.slot || x.live(tag) {
+	switch {
+	case k.tag == x.slot || x.live(k.tag):
+		return false
+	case x.known && (k.domain == "" || r.Spec.Domain != ""):
+		return true
+	case !x.known && r.Cookies.Jar.Count != 1:
 		return false
 	}
 	// If the jar of the token does not exist, a sign-in may have renamed it while the request was
-	// under way. So the store is asked.
-	return x.known || r.Cookies.Jar.Count == 1 && !r.Accounts.SlotIsLive(tag)
+	// under way. And a host below this one, with a jar of its own, can set cookies for this one. So
+	// the store is asked.
+	return !r.Accounts.SlotIsLive(k.tag)
 }
 
 // sort decides which cookies the app is sent and what the browser is told. Page says that the
@@ -102,7 +109,7 @@ func (x *Exchange) sort(page bool) {
 		case k.plain():
 		case x.own(k):
 			x.sortOwn(k)
-		case x.dead(k.tag) && x.within(k.domain):
+		case x.within(k.domain) && x.dead(k):
 			x.always = append(x.always, k.clear(cookie.SlotName(k.tag, k.name)))
 		}
 	}
@@ -238,7 +245,8 @@ func (x *Exchange) changedCopy(p *item, tag string) (of *item) {
 func (x *Exchange) save(k, p *item) bool {
 	saved := k.stored
 	saved.before, saved.value = fingerprint(k.value), p.value
-	if !fits(cookie.SlotName(k.tag, k.name), saved.encode()) {
+	value := saved.encode()
+	if !fits(cookie.SlotName(k.tag, k.name), value) || !x.grow(k.name, len(value)-len(k.encode()), 0) {
 		return false
 	}
 	x.plan = append(x.plan, saved.slotField(k.tag, k.name))
@@ -282,7 +290,7 @@ func (x *Exchange) replaceCopy(k *item) {
 	switch {
 	case i < 0 && x.alone && k.tag == cookie.Anonymous:
 		// A parallel request may be setting the account's own cookie, whose copy this would clear.
-	case i < 0 && x.dead(k.tag):
+	case i < 0 && x.dead(k):
 		x.always = append(x.always, k.clear(k.name))
 	case i < 0:
 		x.plan = append(x.plan, k.clear(k.name))
