@@ -122,7 +122,6 @@ func (n *notesTab) restart() {
 			kept = append(kept, &network.CookieParam{Name: c.Name, Value: c.Value, Domain: c.Domain, Path: c.Path, Secure: c.Secure, HTTPOnly: c.HTTPOnly, SameSite: c.SameSite, Expires: cdp.TimeSinceEpoch(c.Expires)})
 		}
 	}
-	n.open("about:blank")
 	id := chromedp.FromContext(n.ctx).BrowserContextID
 	_, err := chromedp.CallBrowser(n.ctx, storage.ClearCookies, storage.ClearCookiesParams{BrowserContextID: id})
 	n.must(err)
