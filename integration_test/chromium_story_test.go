@@ -196,8 +196,9 @@ func (b *tab) jar() *network.Cookie {
 	return c
 }
 
-// lasting returns the browser's cookies without those that stay and are no secret: as which accounts the browser was
-// used, what the site's pages were last shown under, and which jar a host has used.
+// lasting returns the browser's cookies without those that stay and are no secret: as which
+// accounts the browser was used, what the site's pages were last shown under, and which jar a host
+// has used.
 func (b *tab) lasting() []*network.Cookie {
 	b.t.Helper()
 	return slices.DeleteFunc(b.cookies(), func(c *network.Cookie) bool {

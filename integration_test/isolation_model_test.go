@@ -25,7 +25,8 @@ const (
 	stepsOfAStory = 40
 )
 
-// step is one of a story. What it does follows from its numbers and from where the story is by then.
+// step is one of a story. What it does follows from its numbers and from where the story is by
+// then.
 type step struct {
 	kind    int
 	numbers [8]int
@@ -51,9 +52,9 @@ type lateAnswer struct {
 	shown   []storedCookie // of the model
 }
 
-// teller tells one story of a browser with the gateway. The model of what apps see is separate browsers without
-// scripts, one for each session and one for nobody. Two accounts are used before anything else happens: until then apps
-// see what scripts write, which package isolation tests.
+// teller tells one story of a browser with the gateway. The model of what apps see is separate
+// browsers without scripts, one for each session and one for nobody. Two accounts are used before
+// anything else happens: until then apps see what scripts write, which package isolation tests.
 type teller struct {
 	ctx     context.Context
 	browser profile
@@ -90,7 +91,8 @@ func (s *teller) sees(at pageAddress, session string, seen recorded) error {
 	return nil
 }
 
-// visit makes a request that is answered at once. Scripts of the page then read the copies of what the app has set.
+// visit makes a request that is answered at once. Scripts of the page then read the copies of what
+// the app has set.
 func (s *teller) visit(at pageAddress, answer order) error {
 	s.note("as %q: %s%s is answered with %q, clear %t", s.users[s.active], at.host, at.path, answer.Set, answer.Clear)
 	seen, err := s.browser.ask(s.ctx, at, nil, answer)
@@ -117,8 +119,8 @@ func (s *teller) readable(store *cookieStore, at pageAddress) string {
 	return byName(cookieField(list))
 }
 
-// apply does to the model what the app has said. To clear cookies is to clear those that the request has shown: of
-// others the gateway does not know.
+// apply does to the model what the app has said. To clear cookies is to clear those that the
+// request has shown: of others the gateway does not know.
 func (s *teller) apply(at pageAddress, session string, answer order, shown []storedCookie) {
 	own := s.of(session)
 	if answer.Clear {
@@ -158,7 +160,8 @@ func (s *teller) release(i int, answer order) error {
 	return nil
 }
 
-// live are the handles of the live sessions, in an order that is the same whenever the story is told.
+// live are the handles of the live sessions, in an order that is the same whenever the story is
+// told.
 func (s *teller) live() []string {
 	handles := []string{}
 	for _, user := range storyUsers {
@@ -362,8 +365,9 @@ func tell(ctx context.Context, browser profile, story []step) (trace []string, e
 	return s.trace, nil
 }
 
-// TestIsolationStories tells random stories of sign-ins, switches, revocations, cookies that the app sets and takes
-// away, cookies that scripts write, and answers that come late, at two hosts of a cookie domain.
+// TestIsolationStories tells random stories of sign-ins, switches, revocations, cookies that the
+// app sets and takes away, cookies that scripts write, and answers that come late, at two hosts of
+// a cookie domain.
 func TestIsolationStories(t *testing.T) {
 	app, upstream := newRecorder(t)
 	address := freeAddress(t)

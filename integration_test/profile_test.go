@@ -16,7 +16,8 @@ import (
 	"testing"
 )
 
-// recorder is an app that answers as the request asks it to, and says which cookies it has really seen.
+// recorder is an app that answers as the request asks it to, and says which cookies it has really
+// seen.
 type recorder struct {
 	mu   sync.Mutex
 	held map[string]*heldRequest
@@ -75,7 +76,8 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // pageAddress is where a page is.
 type pageAddress struct{ host, path string }
 
-// profile is a browser whose cookies a test reads and writes. Every host name leads to this machine.
+// profile is a browser whose cookies a test reads and writes. Every host name leads to this
+// machine.
 type profile struct {
 	app    *recorder
 	client *http.Client
@@ -97,7 +99,8 @@ func newProfileClient(t testing.TB) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// send sends a request as a script of the site does, unless the header says otherwise. It does not keep the answer's cookies.
+// send sends a request as a script of the site does, unless the header says otherwise. It does not
+// keep the answer's cookies.
 func (p *profile) send(ctx context.Context, method string, at pageAddress, header http.Header, body any) (answer *http.Response, data []byte, err error) {
 	var reader io.Reader
 	kind := "application/json"
@@ -172,7 +175,8 @@ func (p *profile) confirm(ctx context.Context, host, handle string) error {
 	return nil
 }
 
-// ask makes a request that the app answers at once as it is told to, and keeps the cookies of the answer.
+// ask makes a request that the app answers at once as it is told to, and keeps the cookies of the
+// answer.
 func (p *profile) ask(ctx context.Context, at pageAddress, header http.Header, answer order) (recorded, error) {
 	encoded, err := json.Marshal(answer)
 	if err != nil {

@@ -107,8 +107,8 @@ func TestDatabaseOfTheFirstRelease(t *testing.T) {
 	noErrors(t, a.gateway)
 }
 
-// release2Cookies are what a browser keeps of a site with release2.db.gz, which the last release wrote that noted whose
-// plain cookies are, and in slots what scripts had made. Bob is active.
+// release2Cookies are what a browser keeps of a site with release2.db.gz, which the last release
+// wrote that noted whose plain cookies are, and in slots what scripts had made. Bob is active.
 var release2Cookies = []string{
 	"multi_session=Xc_Xu3JQOqFJN32o8Vd634fq6lBDA0I4WgHBrIu6KNM; Path=/; HttpOnly",
 	"multi_session_view=XZFdU-1pUfARpLix; Path=/; HttpOnly",
@@ -123,8 +123,8 @@ var release2Cookies = []string{
 	"ms~PGunM7kitIq3Obs5KWpQQg~deep=!/app~deep-of-bob; Path=/app; HttpOnly",
 }
 
-// TestCookiesOfTheReleaseBefore: the apps' sessions of each account are found, and nothing that scripts had made for one
-// account is another's.
+// TestCookiesOfTheReleaseBefore: the apps' sessions of each account are found, and nothing that
+// scripts had made for one account is another's.
 func TestCookiesOfTheReleaseBefore(t *testing.T) {
 	const alice, bob = "b2W4g8Pw3ATL3yHMcQvG7w", "oXJGBRt_pxRRTs1cCwSgoA" // handles
 	for _, first := range []string{"alice", "bob"} {
@@ -253,8 +253,8 @@ func TestJarOfALaterRelease(t *testing.T) {
 	}
 }
 
-// TestUserOfALaterRelease and a schema of one: the gateway does not start, and says why, and the file
-// stays as it is.
+// TestUserOfALaterRelease and a schema of one: the gateway does not start, and says why, and the
+// file stays as it is.
 func TestUserOfALaterRelease(t *testing.T) {
 	a := startAdministered(t)
 	a.createUser("dave")
