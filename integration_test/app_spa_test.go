@@ -14,8 +14,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// notes is the server of the single-page app of testdata: people log in to it by a name of its own, and a script
-// of its page keeps the login in a cookie. It knows nothing of the gateway.
+// notes is the server of the single-page app of testdata: people log in to it by a name of its own,
+// and a script of its page keeps the login in a cookie. It knows nothing of the gateway.
 type notes struct {
 	mu     sync.Mutex
 	logins map[string]string // names by token
@@ -77,7 +77,8 @@ func (n *notesTab) awaitShown(times int) {
 	})
 }
 
-// shows checks who is logged in: by the token that the page's script reads, and by the cookie that the server gets.
+// shows checks who is logged in: by the token that the page's script reads, and by the cookie that
+// the server gets.
 func (n *notesTab) shows(name string) {
 	n.t.Helper()
 	if got := evaluate[string](n.tab, `document.querySelector("h1").textContent`); got != name+" and "+name {
@@ -121,7 +122,6 @@ func (n *notesTab) restart() {
 			kept = append(kept, &network.CookieParam{Name: c.Name, Value: c.Value, Domain: c.Domain, Path: c.Path, Secure: c.Secure, HTTPOnly: c.HTTPOnly, SameSite: c.SameSite, Expires: cdp.TimeSinceEpoch(c.Expires)})
 		}
 	}
-	n.open("about:blank")
 	id := chromedp.FromContext(n.ctx).BrowserContextID
 	_, err := chromedp.CallBrowser(n.ctx, storage.ClearCookies, storage.ClearCookiesParams{BrowserContextID: id})
 	n.must(err)
@@ -129,7 +129,8 @@ func (n *notesTab) restart() {
 	n.must(err)
 }
 
-// TestLoginThatScriptsKeep has two accounts use an app that keeps its login in a cookie which a script makes.
+// TestLoginThatScriptsKeep has two accounts use an app that keeps its login in a cookie which a
+// script makes.
 func TestLoginThatScriptsKeep(t *testing.T) {
 	startChromium(t)
 	upstream := newNotes(t)
@@ -228,7 +229,8 @@ http://%[3]s {
 		n.logIn("bo")
 		n.load()
 		n.shows("bo")
-		// Signed out of the gateway, and in again, bob has another session, and has to log in again.
+		// Signed out of the gateway, and in again, bob has another session, and has to log in
+		// again.
 		n.call("/.auth/multi-session/revoke", "bob")
 		n.load()
 		n.shows("al")

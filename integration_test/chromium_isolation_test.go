@@ -11,8 +11,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 )
 
-// TestChromiumScriptsSeeTheActiveAccountsCookies switches accounts in a real browser, in which scripts read
-// and change the app's cookie.
+// TestChromiumScriptsSeeTheActiveAccountsCookies switches accounts in a real browser, in which
+// scripts read and change the app's cookie.
 func TestChromiumScriptsSeeTheActiveAccountsCookies(t *testing.T) {
 	startChromium(t)
 	_, app := newStubborn(t)
@@ -75,8 +75,8 @@ func TestChromiumScriptsSeeTheActiveAccountsCookies(t *testing.T) {
 	appSees("csrf=csrf-of-bob", true)
 }
 
-// TestChromiumAttackServiceOnAnotherPort has a service on another port of the host, whose session's cookie scripts
-// may not read, beside a gateway in which accounts are switched.
+// TestChromiumAttackServiceOnAnotherPort has a service on another port of the host, whose session's
+// cookie scripts may not read, beside a gateway in which accounts are switched.
 func TestChromiumAttackServiceOnAnotherPort(t *testing.T) {
 	startChromium(t)
 	nas := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -124,8 +124,8 @@ func TestChromiumAttackServiceOnAnotherPort(t *testing.T) {
 	}
 }
 
-// TestChromiumAttackFormOfAnotherSite has an identity provider on another site send a form to the app, as with SAML,
-// which has kept its state in a cookie that browsers send then.
+// TestChromiumAttackFormOfAnotherSite has an identity provider on another site send a form to the
+// app, as with SAML, which has kept its state in a cookie that browsers send then.
 func TestChromiumAttackFormOfAnotherSite(t *testing.T) {
 	startChromium(t)
 	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

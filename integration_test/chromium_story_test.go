@@ -196,12 +196,13 @@ func (b *tab) jar() *network.Cookie {
 	return c
 }
 
-// lasting returns the browser's cookies without those that stay and are no secret: whose the scripts'
-// cookies are, what the site's pages were last shown under, and which jar a host has used.
+// lasting returns the browser's cookies without those that stay and are no secret: as which
+// accounts the browser was used, what the site's pages were last shown under, and which jar a host
+// has used.
 func (b *tab) lasting() []*network.Cookie {
 	b.t.Helper()
 	return slices.DeleteFunc(b.cookies(), func(c *network.Cookie) bool {
-		return c.Name == "__Host-Http-multi_session_owner" || c.Name == "multi_session_owner" || strings.HasSuffix(c.Name, "_shown") || strings.HasSuffix(c.Name, "_confirmed")
+		return strings.Contains(c.Name, "_used_") || strings.HasSuffix(c.Name, "_shared") || strings.HasSuffix(c.Name, "_shown") || strings.HasSuffix(c.Name, "_confirmed")
 	})
 }
 

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// cookieStore is the cookies of a browser, kept and sent as RFC 6265bis says. Unlike net/http/cookiejar it
-// knows scripts from answers, and which cookies scripts may read. It has no clock: a cookie stays until it is
-// taken away.
+// cookieStore is the cookies of a browser, kept and sent as RFC 6265bis says. Unlike
+// net/http/cookiejar it knows scripts from answers, and which cookies scripts may read. It has no
+// clock: a cookie stays until it is taken away.
 type cookieStore struct {
 	cookies []storedCookie
 	made    int
@@ -120,8 +120,8 @@ func cookieField(list []storedCookie) string {
 	return strings.Join(parts, "; ")
 }
 
-// byName is a Cookie field with the cookies of different names in one order. Those of one name stay in
-// theirs: of several paths the deepest comes first.
+// byName is a Cookie field with the cookies of different names in one order. Those of one name stay
+// in theirs: of several paths the deepest comes first.
 func byName(field string) string {
 	parts := strings.Split(field, "; ")
 	slices.SortStableFunc(parts, func(a, b string) int {

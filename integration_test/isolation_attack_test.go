@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// cookieGate is a gateway with sites of several configurations, each on a port of its own, which all attacks share.
-// The hosts of example.com have one jar; any other host has its own.
+// cookieGate is a gateway with sites of several configurations, each on a port of its own, which
+// all attacks share. The hosts of example.com have one jar; any other host has its own.
 type cookieGate struct {
 	*gateway
 	app    *recorder
@@ -70,7 +70,8 @@ func (v *victim) as(user string) {
 	v.user = user
 }
 
-// visit makes a request as the active user. The app must see the cookies, and sets those that follow.
+// visit makes a request as the active user. The app must see the cookies, and sets those that
+// follow.
 func (v *victim) visit(path, want string, set ...string) {
 	v.t.Helper()
 	seen, err := v.ask(v.t.Context(), pageAddress{v.host, path}, v.headers, order{Set: set})
@@ -117,8 +118,8 @@ func (v *victim) reads(path, want string) {
 	}
 }
 
-// TestAttackCookies has one account's cookies try to get into requests of another one, and out of those of its own, and
-// what the gateway does not own try to get lost.
+// TestAttackCookies has one account's cookies try to get into requests of another one, and out of
+// those of its own, and what the gateway does not own try to get lost.
 func TestAttackCookies(t *testing.T) {
 	a := startCookieGate(t)
 	for _, attack := range []struct {
@@ -198,12 +199,18 @@ func attackWholeDomain(v *victim) {
 	v.as("bob")
 	v.visit("/", "")
 	v.host = a
+	if err := v.confirm(v.t.Context(), a, v.handles["bob"]); err != nil {
+		v.t.Fatal(err)
+	}
 	v.as("alice")
 	v.visit("/", "")
 	v.writes("/", "dtok=A; Domain=example.com; Path=/")
 	v.visit("/", "")
 	v.host = b
-	v.as("bob")
+	if err := v.confirm(v.t.Context(), b, v.handles["bob"]); err != nil {
+		v.t.Fatal(err)
+	}
+	v.user = "bob"
 	v.visit("/", "")
 }
 
@@ -345,7 +352,8 @@ func (a *cookieGate) attackEnded(v *victim) {
 	}
 }
 
-// attackForeign has a proxy in front, another port and a company's sign-on set cookies beside the gateway.
+// attackForeign has a proxy in front, another port and a company's sign-on set cookies beside the
+// gateway.
 func attackForeign(v *victim) {
 	names := []string{"FRONT_AUTH", "nas_session", "corp_sso", "deep"}
 	for i, user := range []string{"", "alice", "bob", "alice", "bob", "alice"} {
@@ -383,7 +391,8 @@ func foreign(v *victim, names []string) (list []storedCookie) {
 	return list
 }
 
-// attackCrossSite has another site send a form to a path that is left out, with the cookies that browsers then send.
+// attackCrossSite has another site send a form to a path that is left out, with the cookies that
+// browsers then send.
 func attackCrossSite(v *victim) {
 	v.as("alice")
 	v.visit("/", "", "saml=A; Path=/; HttpOnly; SameSite=None; Secure")
@@ -409,7 +418,8 @@ func attackCrossSite(v *victim) {
 	crossSite.visit("/open/acs", "")
 }
 
-// attackNoBrowser is a program with a cookie store that looks for the app's session cookie by its name.
+// attackNoBrowser is a program with a cookie store that looks for the app's session cookie by its
+// name.
 func attackNoBrowser(v *victim) {
 	none := http.Header{"Sec-Fetch-Site": nil, "Sec-Fetch-Mode": nil}
 	v.headers = none
@@ -431,7 +441,8 @@ func attackNoBrowser(v *victim) {
 	v.visit("/", "SID=tok456")
 }
 
-// visitAsNobodyKnows makes a request on a path that is left out, where the app is not told who it is.
+// visitAsNobodyKnows makes a request on a path that is left out, where the app is not told who it
+// is.
 func (v *victim) visitAsNobodyKnows(path string, set ...string) {
 	v.t.Helper()
 	seen, err := v.ask(v.t.Context(), pageAddress{v.host, path}, v.headers, order{Set: set})

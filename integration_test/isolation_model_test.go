@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,11 +21,12 @@ var (
 )
 
 const (
-	usualStories  = 60
+	usualStories  = 200
 	stepsOfAStory = 40
 )
 
-// step is one of a story. What it does follows from its numbers and from where the story is by then.
+// step is one of a story. What it does follows from its numbers and from where the story is by
+// then.
 type step struct {
 	kind    int
 	numbers [8]int
@@ -52,14 +52,13 @@ type lateAnswer struct {
 	shown   []storedCookie // of the model
 }
 
-// teller tells one story of a browser with the gateway. The model of what apps see is separate browsers without
-// scripts, one for each session and one for nobody. Scripts write cookies only once two accounts were used: until
-// then apps see those too, which package isolation tests.
+// teller tells one story of a browser with the gateway. The model of what apps see is separate
+// browsers without scripts, one for each session and one for nobody. Two accounts are used before
+// anything else happens: until then apps see what scripts write, which package isolation tests.
 type teller struct {
 	ctx     context.Context
 	browser profile
 	model   map[string]*cookieStore // by session; "" is nobody's
-	used    map[string]bool         // the users as whom answers have arrived; "" is nobody
 	written map[string]bool         // names of cookies that scripts have written
 
 	users  map[string]string // of the live sessions, by handle
@@ -92,7 +91,8 @@ func (s *teller) sees(at pageAddress, session string, seen recorded) error {
 	return nil
 }
 
-// visit makes a request that is answered at once. Scripts of the page then read the copies of what the app has set.
+// visit makes a request that is answered at once. Scripts of the page then read the copies of what
+// the app has set.
 func (s *teller) visit(at pageAddress, answer order) error {
 	s.note("as %q: %s%s is answered with %q, clear %t", s.users[s.active], at.host, at.path, answer.Set, answer.Clear)
 	seen, err := s.browser.ask(s.ctx, at, nil, answer)
@@ -119,10 +119,9 @@ func (s *teller) readable(store *cookieStore, at pageAddress) string {
 	return byName(cookieField(list))
 }
 
-// apply does to the model what the app has said. To clear cookies is to clear those that the request has shown: of
-// others the gateway does not know.
+// apply does to the model what the app has said. To clear cookies is to clear those that the
+// request has shown: of others the gateway does not know.
 func (s *teller) apply(at pageAddress, session string, answer order, shown []storedCookie) {
-	s.used[s.users[session]] = true
 	own := s.of(session)
 	if answer.Clear {
 		own.remove(shown)
@@ -161,7 +160,8 @@ func (s *teller) release(i int, answer order) error {
 	return nil
 }
 
-// live are the handles of the live sessions, in an order that is the same whenever the story is told.
+// live are the handles of the live sessions, in an order that is the same whenever the story is
+// told.
 func (s *teller) live() []string {
 	handles := []string{}
 	for _, user := range storyUsers {
@@ -252,9 +252,6 @@ func (s *teller) take(st step) error {
 
 // script has a script of a page write or delete a cookie, under a name of its own or the app's.
 func (s *teller) script(at pageAddress, n [8]int) {
-	if len(s.used) < 2 {
-		return
-	}
 	s.value++
 	name := []string{"s0", "s1", "r0", "h0", "dr", "dh"}[n[2]%6]
 	line := fmt.Sprintf("%s=script%d%s", name, s.value, storyPlaces[n[3]%len(storyPlaces)])
@@ -283,30 +280,9 @@ func (s *teller) signIn(host, user string) error {
 	}
 	s.users[answer.Token] = user
 	s.active = answer.Token
-	return s.confirm(answer.Token)
-}
-
-// confirm continues at the hosts that do not use a new jar yet.
-func (s *teller) confirm(active string) error {
 	for _, host := range storyHosts {
-		form := url.Values{"action": {"switch"}, "session": {active}}
-		request, err := http.NewRequestWithContext(s.ctx, http.MethodPost, "http://"+host+":"+s.browser.port+"/.auth/accounts", strings.NewReader(form.Encode()))
-		if err != nil {
+		if err := s.browser.confirm(s.ctx, host, answer.Token); err != nil {
 			return err
-		}
-		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		request.Header.Set("Origin", "http://"+host+":"+s.browser.port)
-		request.Header.Set("Cookie", cookieField(s.browser.shown(host, "/.auth/accounts")))
-		answer, err := s.browser.client.Transport.RoundTrip(request)
-		if err != nil {
-			return err
-		}
-		_ = answer.Body.Close()
-		if answer.StatusCode != http.StatusSeeOther {
-			return fmt.Errorf("continue at %s: %s", host, answer.Status)
-		}
-		for _, line := range answer.Header["Set-Cookie"] {
-			s.browser.set(host, "/.auth/accounts", line)
 		}
 	}
 	return nil
@@ -366,13 +342,21 @@ func (s *teller) revoke(host, handle string) error {
 func tell(ctx context.Context, browser profile, story []step) (trace []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	s := &teller{ctx: ctx, browser: browser, model: map[string]*cookieStore{}, users: map[string]string{"": ""}, used: map[string]bool{}, written: map[string]bool{}}
+	s := &teller{ctx: ctx, browser: browser, model: map[string]*cookieStore{}, users: map[string]string{"": ""}, written: map[string]bool{}}
 	defer func() {
 		cancel()
 		for _, late := range s.late {
 			<-late.done
 		}
 	}()
+	for _, user := range storyUsers[:2] {
+		if err := s.signIn(storyHosts[0], user); err != nil {
+			return s.trace, err
+		}
+		if err := s.visit(pageAddress{storyHosts[0], "/"}, order{}); err != nil {
+			return s.trace, err
+		}
+	}
 	for _, step := range story {
 		if err := s.take(step); err != nil {
 			return s.trace, err
@@ -381,8 +365,9 @@ func tell(ctx context.Context, browser profile, story []step) (trace []string, e
 	return s.trace, nil
 }
 
-// TestIsolationStories tells random stories of sign-ins, switches, revocations, cookies that the app sets and takes
-// away, cookies that scripts write, and answers that come late, at two hosts of a cookie domain.
+// TestIsolationStories tells random stories of sign-ins, switches, revocations, cookies that the
+// app sets and takes away, cookies that scripts write, and answers that come late, at two hosts of
+// a cookie domain.
 func TestIsolationStories(t *testing.T) {
 	app, upstream := newRecorder(t)
 	address := freeAddress(t)

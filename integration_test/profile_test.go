@@ -9,13 +9,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 )
 
-// recorder is an app that answers as the request asks it to, and says which cookies it has really seen.
+// recorder is an app that answers as the request asks it to, and says which cookies it has really
+// seen.
 type recorder struct {
 	mu   sync.Mutex
 	held map[string]*heldRequest
@@ -74,7 +76,8 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // pageAddress is where a page is.
 type pageAddress struct{ host, path string }
 
-// profile is a browser whose cookies a test reads and writes. Every host name leads to this machine.
+// profile is a browser whose cookies a test reads and writes. Every host name leads to this
+// machine.
 type profile struct {
 	app    *recorder
 	client *http.Client
@@ -93,13 +96,17 @@ func newProfileClient(t testing.TB) *http.Client {
 		},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// send sends a request as a script of the site does, unless the header says otherwise. It does not keep the answer's cookies.
+// send sends a request as a script of the site does, unless the header says otherwise. It does not
+// keep the answer's cookies.
 func (p *profile) send(ctx context.Context, method string, at pageAddress, header http.Header, body any) (answer *http.Response, data []byte, err error) {
 	var reader io.Reader
-	if body != nil {
+	kind := "application/json"
+	if form, ok := body.(url.Values); ok {
+		reader, kind = strings.NewReader(form.Encode()), "application/x-www-form-urlencoded"
+	} else if body != nil {
 		encoded, err := json.Marshal(body)
 		if err != nil {
 			return nil, nil, err
@@ -114,7 +121,7 @@ func (p *profile) send(ctx context.Context, method string, at pageAddress, heade
 	request.Header.Set("Sec-Fetch-Site", "same-origin")
 	request.Header.Set("Sec-Fetch-Mode", "cors")
 	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Content-Type", kind)
 		request.Header.Set("Origin", origin)
 	}
 	for name, values := range header {
@@ -154,7 +161,22 @@ func (p *profile) portal(ctx context.Context, method, host, path string, body, i
 	return json.Unmarshal(data, into)
 }
 
-// ask makes a request that the app answers at once as it is told to, and keeps the cookies of the answer.
+// confirm continues with a session at a host that does not use the browser's jar yet.
+func (p *profile) confirm(ctx context.Context, host, handle string) error {
+	at := pageAddress{host, defaultPrefix + "/accounts"}
+	answer, data, err := p.send(ctx, http.MethodPost, at, nil, url.Values{"action": {"switch"}, "session": {handle}})
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusSeeOther {
+		return fmt.Errorf("continue at %s: %s: %s", host, answer.Status, data)
+	}
+	p.keep(at, answer)
+	return nil
+}
+
+// ask makes a request that the app answers at once as it is told to, and keeps the cookies of the
+// answer.
 func (p *profile) ask(ctx context.Context, at pageAddress, header http.Header, answer order) (recorded, error) {
 	encoded, err := json.Marshal(answer)
 	if err != nil {

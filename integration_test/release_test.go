@@ -107,8 +107,8 @@ func TestDatabaseOfTheFirstRelease(t *testing.T) {
 	noErrors(t, a.gateway)
 }
 
-// release2Cookies are what a browser keeps of a site with release2.db.gz, which the last release wrote that noted whose
-// plain cookies are, and in slots what scripts had made. Bob is active.
+// release2Cookies are what a browser keeps of a site with release2.db.gz, which the last release
+// wrote that noted whose plain cookies are, and in slots what scripts had made. Bob is active.
 var release2Cookies = []string{
 	"multi_session=Xc_Xu3JQOqFJN32o8Vd634fq6lBDA0I4WgHBrIu6KNM; Path=/; HttpOnly",
 	"multi_session_view=XZFdU-1pUfARpLix; Path=/; HttpOnly",
@@ -123,8 +123,8 @@ var release2Cookies = []string{
 	"ms~PGunM7kitIq3Obs5KWpQQg~deep=!/app~deep-of-bob; Path=/app; HttpOnly",
 }
 
-// TestCookiesOfTheReleaseBefore: the apps' sessions of each account are found, and nothing that scripts had made for one
-// account is another's.
+// TestCookiesOfTheReleaseBefore: the apps' sessions of each account are found, and nothing that
+// scripts had made for one account is another's.
 func TestCookiesOfTheReleaseBefore(t *testing.T) {
 	const alice, bob = "b2W4g8Pw3ATL3yHMcQvG7w", "oXJGBRt_pxRRTs1cCwSgoA" // handles
 	for _, first := range []string{"alice", "bob"} {
@@ -141,16 +141,15 @@ func TestCookiesOfTheReleaseBefore(t *testing.T) {
 			if v.user = "bob"; first == "alice" {
 				v.as("alice")
 			}
-			for range 2 {
-				for range 2 {
-					sid, csrf := "sid=sid-of-"+v.user, "csrf=csrf-of-"+v.user
-					v.visit("/", sid+"; "+csrf)
-					v.reads("/", csrf)
-					v.visit("/app/page", sid+"; "+csrf+"; deep=deep-of-"+v.user)
-					v.as(map[string]string{"alice": "bob", "bob": "alice"}[v.user])
-				}
-				v.writes("/", "theme=light; Path=/") // the browser is shared by now
+			for range 4 {
+				sid, csrf := "sid=sid-of-"+v.user, "csrf=csrf-of-"+v.user
+				v.visit("/", sid+"; "+csrf)
+				v.reads("/", csrf)
+				v.visit("/app/page", sid+"; "+csrf+"; deep=deep-of-"+v.user)
+				v.as(map[string]string{"alice": "bob", "bob": "alice"}[v.user])
 			}
+			v.writes("/", "theme=light; Path=/")
+			v.visit("/", "sid=sid-of-"+v.user+"; csrf=csrf-of-"+v.user) // the browser is shared by now
 			for _, c := range v.cookies {
 				if c.name == "multi_session_owner" || strings.HasSuffix(c.name, "~theme") {
 					t.Errorf("the browser still has %s=%s", c.name, c.value)
@@ -254,8 +253,8 @@ func TestJarOfALaterRelease(t *testing.T) {
 	}
 }
 
-// TestUserOfALaterRelease and a schema of one: the gateway does not start, and says why, and the file
-// stays as it is.
+// TestUserOfALaterRelease and a schema of one: the gateway does not start, and says why, and the
+// file stays as it is.
 func TestUserOfALaterRelease(t *testing.T) {
 	a := startAdministered(t)
 	a.createUser("dave")

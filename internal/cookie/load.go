@@ -6,7 +6,7 @@ type Load struct {
 	Bytes, MaxBytes     int // of the Cookie header
 }
 
-// Near reports whether little room is left.
+// Near reports whether four fifths of the cookies, or three quarters of the bytes, are in use.
 func (l Load) Near() bool {
 	return l.MaxBytes > 0 && (l.Cookies*5 >= l.MaxCookies*4 || l.Bytes*4 >= l.MaxBytes*3)
 }

@@ -20,6 +20,11 @@ func (q *Request) readCookies(o *Options, leftOut bool) {
 		r.Accounts = q
 	}
 	o.Cookies.Read(&q.cookies, q.header, r)
+	q.readLoad(o)
+}
+
+// readLoad finds out how much room the cookies take up in the browser.
+func (q *Request) readLoad(o *Options) {
 	if o.Cookies != nil {
 		q.Load = o.Cookies.Load(&q.Cookies)
 		q.logLoad()

@@ -179,6 +179,7 @@ func (q *Request) servePortal(w http.ResponseWriter, r *http.Request, o *Options
 		q.explain(w, r)
 		return
 	}
+	q.readLoad(o)
 	if isTopNavigation(r) {
 		q.tidyCookies(w, o)
 	}

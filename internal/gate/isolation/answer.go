@@ -169,7 +169,7 @@ func needsHTTPOnly(prefix string) bool {
 
 // remove clears a cookie in the slot, and its copy.
 func (a *answer) remove(s setCookie, line string, before *item) {
-	if a.alone && a.active() && !s.httpOnly || before != nil && before.pair >= 0 || a.sets(s) {
+	if !s.httpOnly && a.active() || before != nil && before.pair >= 0 || a.sets(s) {
 		a.lines = append(a.lines, line)
 	}
 	a.lines = append(a.lines, s.clear(cookie.SlotName(a.slot, s.name)))

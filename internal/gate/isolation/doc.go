@@ -51,8 +51,9 @@
 //	request as another or nobody     nothing sent   nothing sent      not sent, copy cleared (6)
 //	its session ends                 –              → absent          → absent, copy cleared
 //
-// (1) As far as the request showed the copy, or this very answer set it. This holds for late
-// answers too. Where another account has its copy in that place by then, it is copied again.
+// (1) If the request showed the copy, or this very answer set it. This holds for late answers too.
+// Where another account has its copy in that place by then, it is copied again. An answer that
+// clears the cookie, and is not late, clears what the browser has in that place in any case.
 //
 // (2) An answer is late if another account is active when it is given. It writes no copies. Answers
 // to requests whose account is not known are treated alike.
@@ -98,9 +99,9 @@
 //
 //   - A script that changes a copy makes a plain cookie of it. It stays, scripts of all accounts
 //     read it, and no other copy is made in its place.
-//   - A copy stays if its request did not show it and the answer makes the cookie HttpOnly or
-//     clears it: the request was sent before the copy was made, or by a page of another site. It is
-//     held back. One account alone is sent it once the slot's cookie is gone.
+//   - A copy stays if its request did not show it and the answer makes the cookie HttpOnly, or
+//     clears it late: the request was sent before the copy was made, or by a page of another site.
+//     It is held back. One account alone is sent it once the slot's cookie is gone.
 //   - A page of an account that is still open after a switch can write a scripted cookie, and it
 //     counts as the active account's. The same is true of what a page writes between the request
 //     that exchanges the cookies and its answer, unless Options.Scripted has the full name.

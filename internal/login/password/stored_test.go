@@ -398,10 +398,11 @@ func TestAttackChangePasswordTwiceAtOnce(t *testing.T) {
 	wg.Wait()
 	done := 0
 	for _, err := range results {
+		var busy *login.ThrottledError // on a slow machine, where hashes wait too long for their turn
 		switch {
 		case err == nil:
 			done++
-		case !errors.Is(err, login.ErrBadCredentials):
+		case !errors.Is(err, login.ErrBadCredentials) && !errors.As(err, &busy):
 			t.Error(err)
 		}
 	}
