@@ -12,9 +12,9 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/gate"
 )
 
-// Caddy applies a header directive that deletes a field or is deferred to the finished answer, so it
-// overrides what a gate behind it has set. With the gate's Cache-Control, ETag or Vary gone, browsers
-// may show one account's stored answers to another.
+// Caddy applies a header directive that deletes a field or is deferred to the finished answer, so
+// it overrides what a gate behind it has set. With the gate's Cache-Control, ETag or Vary gone,
+// browsers may show one account's stored answers to another.
 
 // warnDeferredHeaders logs which header directives override what gates do about caches.
 func (a *App) warnDeferredHeaders() {
@@ -52,8 +52,9 @@ type routeWalk struct {
 	found   []string
 }
 
-// routes walks through routes in front of which some fields are deferred, and returns the fields that
-// are deferred behind them. A terminal route, and one of a group, ends a request's way through its list.
+// routes walks through routes in front of which some fields are deferred, and returns the fields
+// that are deferred behind them. A terminal route, and one of a group, ends a request's way through
+// its list.
 func (w *routeWalk) routes(routes caddyhttp.RouteList, deferred []deferredField) []deferredField {
 	for _, route := range routes {
 		behind := w.route(route, deferred)
@@ -131,8 +132,8 @@ func deferredCacheFields(ops *headers.RespHeaderOps) (names []string) {
 	return names
 }
 
-// isFreshnessField reports whether a field lets caches use an answer without asking, or makes up the
-// validator that they ask with.
+// isFreshnessField reports whether a field lets caches use an answer without asking, or makes up
+// the validator that they ask with.
 func isFreshnessField(name string) bool {
 	switch name {
 	case "Cache-Control", "Edge-Control", "Etag", "Expires", "Surrogate-Control", "X-Accel-Expires":

@@ -16,9 +16,9 @@ func openFiles(b *tab, app *files) {
 	b.signIn(http.StatusOK, "alice", password("alice"))
 }
 
-// TestChromiumContinuesAPart: a script fetches part of a file and then one that overlaps it. Chromium
-// puts the second together from its cache and from the app, and cuts it short without an error if the
-// gateway answers the second half with the whole file.
+// TestChromiumContinuesAPart: a script fetches part of a file and then one that overlaps it.
+// Chromium puts the second together from its cache and from the app, and cuts it short without an
+// error if the gateway answers the second half with the whole file.
 func TestChromiumContinuesAPart(t *testing.T) {
 	app := newFiles(t, "application/octet-stream", bytes.Repeat([]byte("0123456789abcdef"), 1000))
 	b := newTab(t)
@@ -49,8 +49,8 @@ func TestChromiumContinuesAPart(t *testing.T) {
 	}
 }
 
-// TestChromiumSeeks: somebody listens to a recording and jumps in it. No jump makes the app send the
-// whole file.
+// TestChromiumSeeks: somebody listens to a recording and jumps in it. No jump makes the app send
+// the whole file.
 func TestChromiumSeeks(t *testing.T) {
 	app := newFiles(t, "audio/wav", recording(5*60))
 	b := newFaultyTab(t) // a jump gives up the request before it

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestChromiumFetchesNoPageAhead: a page of alice has the browser fetch another one ahead of a visit.
-// After a switch the visit shows bob's page, and without one alice's.
+// TestChromiumFetchesNoPageAhead: a page of alice has the browser fetch another one ahead of a
+// visit. After a switch the visit shows bob's page, and without one alice's.
 func TestChromiumFetchesNoPageAhead(t *testing.T) {
 	ahead := map[string]string{
 		"prefetch":      `Object.assign(document.createElement("script"), {type: "speculationrules", text: '{"prefetch": [{"urls": ["/other"], "eagerness": "immediate"}]}'})`,
@@ -38,8 +38,8 @@ func TestChromiumFetchesNoPageAhead(t *testing.T) {
 	}
 }
 
-// fetchedAhead reports whether the access log has an answered request for a path that a browser made
-// ahead of a visit.
+// fetchedAhead reports whether the access log has an answered request for a path that a browser
+// made ahead of a visit.
 func fetchedAhead(t *testing.T, g *gateway, path string) bool {
 	t.Helper()
 	for line := range strings.Lines(g.log.String()) {

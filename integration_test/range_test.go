@@ -57,8 +57,8 @@ func (app *files) take() []string {
 	return asked
 }
 
-// TestRangesOfAFileWithADate: a client continues what it has of a file with the validator that it was
-// given, and is never sent more than it asks for.
+// TestRangesOfAFileWithADate: a client continues what it has of a file with the validator that it
+// was given, and is never sent more than it asks for.
 func TestRangesOfAFileWithADate(t *testing.T) {
 	app := newFiles(t, "application/octet-stream", bytes.Repeat([]byte("0123456789abcdef"), 1000))
 	address := freeAddress(t)
@@ -102,8 +102,8 @@ func TestRangesOfAFileWithADate(t *testing.T) {
 	})
 }
 
-// TestWritesOnAConditionOfAnEarlierSession: whoever has signed out and in again still holds the tags
-// of the session before. The app judges them.
+// TestWritesOnAConditionOfAnEarlierSession: whoever has signed out and in again still holds the
+// tags of the session before. The app judges them.
 func TestWritesOnAConditionOfAnEarlierSession(t *testing.T) {
 	app := newTagged(t)
 	address := freeAddress(t)

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestResetPage: it comes before the first page after a switch, once, and only before pages of a tab.
+// TestResetPage: it comes before the first page after a switch, once, and only before pages of a
+// tab.
 func TestResetPage(t *testing.T) {
 	app := newEcho(t)
 	address := freeAddress(t)
@@ -73,8 +74,8 @@ func switched(t *testing.T) (*browser, *echo) {
 	return b, app
 }
 
-// TestAttackResetPageHidesAnotherSite: to the browser the request after the reset page comes from this
-// site, though a page of another one led there. So somebody must click first.
+// TestAttackResetPageHidesAnotherSite: to the browser the request after the reset page comes from
+// this site, though a page of another one led there. So somebody must click first.
 func TestAttackResetPageHidesAnotherSite(t *testing.T) {
 	b, app := switched(t)
 	request := b.request(http.MethodGet, "/transfer?to=eve", nil)
@@ -95,8 +96,8 @@ func TestAttackResetPageHidesAnotherSite(t *testing.T) {
 	}
 }
 
-// TestResetPageAfterSignIn: after a sign-in at a provider the browser says that the provider's site has
-// led to the page. The reset page does not wait for a click there, and waits everywhere else.
+// TestResetPageAfterSignIn: after a sign-in at a provider the browser says that the provider's site
+// has led to the page. The reset page does not wait for a click there, and waits everywhere else.
 func TestResetPageAfterSignIn(t *testing.T) {
 	b, _ := switched(t)
 	answer := b.submit("/.auth/sign-in", url.Values{"identifier": {"carol"}, "password": {password("carol")}, "return_to": {"/notes?x=1#part"}})
@@ -149,8 +150,8 @@ func TestAttackResetForEver(t *testing.T) {
 	}
 }
 
-// TestAttackResetSkippedBySwitchingBack: alice, bob, alice, bob at one address, as fast as it goes. The
-// reset page comes with every switch.
+// TestAttackResetSkippedBySwitchingBack: alice, bob, alice, bob at one address, as fast as it goes.
+// The reset page comes with every switch.
 func TestAttackResetSkippedBySwitchingBack(t *testing.T) {
 	app := newEcho(t)
 	address := freeAddress(t)
@@ -171,8 +172,8 @@ func TestAttackResetSkippedBySwitchingBack(t *testing.T) {
 	}
 }
 
-// TestAttackPlantedShownCookie: somebody on the network has planted a second cookie for one path. The
-// reset page comes before that path with every switch all the same.
+// TestAttackPlantedShownCookie: somebody on the network has planted a second cookie for one path.
+// The reset page comes before that path with every switch all the same.
 func TestAttackPlantedShownCookie(t *testing.T) {
 	b, _ := switched(t)
 	planted := b.request(http.MethodGet, "/page", nil).URL

@@ -14,8 +14,8 @@ import (
 	"github.com/coder/websocket"
 )
 
-// newSocketApp returns an app that opens a WebSocket to whoever asks, as many do, and says in it who
-// that is.
+// newSocketApp returns an app that opens a WebSocket to whoever asks, as many do, and says in it
+// who that is.
 func newSocketApp(t testing.TB) (address string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -126,8 +126,8 @@ https://localhost:%s {
 	}
 }
 
-// TestChromiumWebSocketOfAnotherPort: cookies know no ports, so a page of another service on the host
-// could act as alice.
+// TestChromiumWebSocketOfAnotherPort: cookies know no ports, so a page of another service on the
+// host could act as alice.
 func TestChromiumWebSocketOfAnotherPort(t *testing.T) {
 	startChromium(t)
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

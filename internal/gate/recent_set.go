@@ -8,12 +8,12 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// maxRecent is how many texts a recentSet remembers. If it is full, the one that was added or looked
-// up longest ago gives way.
+// maxRecent is how many texts a recentSet remembers. If it is full, the one that was added or
+// looked up longest ago gives way.
 const maxRecent = 4096
 
-// recentSet remembers texts for a while. It keeps their hashes, so its size does not depend on their
-// length. Its methods may be called concurrently.
+// recentSet remembers texts for a while. It keeps their hashes, so its size does not depend on
+// their length. Its methods may be called concurrently.
 type recentSet struct {
 	lifetime time.Duration // zero: for good
 

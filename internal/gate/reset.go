@@ -10,19 +10,19 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// Browsers keep pages in memory, above all their images, and show them again when somebody goes back
-// in the history. They do not ask first, whatever the images' headers say, and forget them only with
-// the process that showed the page. So before the first page that a host shows under another view,
-// the gate sends the reset page. Browsers never show that page in a process of the site, and it
-// leads to the page that was asked for.
+// Browsers keep pages in memory, above all their images, and show them again when somebody goes
+// back in the history. They do not ask first, whatever the images' headers say, and forget them
+// only with the process that showed the page. So before the first page that a host shows under
+// another view, the gate sends the reset page. Browsers never show that page in a process of the
+// site, and it leads to the page that was asked for.
 //
-// A cookie says under which view the host was shown last, so the reset page comes once for each host,
-// in the tab that asks first. Another tab that shows a page of the account before keeps what it has
-// in memory until that page is left.
+// A cookie says under which view the host was shown last, so the reset page comes once for each
+// host, in the tab that asks first. Another tab that shows a page of the account before keeps what
+// it has in memory until that page is left.
 
-// resetBrowser reports whether the browser gets the reset page first, which is the answer then. Only
-// browsers that sent the cookie of the last shown view get it, so clients without cookies cannot
-// loop. The guard keeps browsers from looping that do not take a new cookie.
+// resetBrowser reports whether the browser gets the reset page first, which is the answer then.
+// Only browsers that sent the cookie of the last shown view get it, so clients without cookies
+// cannot loop. The guard keeps browsers from looping that do not take a new cookie.
 func (q *Request) resetBrowser(w http.ResponseWriter, r *http.Request, o *Options) bool {
 	c := &q.cache
 	if q.phase != received || q.err != nil || !c.isolated || len(c.shown) == 0 {
@@ -62,9 +62,9 @@ func (c *cacheExchange) shownToSomebody() bool {
 	return slices.ContainsFunc(c.shown, func(shown string) bool { return shown != cookie.Anonymous })
 }
 
-// noteRedirect remembers where the portal sends the browser. After a sign-in at a provider, browsers
-// say that the provider's site has led them there; the reset page must not ask whether somebody
-// wants what they have just signed in for.
+// noteRedirect remembers where the portal sends the browser. After a sign-in at a provider,
+// browsers say that the provider's site has led them there; the reset page must not ask whether
+// somebody wants what they have just signed in for.
 func (q *Request) noteRedirect(h http.Header) {
 	to := h.Get("Location")
 	if to == "" {
@@ -89,8 +89,8 @@ func (q *Request) ledByPortal() bool {
 	return browser != "" && q.gate.portalRedirects.has(browser+" "+q.Origin()+q.requestURI)
 }
 
-// browser returns what no other browser has: the token of its jar, or if it has none, the views that
-// this host has shown it. It is empty if the browser has neither.
+// browser returns what no other browser has: the token of its jar, or if it has none, the views
+// that this host has shown it. It is empty if the browser has neither.
 func (q *Request) browser(token session.Token) string {
 	if !token.IsZero() {
 		return "jar " + token.Reveal()

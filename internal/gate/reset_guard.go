@@ -19,13 +19,13 @@ const recent = 10 * time.Second
 // oldest is forgotten.
 const maxResetAddresses = 16
 
-// resetGuard keeps the reset page from coming again and again in browsers that do not take the cookie
-// which says that they had it. Its methods may be called concurrently.
+// resetGuard keeps the reset page from coming again and again in browsers that do not take the
+// cookie which says that they had it. Its methods may be called concurrently.
 //
 // It remembers the reset pages that it has allowed, by host and view. The names of views are random
 // (96 bits), and a view belongs to one session, so nobody else's requests change what is remembered
-// of a browser. Nobody's view is the same in all browsers; there the views that the browser was shown
-// before stand for it.
+// of a browser. Nobody's view is the same in all browsers; there the views that the browser was
+// shown before stand for it.
 //
 // It forgets them when the browser shows that it takes the cookie after all. So a browser gets the
 // page again with the next switch, however soon that is. What is forgotten too early, because the
@@ -44,9 +44,10 @@ func newResetGuard() *resetGuard {
 	return &resetGuard{allowed: newLRU[[]allowedReset]()}
 }
 
-// observe notes which views a browser says it was shown last at a host, and the view of its request.
-// A browser that has one cookie, of the request's view, had the reset page and took the cookie. One
-// that has a cookie of another view does not rely on what was allowed for that view any more.
+// observe notes which views a browser says it was shown last at a host, and the view of its
+// request. A browser that has one cookie, of the request's view, had the reset page and took the
+// cookie. One that has a cookie of another view does not rely on what was allowed for that view any
+// more.
 func (g *resetGuard) observe(host string, shown []string, view string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -63,8 +64,8 @@ func (g *resetGuard) observe(host string, shown []string, view string) {
 	}
 }
 
-// allow reports whether a browser gets the reset page before an address, and remembers that. It does
-// not if it got the page before the same address a moment ago.
+// allow reports whether a browser gets the reset page before an address, and remembers that. It
+// does not if it got the page before the same address a moment ago.
 func (g *resetGuard) allow(host string, shown []string, view, address string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -72,8 +72,8 @@ func TestResetPage(t *testing.T) {
 	}
 }
 
-// TestNoResetPageOverPlainHTTP: nobody can be signed in there, so nothing is to be forgotten, and no
-// cookie is set.
+// TestNoResetPageOverPlainHTTP: nobody can be signed in there, so nothing is to be forgotten, and
+// no cookie is set.
 func TestNoResetPageOverPlainHTTP(t *testing.T) {
 	w := newWorld(t)
 	o := isolating(t)
@@ -138,8 +138,8 @@ func TestPortalRedirects(t *testing.T) {
 	}
 }
 
-// TestPortalRedirectsOfOneBrowser: what the portal has led one browser to is no other browser's way,
-// and a browser is known by what the portal's answer gives it.
+// TestPortalRedirectsOfOneBrowser: what the portal has led one browser to is no other browser's
+// way, and a browser is known by what the portal's answer gives it.
 func TestPortalRedirectsOfOneBrowser(t *testing.T) {
 	arrive := slices.Concat(navigation, []string{"Sec-Fetch-Site", "cross-site"})
 	shown := func(view string) []string { return []string{"Cookie", "multi_session_shown=" + view} }
@@ -211,7 +211,8 @@ type taker struct {
 	shown string
 }
 
-// open goes to a page, and reports whether the reset page came first. If it did, the browser goes on.
+// open goes to a page, and reports whether the reset page came first. If it did, the browser goes
+// on.
 func (b *taker) open(path string) (reset bool) {
 	b.tb.Helper()
 	for range 3 {
@@ -234,8 +235,8 @@ func (b *taker) open(path string) (reset bool) {
 	return false
 }
 
-// TestAttackResetSkippedBySwitchingBack: alice, bob, alice, bob at one address, within a second. Every
-// switch gets its reset page.
+// TestAttackResetSkippedBySwitchingBack: alice, bob, alice, bob at one address, within a second.
+// Every switch gets its reset page.
 func TestAttackResetSkippedBySwitchingBack(t *testing.T) {
 	w := newWorld(t).signIn("alice")
 	b := &taker{world: w, o: isolating(t)}
@@ -271,8 +272,8 @@ func TestAttackResetSkippedByLostPage(t *testing.T) {
 	}
 }
 
-// TestAttackStrangerSkipsReset: at a gate that lets nobody pass, a stranger's requests do not keep the
-// reset page from a browser that has signed out.
+// TestAttackStrangerSkipsReset: at a gate that lets nobody pass, a stranger's requests do not keep
+// the reset page from a browser that has signed out.
 func TestAttackStrangerSkipsReset(t *testing.T) {
 	w := newWorld(t)
 	o := isolating(t)
@@ -287,7 +288,8 @@ func TestAttackStrangerSkipsReset(t *testing.T) {
 	}
 }
 
-// TestAttackResetOverflow: whoever fills the guard's memory does not keep the reset page from others.
+// TestAttackResetOverflow: whoever fills the guard's memory does not keep the reset page from
+// others.
 func TestAttackResetOverflow(t *testing.T) {
 	w := newWorld(t).signIn("alice")
 	b := &taker{world: w, o: isolating(t)}
@@ -307,8 +309,8 @@ func TestAttackResetOverflow(t *testing.T) {
 	}
 }
 
-// TestAttackPlantedShownCookie: a second cookie is at the address for good, so what the browser says is
-// never what it was told. It gets the reset page with each switch, and comes through.
+// TestAttackPlantedShownCookie: a second cookie is at the address for good, so what the browser
+// says is never what it was told. It gets the reset page with each switch, and comes through.
 func TestAttackPlantedShownCookie(t *testing.T) {
 	w := newWorld(t).signIn("alice")
 	o := isolating(t)

@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// refuseSpeculation reports whether a request is for a page that a browser fetches ahead of a visit.
-// It is refused then, and the browser fetches the page when somebody goes to it. A browser shows such
-// a page without asking again, minutes later and whatever its headers say, so it could be the page of
-// an account that is not the active one any more. Public pages are the same for everybody and pass.
+// refuseSpeculation reports whether a request is for a page that a browser fetches ahead of a
+// visit. It is refused then, and the browser fetches the page when somebody goes to it. A browser
+// shows such a page without asking again, minutes later and whatever its headers say, so it could
+// be the page of an account that is not the active one any more. Public pages are the same for
+// everybody and pass.
 func (q *Request) refuseSpeculation(w http.ResponseWriter, r *http.Request, o *Options) bool {
 	if !isSpeculativeNavigation(r) {
 		return false

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestAttackPrefetch: a page that is fetched ahead would be shown after a switch, without a request.
+// TestAttackPrefetch: a page that is fetched ahead would be shown after a switch, without a
+// request.
 func TestAttackPrefetch(t *testing.T) {
 	public := func(*http.Request) bool { return true }
 	never := func(*http.Request) (bool, error) { return false, nil }

@@ -12,10 +12,10 @@ import (
 // refuseUpgrade reports whether a request would open a connection of another protocol, such as
 // WebSocket, on behalf of the active account for a page that may not have one. It is refused then.
 //
-// Browsers let every page open a WebSocket to every site, send the site's cookies along, and leave it
-// to the server to check Origin (RFC 6455, section 10.2). A page may if it is of this origin, a
-// trusted one, or one that the gate's options name. The origin null belongs to no page in particular.
-// Clients that send no Origin are no browsers.
+// Browsers let every page open a WebSocket to every site, send the site's cookies along, and leave
+// it to the server to check Origin (RFC 6455, section 10.2). A page may if it is of this origin, a
+// trusted one, or one that the gate's options name. The origin null belongs to no page in
+// particular. Clients that send no Origin are no browsers.
 func (q *Request) refuseUpgrade(w http.ResponseWriter, r *http.Request, o *Options) bool {
 	if q.live.owner.Session == nil || !isUpgrade(r) {
 		return false
@@ -35,7 +35,8 @@ func isUpgrade(r *http.Request) bool {
 	return len(r.Header["Upgrade"]) > 0 || r.Method == http.MethodConnect
 }
 
-// mayUpgrade reports whether pages of an origin may open connections on behalf of the active account.
+// mayUpgrade reports whether pages of an origin may open connections on behalf of the active
+// account.
 func (q *Request) mayUpgrade(text string, o *Options) bool {
 	from, err := origin.Parse(text)
 	if err != nil {
