@@ -128,7 +128,10 @@ func (d discard) WriteHeader(int)             {}
 func prepared(header http.Header) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "http://localhost/api/items?page=2", http.NoBody)
 	r.Header = header
-	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), discard{}, nil)
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), discard{}, nil)
+	caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, false)
+	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, "192.0.2.1")
+	return r
 }
 
 // handlerFor provisions a handler of an app.
@@ -165,8 +168,39 @@ func withCookies(cookie string, n int) string {
 	return b
 }
 
-// BenchmarkGate is the gate's share of a request. Whatever prepares a request is the same in each,
-// and is what "without" has alone: the difference is the gate's.
+// settle sends requests as a browser does, until no answer sets a cookie any more. It returns the
+// Cookie header that the browser has then.
+func settle(tb testing.TB, h *Handler, cookie string) string {
+	tb.Helper()
+	for range 5 {
+		w := httptest.NewRecorder()
+		if err := h.ServeHTTP(w, prepared(browserHeader(cookie)), upstreamStub); err != nil {
+			tb.Fatal(err)
+		}
+		set := w.Result().Cookies()
+		if len(set) == 0 {
+			return cookie
+		}
+		for _, c := range set {
+			var kept []string
+			for _, pair := range strings.Split(cookie, "; ") {
+				if pair != "" && !strings.HasPrefix(pair, c.Name+"=") {
+					kept = append(kept, pair)
+				}
+			}
+			if c.MaxAge >= 0 {
+				kept = append(kept, c.Name+"="+c.Value)
+			}
+			cookie = strings.Join(kept, "; ")
+		}
+	}
+	tb.Fatalf("every answer sets a cookie: %s", cookie)
+	return ""
+}
+
+// BenchmarkGate is the gate's share of a request of a browser that has all cookies that the gate
+// sets. Whatever prepares a request is the same in each, and is what "without" has alone: the
+// difference is the gate's.
 func BenchmarkGate(b *testing.B) {
 	app, ctx := testApp(b)
 	cookie := signedIn(b, app)
@@ -206,7 +240,37 @@ func BenchmarkGate(b *testing.B) {
 		{"anonymous", "", optional},
 		{"refused", "", gate},
 	} {
-		run("whole, "+h.name, h.cookie, func(w http.ResponseWriter, r *http.Request) error { return h.ServeHTTP(w, r, upstreamStub) })
+		run("whole, "+h.name, settle(b, h.Handler, h.cookie), func(w http.ResponseWriter, r *http.Request) error { return h.ServeHTTP(w, r, upstreamStub) })
+	}
+}
+
+// TestGateAllocatesFewObjects counts the objects that the gate adds to those of a request without
+// it, for a browser that has all cookies that the gate sets.
+func TestGateAllocatesFewObjects(t *testing.T) {
+	const most = 12
+	app, ctx := testApp(t)
+	gate := handlerFor(t, ctx, &Handler{})
+	cookie := signedIn(t, app)
+	w := discard{make(http.Header)}
+	for _, n := range []int{0, 1, 5, 20} {
+		from := alone(cookie)
+		if n > 0 {
+			from = withCookies(cookie, n)
+		}
+		header := browserHeader(settle(t, gate, from))
+		count := func(serve func(http.ResponseWriter, *http.Request) error) float64 {
+			return testing.AllocsPerRun(100, func() {
+				if err := serve(w, prepared(header.Clone())); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+		without := count(func(w http.ResponseWriter, r *http.Request) error { return upstreamStub(w, r) })
+		with := count(func(w http.ResponseWriter, r *http.Request) error { return gate.ServeHTTP(w, r, upstreamStub) })
+		if with-without > most {
+			t.Errorf("with %d cookies of the upstream the gate adds %v objects to %v, more than %d", n, with-without, without, most)
+		}
+		t.Logf("%d cookies: %v objects without the gate, %v with it", n, without, with)
 	}
 }
 

@@ -44,6 +44,7 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	    isolate_cookies on|off
 //	    isolate_cookies {
 //	        except <name...>
+//	        scripted <name...>
 //	    }
 //	    isolate_cache on|off
 //	    isolate_cache {

@@ -111,8 +111,8 @@ func replacer(r *http.Request) *caddy.Replacer {
 // text. Tokens are looked up only when something uses them.
 func (server) SetUser(r *http.Request, active session.Entry, tokens gate.Tokens) {
 	repl := replacer(r)
-	// Set overrides what another handler has set: the access log must not show somebody else.
-	repl.Set("http.auth.user.id", active.Identity.Account.ID())
+	// What another handler has set would win: the access log must not show somebody else.
+	repl.Delete("http.auth.user.id")
 	repl.Map(func(key string) (any, bool) {
 		name, ok := strings.CutPrefix(key, "http.auth.user.")
 		if !ok {
@@ -120,6 +120,8 @@ func (server) SetUser(r *http.Request, active session.Entry, tokens gate.Tokens)
 		}
 		identity := active.Identity
 		switch name {
+		case "id":
+			return identity.Account.ID(), true
 		case "email":
 			return identity.VerifiedEmail(), true
 		case "name":

@@ -34,9 +34,8 @@ type Cookies struct {
 	Confirmed Value // names the jar that is confirmed at this host
 	Started   Value // tags of sign-ins that began at this host
 
-	// Apps reports whether there are cookies that are not the gateway's own: those in slots, and
-	// plain ones.
-	Apps bool
+	// Apps counts the cookies that are not the gateway's own: those in slots, and plain ones.
+	Apps int
 
 	// Lax reports whether there is a cookie that browsers withhold from requests of other sites,
 	// beside the jar's. A request that shows one and no jar comes from a browser without a jar.
@@ -70,12 +69,12 @@ func (j Spec) Parse(h http.Header) Cookies {
 			}
 			c.Count++
 			if strings.HasPrefix(name, slotMark) {
-				c.Apps = true
+				c.Apps++
 				continue
 			}
 			base, mark, ok := cutBase(name)
 			if !ok || !ours(mark) {
-				c.Apps = true
+				c.Apps++
 				continue
 			}
 			j.read(&c, base, mark, value)

@@ -14,12 +14,8 @@ func pairs(line string) iter.Seq[string] { return strings.SplitSeq(line, ";") }
 // Split splits a pair as servers do: without the white space around name and value. A pair without
 // an equals sign is a name without a value, as some servers read it.
 func Split(pair string) (name, value string) {
-	for i := range len(pair) {
-		if pair[i] == '=' {
-			return Trim(pair[:i]), Trim(pair[i+1:])
-		}
-	}
-	return Trim(pair), ""
+	name, value, _ = strings.Cut(pair, "=")
+	return Trim(name), Trim(value)
 }
 
 // Trim removes spaces and tabs from both ends of a text.

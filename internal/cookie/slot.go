@@ -85,10 +85,17 @@ func validTag(tag string) bool {
 // Alphabetic reports whether a text has base64url characters only.
 func Alphabetic(text string) bool {
 	for i := range len(text) {
-		c := text[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+		if !alphabet[text[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// alphabet is the base64url alphabet. Random text makes comparisons with the ends of ranges slow.
+var alphabet = func() (set [256]bool) {
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		set[c] = true
+	}
+	return set
+}()

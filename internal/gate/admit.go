@@ -51,7 +51,9 @@ func (q *Request) addPolicy(o *Options) {
 // setIdentity tells the upstream who the active account is. What handlers between two gates have set
 // is deleted first, so that an inner gate alone says who it is.
 func (q *Request) setIdentity(r *http.Request, o *Options) {
-	q.gate.Managed.Strip(r)
+	if !q.stripped {
+		q.gate.Managed.Strip(r)
+	}
 	if !q.signedIn {
 		return
 	}

@@ -20,8 +20,14 @@ func (q *Request) readCookies(o *Options, leftOut bool) {
 		r.Accounts = q
 	}
 	o.Cookies.Read(&q.cookies, q.header, r)
+	q.readLoad(o)
+}
+
+// readLoad finds out how much room the cookies take up in the browser.
+func (q *Request) readLoad(o *Options) {
 	if o.Cookies != nil {
-		q.logLoad(o.Cookies.Load(&q.Cookies))
+		q.Load = o.Cookies.Load(&q.Cookies)
+		q.logLoad()
 	}
 }
 
@@ -99,12 +105,12 @@ func (q *Request) StillActive() bool {
 }
 
 // logLoad logs once for each browser that its cookies are close to what browsers and servers take.
-func (q *Request) logLoad(load isolation.Load) {
-	if !load.Near() || !q.gate.warnings.addNew("load:"+q.Visit.JarID()) {
+func (q *Request) logLoad() {
+	if !q.Load.Near() || !q.gate.warnings.addNew("load:"+q.Visit.JarID()) {
 		return
 	}
 	q.gate.Log.Warn("the cookies of a browser come near to what browsers and servers take: beyond, cookies of apps are not set. Sign out of accounts there, or name cookies that accounts can share in isolate_cookies except",
-		zap.String("jar", q.Visit.JarID()), zap.String("host", q.Host), zap.Int("cookies", load.Cookies), zap.Int("bytes", load.Bytes), zap.Int("accounts", len(q.Visit.Entries())))
+		zap.String("jar", q.Visit.JarID()), zap.String("host", q.Host), zap.Int("cookies", q.Load.Cookies), zap.Int("bytes", q.Load.Bytes), zap.Int("accounts", len(q.Visit.Entries())))
 }
 
 // maxHeldLogged bounds the lines about cookies that were held back, whose names anybody can make up.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/caddy-multi-session/gateway/internal/gate/isolation"
 )
 
 // TestCookiesByAccount: the upstream is sent those of the active account, and those that all share.
@@ -80,5 +82,26 @@ func TestLogOfCookies(t *testing.T) {
 				t.Errorf("logged is %v, want one line: %s", logged, test.want)
 			}
 		})
+	}
+}
+
+// TestPortalLearnsTheLoad: the chooser says how to get free when cookies fill the browser.
+func TestPortalLearnsTheLoad(t *testing.T) {
+	for name, test := range map[string]struct {
+		cookie  string
+		options func(testing.TB) *Options
+		limits  bool
+		near    bool
+	}{
+		"few cookies":        {"a=1", isolating, true, false},
+		"many bytes":         {"a=" + strings.Repeat("x", isolation.DefaultMaxBytes), isolating, true, true},
+		"nothing kept apart": {"a=1", func(testing.TB) *Options { return new(Options) }, false, false},
+	} {
+		w := newWorld(t).signIn("alice")
+		w.serve(w.request("/.auth/accounts", "Cookie", test.cookie, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"), test.options(t), new(upstream))
+		load := w.portal.visitor.Load
+		if (load.MaxBytes > 0) != test.limits || load.Near() != test.near {
+			t.Errorf("%s: the portal learns %+v", name, load)
+		}
 	}
 }

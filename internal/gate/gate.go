@@ -161,6 +161,7 @@ type Visitor struct {
 	Token    session.Token // from the cookie; zero if there is none, or doubt
 	Visit    session.Visit // the jar of the token
 	Cookies  cookie.Cookies
+	Load     cookie.Load // zero if the gate keeps no cookies apart
 }
 
 // Origin returns the site's origin (RFC 6454) as the browser sees it.

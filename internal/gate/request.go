@@ -47,6 +47,7 @@ type Request struct {
 	expected   []string      // values of ExpectHeader
 
 	policies session.Policy // the rules of all gates so far
+	stripped bool           // this gate's begin has deleted the identity headers
 
 	keepConfirmed bool // the answer sets the cookie that confirms the jar at this host
 
@@ -61,6 +62,7 @@ type Request struct {
 func (g *Gate) begin(r *http.Request) *Request {
 	if q := g.Server.Load(r); q != nil {
 		q.reopen()
+		q.stripped = false // handlers between two gates may have set some
 		return q
 	}
 	q := &Request{gate: g, ctx: r.Context(), header: r.Header}
@@ -69,10 +71,11 @@ func (g *Gate) begin(r *http.Request) *Request {
 	q.ClientIP = g.Server.ClientIP(r)
 	q.err = q.findJar(r)
 	q.confirmJar()
-	q.renewTokens()
 	q.active, q.signedIn = q.Visit.Active()
+	q.renewTokens()
 	q.expected = r.Header[ExpectHeader]
 	g.Managed.Strip(r)
+	q.stripped = true
 	g.Server.Store(r, q)
 	return q
 }
@@ -122,19 +125,18 @@ func (q *Request) findJar(r *http.Request) (err error) {
 // renewTokens renews the provider's tokens of the active session where that is due. If the provider
 // has ended the session, the request goes on as if the jar did not have it.
 func (q *Request) renewTokens() {
-	if q.gate.Tokens == nil {
+	if q.gate.Tokens == nil || !q.signedIn {
 		return
 	}
-	entry, active := q.Visit.Active()
-	if !active {
-		return
-	}
-	switch now, live := q.gate.Tokens.Current(q.ctx, entry); {
+	switch now, live := q.gate.Tokens.Current(q.ctx, q.active); {
 	case !live:
-		q.Visit = q.Visit.Without(entry.ID)
-	case now.Session != entry.Session:
+		q.Visit = q.Visit.Without(q.active.ID)
+	case now.Session != q.active.Session:
 		q.Visit = q.Visit.Renewed(now.Session)
+	default:
+		return
 	}
+	q.active, q.signedIn = q.Visit.Active()
 }
 
 // known reports whether it is known whose the request is. Over plain HTTP nobody can be signed in, so
@@ -177,6 +179,7 @@ func (q *Request) servePortal(w http.ResponseWriter, r *http.Request, o *Options
 		q.explain(w, r)
 		return
 	}
+	q.readLoad(o)
 	if isTopNavigation(r) {
 		q.tidyCookies(w, o)
 	}

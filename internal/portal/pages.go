@@ -188,6 +188,9 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 
 func (p *Portal) accountsView(v Visitor, to destination) page.Accounts {
 	view := page.Accounts{Frame: p.frame(v, to), ReturnTo: to.text, Place: string(v.Visit.Site())}
+	if v.Load.Near() {
+		view.Load = &page.Load{Cookies: v.Load.Cookies, MaxCookies: v.Load.MaxCookies, Bytes: v.Load.Bytes, MaxBytes: v.Load.MaxBytes}
+	}
 	view.State = toWireAccounts(v.Visit).state() // unlike the sign-in page, the chooser never redirects
 	entries := v.Visit.Entries()
 	if !v.Visit.Confirmed() && len(entries) > 0 {

@@ -3,11 +3,13 @@ package portal
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/login"
 )
 
@@ -300,4 +302,28 @@ func TestBadSessionsOnThePageChangeNothing(t *testing.T) {
 	}
 	wantPage(t, b.submit("/.auth/accounts", "action", "delete", "session", "x"), http.StatusBadRequest)
 	wantPage(t, b.submit("/.auth/accounts"), http.StatusBadRequest)
+}
+
+func TestChooserSaysWhenCookiesTakeUpRoom(t *testing.T) {
+	for name, test := range map[string]struct {
+		load cookie.Load
+		want string // empty for nothing
+	}{
+		"no limits":        {cookie.Load{}, ""},
+		"room":             {cookie.Load{Cookies: 20, MaxCookies: 150, Bytes: 2000, MaxBytes: 12 << 10}, ""},
+		"little room":      {cookie.Load{Cookies: 20, MaxCookies: 150, Bytes: 10 << 10, MaxBytes: 12 << 10}, "10 of 12 KiB"},
+		"too many cookies": {cookie.Load{Cookies: 150, MaxCookies: 150, Bytes: 2000, MaxBytes: 12 << 10}, "150 of 150 places"},
+	} {
+		b := newGateway(t).browser()
+		b.signInAs("alice")
+		r := b.request(http.MethodGet, "/.auth/accounts", "")
+		v := b.visitor(r)
+		v.Load = test.load
+		w := httptest.NewRecorder()
+		b.ServeHTTP(w, r, v)
+		wantPage(t, w, http.StatusOK, test.want)
+		if says := strings.Contains(w.Body.String(), "cookies of apps"); says != (test.want != "") {
+			t.Errorf("%s: the page says something of cookies: %t", name, says)
+		}
+	}
 }

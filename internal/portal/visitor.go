@@ -18,6 +18,7 @@ type Visitor struct {
 	Token    session.Token // from the cookie; zero where there is none or where it is in doubt
 	Visit    session.Visit // the jar of the token
 	Cookies  cookie.Cookies
+	Load     cookie.Load // zero where the gate keeps no cookies apart
 }
 
 // Origin returns the site's origin (RFC 6454) as the browser sees it.

@@ -72,7 +72,7 @@ func deleteFreshness(h http.Header) {
 // for the date, because a date cannot name a view. What cannot be sealed is deleted.
 func (e *Exchange) seal(h http.Header, status int) {
 	lines, tagged := h["Etag"]
-	if e.view.prefix == "" {
+	if e.view.name == "" {
 		// Nobody's tag must not look like one that a view has sealed.
 		if tagged && hasMark(lines) {
 			delete(h, "Etag")

@@ -56,4 +56,4 @@ func NewExchange(method string, h http.Header, view View, public bool) Exchange 
 }
 
 // acceptsPlain reports whether validators that are not sealed are those of this exchange.
-func (e *Exchange) acceptsPlain() bool { return e.public || e.view.prefix == "" }
+func (e *Exchange) acceptsPlain() bool { return e.public || e.view.name == "" }

@@ -12,13 +12,11 @@ import (
 //
 // The zero View belongs to requests that the upstream serves as nobody's. It seals nothing, and it
 // does not accept what another view sealed.
-type View struct {
-	prefix string // of the opaque part of its tags
-}
+type View struct{ name string }
 
 // NewView returns the view with a name, which must not be empty and must consist of letters,
 // digits, "-" and "_".
-func NewView(name string) View { return View{mark + name + separator} }
+func NewView(name string) View { return View{name} }
 
 // A sealed tag is the mark, the name of its view, a kind, and the value that the kind describes.
 const (
@@ -49,16 +47,16 @@ func (t tag) sealed() bool { return strings.HasPrefix(t.opaque, mark) }
 // sealTag returns the sealed form of an upstream's tag, as HTTP writes it.
 func (v View) sealTag(t tag) string {
 	if t.weak {
-		return `W/"` + v.prefix + string(kindTag) + t.opaque + `"`
+		return `W/"` + mark + v.name + separator + string(kindTag) + t.opaque + `"`
 	}
-	return `"` + v.prefix + string(kindTag) + t.opaque + `"`
+	return `"` + mark + v.name + separator + string(kindTag) + t.opaque + `"`
 }
 
 // sealDate returns a tag that stands for a date, in seconds since 1970. The tag is weak, because
 // two writes within a second have the same date (RFC 9110, section 8.8.2.2).
 func (v View) sealDate(seconds int64) string {
 	var digits [16]byte
-	return `W/"` + v.prefix + string(kindDate) + string(strconv.AppendInt(digits[:0], seconds, 36)) + `"`
+	return `W/"` + mark + v.name + separator + string(kindDate) + string(strconv.AppendInt(digits[:0], seconds, 36)) + `"`
 }
 
 // validator is what a sealed tag stands for: an upstream's tag, or a date where date is not empty.
@@ -69,23 +67,30 @@ type validator struct {
 
 // open returns what a tag of this view stands for. It reports false for all other tags.
 func (v View) open(t tag) (validator, bool) {
-	if v.prefix == "" || !strings.HasPrefix(t.opaque, v.prefix) {
+	name, rest, ok := cutMark(t.opaque)
+	if !ok || v.name == "" || name != v.name {
 		return validator{}, false
 	}
-	return decode(t.weak, t.opaque[len(v.prefix):])
+	return decode(t.weak, rest)
 }
 
 // openAny is open for a tag of any view.
 func openAny(t tag) (validator, bool) {
-	rest, ok := strings.CutPrefix(t.opaque, mark)
-	if !ok {
-		return validator{}, false
-	}
-	_, rest, ok = strings.Cut(rest, separator)
+	_, rest, ok := cutMark(t.opaque)
 	if !ok {
 		return validator{}, false
 	}
 	return decode(t.weak, rest)
+}
+
+// cutMark returns the name of the view that has sealed a tag, and what follows it. It reports false
+// for tags that no view has sealed.
+func cutMark(opaque string) (name, rest string, ok bool) {
+	rest, ok = strings.CutPrefix(opaque, mark)
+	if !ok {
+		return "", "", false
+	}
+	return strings.Cut(rest, separator)
 }
 
 // maxDate is the last second of the year 9999, which is the last year that HTTP can write.

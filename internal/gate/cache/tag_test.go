@@ -132,7 +132,7 @@ func FuzzConditions(f *testing.F) {
 		}
 		for view, want := range map[View]string{alice: `"` + opaque + `"`, bob: "", nobody: ""} {
 			if got := open(view, header("If-None-Match", sealed)).Get("If-None-Match"); got != want {
-				t.Errorf("the tag %q of alice is %q under %q", opaque, got, view.prefix)
+				t.Errorf("the tag %q of alice is %q under %q", opaque, got, view.name)
 			}
 		}
 	})

@@ -58,8 +58,7 @@ func Preset(name string) ([]Field, error) {
 func SetIdentity(h http.Header, fields []Field, id *session.Identity) {
 	values := make([]string, len(fields))
 	for i, field := range fields {
-		if value := field.value(id); sendable(value) {
-			values[i] = value
+		if values[i] = field.value(id); sendable(values[i]) {
 			h[field.Name] = values[i : i+1 : i+1]
 		}
 	}

@@ -14,10 +14,18 @@ import (
 // Managed is the set of header fields that only the gateway may set. It is immutable and safe for
 // concurrent use.
 type Managed struct {
-	folded  map[string]struct{}
-	lengths [maxStackName + 1]bool // lengths of the names, to pass over most others quickly
-	long    bool                   // a name is longer than maxStackName
+	folded map[string]struct{}
+	long   bool // a name is longer than maxStackName
+
+	// initials has the first characters of the names of each length, to pass over most others quickly.
+	initials [maxStackName + 1]initials
 }
+
+// initials is a set of characters. Characters whose last five bits are the same count as one.
+type initials uint32
+
+func (s *initials) add(c byte)     { *s |= 1 << (c & 31) }
+func (s initials) has(c byte) bool { return s&(1<<(c&31)) != 0 }
 
 // NewManaged returns a set of the given names and of those of every preset. It includes presets
 // that are not in use, because an upstream may trust a field that this gateway does not send.
@@ -35,12 +43,15 @@ func NewManaged(names ...string) *Managed {
 }
 
 func (m *Managed) add(name string) {
+	if name == "" {
+		return // no field is called so
+	}
 	m.folded[fold(name)] = struct{}{}
 	if len(name) > maxStackName {
 		m.long = true
 		return
 	}
-	m.lengths[len(name)] = true
+	m.initials[len(name)].add(foldByte(name[0]))
 }
 
 // maxStackName is the length in bytes up to which a name is looked up without allocating.
@@ -56,26 +67,31 @@ func fold(name string) string {
 
 func appendFolded(dst []byte, name string) []byte {
 	for i := range len(name) {
-		c := name[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		default:
-			c = '-'
-		}
-		dst = append(dst, c)
+		dst = append(dst, foldByte(name[i]))
 	}
 	return dst
 }
 
+func foldByte(c byte) byte {
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A'
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c
+	}
+	return '-'
+}
+
 // Has reports whether an upstream could read the name as a managed one.
 func (m *Managed) Has(name string) bool {
-	if len(name) > maxStackName {
+	switch {
+	case name == "":
+		return false
+	case len(name) > maxStackName:
 		if !m.long {
 			return false
 		}
-	} else if !m.lengths[len(name)] {
+	case !m.initials[len(name)].has(foldByte(name[0])):
 		return false
 	}
 	var buf [maxStackName]byte

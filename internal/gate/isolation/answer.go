@@ -89,9 +89,13 @@ func (x *Exchange) settled(marking bool) bool {
 	case x.known:
 		return x.request.Accounts.SlotOf(used.Tag) == ""
 	}
-	return !slices.ContainsFunc(x.items, func(k item) bool {
-		return !k.plain() && k.tag != x.slot && k.tag != cookie.Anonymous && x.within(k.domain) && x.request.Accounts.SlotIsLive(k.tag)
-	})
+	for i := range x.items {
+		k := &x.items[i]
+		if !k.plain() && k.tag != x.slot && k.tag != cookie.Anonymous && x.within(k.domain) && x.request.Accounts.SlotIsLive(k.tag) {
+			return false
+		}
+	}
+	return true
 }
 
 // active reports whether copies may be written: the account of the request is known and still
@@ -211,11 +215,16 @@ func (a *answer) room(s setCookie, name, value string, before *item, copies bool
 			count--
 		}
 	}
-	if bytes > 0 && a.bytes+bytes > a.options.maxBytes() || count > 0 && a.count+count > maxCookies {
-		a.refused = append(a.refused, Refusal{s.name, TooMany})
+	return a.grow(s.name, bytes, count)
+}
+
+// grow reports whether a browser has room for so many more bytes and cookies, and takes it.
+func (x *Exchange) grow(name string, bytes, count int) bool {
+	if bytes > 0 && x.bytes+bytes > x.options.maxBytes() || count > 0 && x.count+count > maxCookies {
+		x.refused = append(x.refused, Refusal{name, TooMany})
 		return false
 	}
-	a.bytes, a.count = a.bytes+bytes, a.count+count
+	x.bytes, x.count = x.bytes+bytes, x.count+count
 	return true
 }
 

@@ -52,6 +52,26 @@ func TestAttackWiderDomainReachesHostWithAnotherJar(t *testing.T) {
 	}
 }
 
+// TestHostBelowWithAnotherJar has a host below this one set a cookie for both, under a session of its own jar.
+func TestHostBelowWithAnotherJar(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("alice")
+	w.visit("/", "")
+	name := cookie.SlotName(tagOf("bob"), "s")
+	w.browser.set("/", name+"=!!app.example.com~1; Domain=app.example.com; Path=/; HttpOnly")
+	for _, c := range []struct {
+		live []string
+		gone bool
+	}{{[]string{tagOf("bob")}, false}, {nil, true}} {
+		w.elsewhere = c.live
+		lines := w.ask("/").answer()
+		gone := slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, name+"=; Max-Age=0") })
+		if gone != c.gone {
+			t.Errorf("with %q live elsewhere the browser is told %q", c.live, lines)
+		}
+	}
+}
+
 func TestAttackDeeperPaths(t *testing.T) {
 	t.Run("of a script", func(t *testing.T) {
 		w := newWorld(t)

@@ -15,7 +15,7 @@ const maxSlots = 8
 // browser only what the app sets.
 func (x *Exchange) readBlind(h http.Header) {
 	r := &x.request
-	if !r.Cookies.Apps {
+	if r.Cookies.Apps == 0 {
 		return
 	}
 	x.parse(h)

@@ -702,6 +702,12 @@ func (w *diffWorld) arrive(f *diffFlight) {
 		r.Accounts = nil
 	}
 	w.options.Read(&f.x, f.header, r)
+	for _, refused := range f.x.refused {
+		w.counts.Refused++
+		if w.contested[refused.Name] = true; w.options.scripted(refused.Name) {
+			clear(w.tokens) // there is no room to keep it
+		}
+	}
 	f.forwarded = f.leftOut || !unknown && (w.optional || f.visit.slot != "")
 	if w.chance(8) {
 		f.forwarded = false // the gateway answers itself
@@ -868,7 +874,7 @@ func (w *diffWorld) checkHeld(f *diffFlight, seen []string) {
 		if f.counted() && scope.firsts > 0 && scope.held[pair] == scope.firsts && !w.lost {
 			w.fail("request %d: the app sees %q, which was there before the first request", f.n, pair)
 		}
-		if s := w.slots[f.x.slot]; s != nil && slices.ContainsFunc(s.shown(f.browserRequest), func(c browserCookie) bool {
+		if s := w.slots[f.x.slot]; s != nil && !w.doubtful[f.x.slot+" "+name] && slices.ContainsFunc(s.shown(f.browserRequest), func(c browserCookie) bool {
 			return c.name == name && c.httpOnly && strings.Contains(f.slots[f.x.slot], name+"="+c.value)
 		}) && name != "" {
 			w.fail("request %d: the app sees the plain %q beside its own with HttpOnly", f.n, pair)
@@ -899,6 +905,9 @@ func (w *diffWorld) skips(f *diffFlight, pair string) bool {
 
 // compareSlot compares what an app sees with what apps have set for the slot.
 func (w *diffWorld) compareSlot(f *diffFlight, seen []string) {
+	if w.lost {
+		return // without its mark an account may have been taken to be alone
+	}
 	want := splitPairs(f.slots[f.x.slot])
 	skip := func(pair string) bool { return w.skips(f, pair) }
 	got := slices.DeleteFunc(slices.Clone(seen), skip)
@@ -1216,6 +1225,9 @@ func (w *diffWorld) noteStale(f *diffFlight, a diffAnswer, before []browserCooki
 				}
 			}
 			continue
+		}
+		if f.unsigned() {
+			w.contested[c.name] = true // nothing says that the browser has withheld a copy
 		}
 		if !ok || touched[c.key()] || cookie.Reserved(c.name) || w.writerOf(c.value) == nil || w.slots[a.slot] == nil {
 			continue
@@ -1668,7 +1680,7 @@ func (w *diffWorld) checkDocument(f *diffFlight) {
 			w.fail("request %d: scripts of %q read %s=%s of %q", f.n, f.x.slot, c.name, c.value, o.user)
 		}
 	}
-	if f.x.blind || w.slots[f.x.slot] == nil {
+	if f.x.blind || w.lost || w.slots[f.x.slot] == nil {
 		return
 	}
 	for _, c := range w.slot(f.x.slot).document(f.browserRequest) {

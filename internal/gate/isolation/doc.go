@@ -86,8 +86,8 @@
 //
 // Options.Scripted names cookies that a script makes at the path / for this host, and of which each
 // account has its own. A cookie of the host, the holder, says which slot the present ones belong
-// to. They are exchanged before the first page after a switch. Nobody has none of his own once the
-// browser is shared.
+// to. The answer to the first page after a switch exchanges them. Nobody has none of his own once
+// the browser is shared.
 //
 // # Limits
 //

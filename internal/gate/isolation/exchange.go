@@ -75,11 +75,11 @@ type Exchange struct {
 // item is one cookie of an app in a request.
 type item struct {
 	stored
-	index   int    // in Exchange.items
+	index   int32  // in Exchange.items
 	name    string // the app's name for it
 	tag     string // of its slot, empty for a plain cookie
 	raw     string // of a plain cookie: the pair as the browser sent it
-	pair    int    // the index of a slot's cookie's copy, or of the cookie that a copy belongs to; else -1
+	pair    int32  // the index of a slot's cookie's copy, or of the cookie that a copy belongs to; else -1
 	old     bool   // the copy has the value before the last
 	changed bool   // of a slot's cookie: its copy is written anew, or a script has changed it
 	send    bool   // the app gets it
@@ -129,7 +129,7 @@ func (o *Options) Read(x *Exchange, h http.Header, r Request) {
 	x.known = r.Accounts.JarID() != "" || r.Cookies.Jar.Count == 0 && r.Cookies.Lax
 	x.first = used.None()
 	x.alone = !used.Several() && (used.Tag == "" || used.Tag == x.account) && !(x.first && r.Accounts.SeveralAccounts())
-	if r.Cookies.Apps || len(o.Scripted) > 0 {
+	if r.Cookies.Apps > 0 || len(o.Scripted) > 0 {
 		x.parse(h)
 		x.sort(!signs || document(h))
 	}
@@ -143,7 +143,7 @@ func (o *Options) Read(x *Exchange, h http.Header, r Request) {
 // gateway.
 func (x *Exchange) noBrowser(h http.Header) bool {
 	c := x.request.Cookies
-	return c.Jar.Count == 0 && !c.Lax && !(c.Apps && cookie.ShowsSlots(h))
+	return c.Jar.Count == 0 && !c.Lax && !(c.Apps > 0 && cookie.ShowsSlots(h))
 }
 
 // withheld reports whether a browser may have withheld cookies with SameSite=Lax from a request. It
@@ -217,14 +217,7 @@ func (x *Exchange) Held() []string { return x.held }
 // Refused returns the cookies that the app has set and the browser was not given.
 func (x *Exchange) Refused() []Refusal { return x.refused }
 
-// Load says how much room cookies take in a browser, and how much there is. Bytes are those of the
-// Cookie header.
-type Load struct{ Cookies, Bytes, MaxCookies, MaxBytes int }
-
-// Near reports whether four fifths of the cookies, or three quarters of the bytes, are in use.
-func (l Load) Near() bool { return l.Cookies*5 >= l.MaxCookies*4 || l.Bytes*4 >= l.MaxBytes*3 }
-
 // Load returns the load of a browser whose cookies are c.
-func (o *Options) Load(c *cookie.Cookies) Load {
-	return Load{Cookies: c.Count, Bytes: c.Bytes, MaxCookies: maxCookies, MaxBytes: o.maxBytes()}
+func (o *Options) Load(c *cookie.Cookies) cookie.Load {
+	return cookie.Load{Cookies: c.Count, Bytes: c.Bytes, MaxCookies: maxCookies, MaxBytes: o.maxBytes()}
 }

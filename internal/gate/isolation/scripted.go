@@ -1,7 +1,6 @@
 package isolation
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
@@ -73,9 +72,12 @@ func (x *Exchange) keepScripted(p *item) {
 // keptElsewhere reports whether a slot other than the given one has kept the value of a plain
 // cookie.
 func (x *Exchange) keptElsewhere(p *item, tag string) bool {
-	return slices.ContainsFunc(x.items, func(o item) bool {
-		return o.has(guessed) && o.tag != tag && o.name == p.name && o.value == p.value
-	})
+	for i := range x.items {
+		if o := &x.items[i]; o.has(guessed) && o.tag != tag && o.name == p.name && o.value == p.value {
+			return true
+		}
+	}
+	return false
 }
 
 // saveScripted has a slot keep a plain cookie.
@@ -84,7 +86,12 @@ func (x *Exchange) saveScripted(tag string, p *item) {
 	if x.request.Spec.Secure {
 		saved.flags |= secureFlag
 	}
-	if writable(p.name) && fits(cookie.SlotName(tag, p.name), saved.encode()) {
+	name, value := cookie.SlotName(tag, p.name), saved.encode()
+	bytes, count := len(name)+len(value)+len("=; "), 1
+	if kept := x.scriptedItem(p.name, tag); kept != nil {
+		bytes, count = len(value)-len(kept.encode()), 0
+	}
+	if writable(p.name) && fits(name, value) && x.grow(p.name, bytes, count) {
 		x.plan = append(x.plan, saved.slotField(tag, p.name))
 	}
 }

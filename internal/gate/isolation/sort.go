@@ -13,23 +13,31 @@ import (
 
 // parse lists the cookies of apps in the browser's order, without the gateway's own.
 func (x *Exchange) parse(h http.Header) {
-	x.items = make([]item, 0, x.request.Cookies.Count)
+	x.items = make([]item, 0, x.request.Cookies.Apps)
 	for _, line := range h["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
 			part = cookie.Trim(part)
 			name, value := cookie.Split(part)
+			tag, own, slotted := cookie.ParseSlotName(name)
 			switch {
-			case part == "":
-			case cookie.Slotted(name):
-				if tag, own, ok := cookie.ParseSlotName(name); ok {
-					x.parseSlotted(tag, own, value)
-				}
-			case cookie.Reserved(name):
+			case slotted:
+				x.parseSlotted(tag, own, value)
+			case part == "", cookie.Reserved(name):
 			default:
-				x.items = append(x.items, item{index: len(x.items), name: name, raw: part, pair: -1, stored: stored{value: value}, send: x.options.excepted(name)})
+				k := x.add("", name)
+				k.raw, k.value, k.send = part, value, x.options.excepted(name)
 			}
 		}
 	}
+}
+
+// add adds an item without a pair.
+func (x *Exchange) add(tag, name string) *item {
+	n := len(x.items)
+	x.items = slices.Grow(x.items, 1)[:n+1] // an appended item would be copied
+	k := &x.items[n]
+	k.index, k.pair, k.tag, k.name = int32(n), -1, tag, name
+	return k
 }
 
 // parseSlotted reads a slot's cookie. If its value does not decode, the gateway has not set it and
@@ -44,7 +52,7 @@ func (x *Exchange) parseSlotted(tag, name, value string) {
 			x.always = append(x.always, k.clear(cookie.SlotName(tag, name)))
 		}
 	default:
-		x.items = append(x.items, item{index: len(x.items), name: name, tag: tag, pair: -1, stored: k})
+		x.add(tag, name).stored = k
 	}
 }
 
@@ -63,15 +71,22 @@ func (x *Exchange) live(tag string) bool {
 	return tag == cookie.Anonymous || x.request.Accounts.HasSlot(tag)
 }
 
-// dead reports whether a slot's session has ended. What is left in such a slot is never used again.
-func (x *Exchange) dead(tag string) bool {
+// dead reports whether the session of a slot's cookie has ended. What is left in such a slot is never
+// used again.
+func (x *Exchange) dead(k *item) bool {
 	r := &x.request
-	if tag == x.slot || x.live(tag) {
+	switch {
+	case k.tag == x.slot || x.live(k.tag):
+		return false
+	case x.known && (k.domain == "" || r.Spec.Domain != ""):
+		return true
+	case !x.known && r.Cookies.Jar.Count != 1:
 		return false
 	}
 	// If the jar of the token does not exist, a sign-in may have renamed it while the request was
-	// under way. So the store is asked.
-	return x.known || r.Cookies.Jar.Count == 1 && !r.Accounts.SlotIsLive(tag)
+	// under way. And a host below this one, with a jar of its own, can set cookies for this one. So
+	// the store is asked.
+	return !r.Accounts.SlotIsLive(k.tag)
 }
 
 // sort decides which cookies the app is sent and what the browser is told. Page says that the
@@ -94,7 +109,7 @@ func (x *Exchange) sort(page bool) {
 		case k.plain():
 		case x.own(k):
 			x.sortOwn(k)
-		case x.dead(k.tag) && x.within(k.domain):
+		case x.within(k.domain) && x.dead(k):
 			x.always = append(x.always, k.clear(cookie.SlotName(k.tag, k.name)))
 		}
 	}
@@ -130,8 +145,8 @@ func (x *Exchange) pair() {
 			continue
 		}
 		for _, match := range [...]struct{ own, old bool }{{true, false}, {true, true}, {false, false}, {false, true}} {
-			if i := x.original(p, match.own, match.old); i >= 0 {
-				x.items[p].pair, x.items[i].pair = i, p
+			if k := x.original(&x.items[p], match.own, match.old); k != nil {
+				x.items[p].pair, k.pair = k.index, x.items[p].index
 				x.items[p].old = match.old
 				break
 			}
@@ -139,20 +154,23 @@ func (x *Exchange) pair() {
 	}
 }
 
-// original returns the index of a slot's cookie that a plain one is a copy of, or -1.
-func (x *Exchange) original(p int, own, old bool) int {
-	plain := &x.items[p]
-	return slices.IndexFunc(x.items, func(k item) bool {
+// original returns the slot's cookie that a plain one is a copy of, or nil.
+func (x *Exchange) original(plain *item, own, old bool) *item {
+	for i := range x.items {
+		k := &x.items[i]
 		if k.plain() || k.pair >= 0 || !k.has(readable) || k.name != plain.name || (k.tag == x.slot) != own {
-			return false
+			continue
 		}
-		if old {
+		switch {
+		case !old && k.value == plain.value:
+			return k
+		case old && !(own && x.alone && k.has(copied)) && k.before != "" && k.before == fingerprint(plain.value):
 			// Alone, an earlier value may be one that a script has set again. Only a cookie whose
 			// answer set its copy can have one that a script changed.
-			return !(own && x.alone && k.has(copied)) && k.before != "" && k.before == fingerprint(plain.value)
+			return k
 		}
-		return k.value == plain.value
-	})
+	}
+	return nil
 }
 
 // sortPlain decides about a plain cookie.
@@ -175,16 +193,24 @@ func (x *Exchange) sortPlain(p *item) {
 
 // showsPlain reports whether there is a plain cookie of the name that is no copy.
 func (x *Exchange) showsPlain(name string) bool {
-	return slices.ContainsFunc(x.items, func(p item) bool { return p.plain() && p.name == name && p.pair < 0 })
+	for i := range x.items {
+		if p := &x.items[i]; p.plain() && p.name == name && p.pair < 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // hides reports whether plain cookies of a name do not count, even while one account is alone. They
 // do not if the app has set a cookie of the name with HttpOnly, or in an answer that made no copy,
 // or for a domain in which scripts of hosts with other jars can write.
 func (x *Exchange) hides(name string) bool {
-	return slices.ContainsFunc(x.items, func(k item) bool {
-		return x.own(&k) && k.name == name && (!k.has(readable|copied) || !x.within(k.domain))
-	})
+	for i := range x.items {
+		if k := &x.items[i]; x.own(k) && k.name == name && (!k.has(readable|copied) || !x.within(k.domain)) {
+			return true
+		}
+	}
+	return false
 }
 
 // sortChanged decides about a plain cookie that may be a changed copy. If it is not clear which
@@ -219,7 +245,8 @@ func (x *Exchange) changedCopy(p *item, tag string) (of *item) {
 func (x *Exchange) save(k, p *item) bool {
 	saved := k.stored
 	saved.before, saved.value = fingerprint(k.value), p.value
-	if !fits(cookie.SlotName(k.tag, k.name), saved.encode()) {
+	value := saved.encode()
+	if !fits(cookie.SlotName(k.tag, k.name), value) || !x.grow(k.name, len(value)-len(k.encode()), 0) {
 		return false
 	}
 	x.plan = append(x.plan, saved.slotField(k.tag, k.name))
@@ -263,7 +290,7 @@ func (x *Exchange) replaceCopy(k *item) {
 	switch {
 	case i < 0 && x.alone && k.tag == cookie.Anonymous:
 		// A parallel request may be setting the account's own cookie, whose copy this would clear.
-	case i < 0 && x.dead(k.tag):
+	case i < 0 && x.dead(k):
 		x.always = append(x.always, k.clear(k.name))
 	case i < 0:
 		x.plan = append(x.plan, k.clear(k.name))

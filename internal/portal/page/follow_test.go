@@ -18,6 +18,7 @@ func TestWhichPagesFollow(t *testing.T) {
 		"sign-in":               "/.auth/sign-in?return_to=%2Fx",
 		"sign-up":               "/.auth/sign-up?return_to=%2Fx",
 		"accounts":              "/.auth/accounts?return_to=%2Fx",
+		"continue":              "/.auth/accounts?return_to=%2Fx",
 		"profile":               "/.auth/account?return_to=%2Fx",
 		"profile of a provider": "/.auth/account?return_to=%2Fx",
 		"refusal":               "", // wherever it is

@@ -88,10 +88,17 @@ type Accounts struct {
 	Frame
 	ReturnTo string
 	Place    string // host whose account is chosen; empty where all hosts have the same
+	Load     *Load  // of the browser's cookies, if little room is left; else nil
 	Domain   string // domain whose hosts share the jar, if the jar is not confirmed at this one; else empty
 	Accounts []Account
 	Notice   string
 	Problem  string
+}
+
+// Load is how much room cookies take up in the browser, and how much there is.
+type Load struct {
+	Cookies, MaxCookies int
+	Bytes, MaxBytes     int
 }
 
 // Profile is the account page: profile, password, and where the account is signed in.

@@ -84,6 +84,9 @@ func views(text string) map[string]func(http.ResponseWriter) {
 		"accounts": func(w http.ResponseWriter) {
 			WriteAccounts(w, http.StatusOK, Accounts{Frame: following, ReturnTo: text, Place: text, Accounts: []Account{active(who), who}, Notice: text, Problem: text})
 		},
+		"continue": func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: following, ReturnTo: text, Place: text, Domain: text, Accounts: []Account{who, who}, Problem: text})
+		},
 		"refusal": func(w http.ResponseWriter) {
 			WriteRefusal(w, http.StatusForbidden, Refusal{Frame: following, ReturnTo: text, Active: active(who), Requirement: text, Alternatives: []Account{who, who}})
 		},
@@ -119,6 +122,12 @@ func TestViewsAreWellFormed(t *testing.T) {
 		},
 		"sign-in again": func(w http.ResponseWriter) {
 			WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Providers: providers, Password: true, Lapsed: &alice, LapsedMethod: "github"})
+		},
+		"accounts whose cookies take up room": func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Accounts: many, Load: &Load{Bytes: 1, MaxBytes: 1, MaxCookies: 1}})
+		},
+		"continue": func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Domain: "example.com", Accounts: many[1:]})
 		},
 		"redirect": func(w http.ResponseWriter) {
 			WriteRedirect(w, http.StatusOK, Redirect{Frame: frame, Location: "https://id.example.com/", Label: "Google"})
@@ -473,6 +482,64 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("link %q", href)
 		}
 	})
+}
+
+// TestContinue: the page says where the accounts come from, names each of them on its button, and has
+// another way in.
+func TestContinue(t *testing.T) {
+	bob := account("handle-bob", "Bob", "bob@example.com")
+	document := draw(t, func(w http.ResponseWriter) {
+		WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, ReturnTo: "/x", Domain: "example.com", Accounts: []Account{bob, alice}})
+	})
+	text := content(document)
+	for _, want := range []string{"Continue on this site?", "another site of example.com"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q: %s", want, text)
+		}
+	}
+	if strings.Contains(text, "Switch to") || strings.Contains(text, "Choose an account") {
+		t.Errorf("the page is the chooser: %s", text)
+	}
+	if strings.Index(text, bob.Name) > strings.Index(text, alice.Name) {
+		t.Error("the accounts are in another order")
+	}
+	button := named(document, "Continue as "+alice.Name+" "+alice.Detail)
+	action, values := press(t, button)
+	if action != "/.auth/accounts" || values.Get("action") != "switch" || values.Get("session") != alice.Handle || values.Get("return_to") != "/x" {
+		t.Errorf("the button posts %v to %s", values, action)
+	}
+	if link := named(document, "Sign in as somebody else"); link == nil || attr(link, "href") != "/.auth/sign-in?return_to=%2Fx" {
+		t.Errorf("the way to another account is %v", link)
+	}
+	_, values = press(t, named(document, "Sign out of all accounts"))
+	if values.Get("action") != "sign-out-all" {
+		t.Errorf("signing out posts %v", values)
+	}
+}
+
+func TestLoadText(t *testing.T) {
+	for name, test := range map[string]struct {
+		load Load
+		want string
+	}{
+		"bytes":            {Load{Cookies: 12, MaxCookies: 150, Bytes: 9000, MaxBytes: 12 << 10}, "take up 9 of 12 KiB."},
+		"rounded up":       {Load{Cookies: 12, MaxCookies: 150, Bytes: 10<<10 + 1, MaxBytes: 12 << 10}, "take up 11 of 12 KiB."},
+		"number":           {Load{Cookies: 140, MaxCookies: 150, Bytes: 4000, MaxBytes: 12 << 10}, "take up 140 of 150 places."},
+		"more than can be": {Load{Cookies: 12, MaxCookies: 150, Bytes: 14 << 10, MaxBytes: 12 << 10}, "take up 14 of 12 KiB."},
+	} {
+		text := content(draw(t, func(w http.ResponseWriter) {
+			WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Accounts: []Account{alice}, Load: &test.load})
+		}))
+		if !strings.Contains(text, test.want) || !strings.Contains(text, "sign out an account") {
+			t.Errorf("%s: the page says %q, want %q", name, text, test.want)
+		}
+	}
+	without := content(draw(t, func(w http.ResponseWriter) {
+		WriteAccounts(w, http.StatusOK, Accounts{Frame: frame, Accounts: []Account{alice}})
+	}))
+	if strings.Contains(without, "cookies") {
+		t.Errorf("without a load the page says %q", without)
+	}
 }
 
 func TestRefusal(t *testing.T) {

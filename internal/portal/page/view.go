@@ -1,6 +1,9 @@
 package page
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // input is what varies of a page's input.
 type input struct {
@@ -111,3 +114,16 @@ func (v profileView) Detail() string {
 	}
 	return v.Email
 }
+
+// Text says how much room cookies take up, in bytes or in their number, whichever is closer to its
+// limit, and how to make some.
+func (l *Load) Text() string {
+	used := fmt.Sprintf("%d of %d KiB", kibibytes(l.Bytes), kibibytes(l.MaxBytes))
+	if l.Cookies*l.MaxBytes > l.Bytes*l.MaxCookies {
+		used = fmt.Sprintf("%d of %d places", l.Cookies, l.MaxCookies)
+	}
+	return "The cookies of apps in this browser take up " + used + ". When there is no room left, apps can no longer sign you in. To make room, sign out an account that you do not need."
+}
+
+// kibibytes rounds up.
+func kibibytes(bytes int) int { return (bytes + 1023) >> 10 }
