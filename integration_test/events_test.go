@@ -171,11 +171,13 @@ func TestEventsOfEveryCause(t *testing.T) {
 		t.Fatal(err)
 	}
 	bob = onA.signIn("bob")
+	onB.confirm()
 	page = onB.listen()
 	page.want(bob, bob)
 	page.want("")
 
 	bob = onA.signIn("bob")
+	onB.confirm()
 	page = onB.listen()
 	page.want(bob, bob)
 	onA.post("/.auth/sign-out", map[string]any{})

@@ -62,8 +62,8 @@ var describedAPI = sync.OnceValues(func() (*description, error) {
 })
 
 // check returns what is wrong by the description with the answer to a request for a path of the
-// portal, or nil. It knows nothing of pages: what is at a path that is not described is checked only
-// if it says that there is nothing.
+// portal, or nil. It knows nothing of pages: what is at a path that is not described is checked
+// only if it says that there is nothing.
 func (d *description) check(request *http.Request, path string, answer reply) error {
 	operations, ok := d.Paths[path]
 	if !ok {
@@ -164,15 +164,15 @@ func (d *description) checkAnswer(request *http.Request, answer reply, pointer s
 	return d.validate(pointer+"/content/"+escapePointer(mediaType)+"/schema", body)
 }
 
-// dropsFlow reports whether a Set-Cookie takes a sign-in away that somebody has left undone. There can be
-// any number of those beside the cookie that an answer is about.
+// dropsFlow reports whether a Set-Cookie takes a sign-in away that somebody has left undone. There
+// can be any number of those beside the cookie that an answer is about.
 func dropsFlow(value string) bool {
 	name, rest, _ := strings.Cut(value, "=")
 	return strings.Contains(name, "_flow_") && strings.HasPrefix(rest, ";") && strings.Contains(rest, "Max-Age=0")
 }
 
-// accompanies reports whether a Set-Cookie is of a cookie beside the browser's: the one that changes
-// with the active session, and those that say what a host has seen of the browser.
+// accompanies reports whether a Set-Cookie is of a cookie beside the browser's: the one that
+// changes with the active session, and those that say what a host has seen of the browser.
 func accompanies(value string) bool {
 	name, _, _ := strings.Cut(value, "=")
 	return strings.HasSuffix(name, "_view") || strings.HasSuffix(name, "_confirmed") || strings.HasSuffix(name, "_started")
@@ -242,8 +242,8 @@ func (r reply) mediaType() string {
 	return mediaType
 }
 
-// conforms fails the test if an answer of the JSON API is not what its description says. Every answer
-// that a browser of these tests gets goes through it.
+// conforms fails the test if an answer of the JSON API is not what its description says. Every
+// answer that a browser of these tests gets goes through it.
 func (b *browser) conforms(request *http.Request, answer reply) {
 	b.t.Helper()
 	path, ok := strings.CutPrefix(request.URL.Path, b.portal)
@@ -348,8 +348,8 @@ func eachSchema(value any, pointer string, visit func(pointer string)) {
 	}
 }
 
-// TestOpenAPIRefusesWrongAnswers has answers that differ from the description in one thing each, for a
-// check that lets everything pass would be no check.
+// TestOpenAPIRefusesWrongAnswers has answers that differ from the description in one thing each,
+// for a check that lets everything pass would be no check.
 func TestOpenAPIRefusesWrongAnswers(t *testing.T) {
 	d, err := describedAPI()
 	if err != nil {

@@ -24,10 +24,11 @@ const sharedJarSite = `{
 %s {
 	tls internal
 	@open path /open*
+	@closed not path /open*
 	multi_session @open {
 		optional
 	}
-	multi_session
+	multi_session @closed
 	reverse_proxy %s
 }
 `

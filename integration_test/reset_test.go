@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestFirstPageAfterASwitchIsPreceded: by one of the gateway's, once, and nothing but a page of a tab is.
-func TestFirstPageAfterASwitchIsPreceded(t *testing.T) {
+// TestResetPage: it comes before the first page after a switch, once, and only before pages of a tab.
+func TestResetPage(t *testing.T) {
 	app := newEcho(t)
 	address := freeAddress(t)
 	startGateway(t, site(address, app.address(), "", publicStatic))
@@ -60,7 +60,7 @@ func TestFirstPageAfterASwitchIsPreceded(t *testing.T) {
 	}
 }
 
-// switched is a browser that was shown a page as alice and is bob since.
+// switched returns a browser that was shown a page as alice and is bob since.
 func switched(t *testing.T) (*browser, *echo) {
 	t.Helper()
 	app := newEcho(t)
@@ -73,9 +73,9 @@ func switched(t *testing.T) (*browser, *echo) {
 	return b, app
 }
 
-// TestAttackAnotherSiteLeadsToTheFirstPage: what comes after the page that precedes it would look to the browser
-// as if this site had led there, so somebody has to want it.
-func TestAttackAnotherSiteLeadsToTheFirstPage(t *testing.T) {
+// TestAttackResetPageHidesAnotherSite: to the browser the request after the reset page comes from this
+// site, though a page of another one led there. So somebody must click first.
+func TestAttackResetPageHidesAnotherSite(t *testing.T) {
 	b, app := switched(t)
 	request := b.request(http.MethodGet, "/transfer?to=eve", nil)
 	request.Header.Set("Sec-Fetch-Mode", "navigate")
@@ -95,17 +95,14 @@ func TestAttackAnotherSiteLeadsToTheFirstPage(t *testing.T) {
 	}
 }
 
-// TestTheWayThatThePortalHasLedIsNotAnotherSites: by way of a provider it looks so.
-func TestTheWayThatThePortalHasLedIsNotAnotherSites(t *testing.T) {
+// TestResetPageAfterSignIn: after a sign-in at a provider the browser says that the provider's site has
+// led to the page. The reset page does not wait for a click there, and waits everywhere else.
+func TestResetPageAfterSignIn(t *testing.T) {
 	b, _ := switched(t)
-	var entries []entry
-	b.get("/.auth/multi-session/list-device-sessions").json(t, &entries)
-	answer := b.submit("/.auth/accounts", url.Values{"action": {"switch"}, "session": {entries[0].Session.Token}, "return_to": {"/notes?x=1#part"}})
+	answer := b.submit("/.auth/sign-in", url.Values{"identifier": {"carol"}, "password": {password("carol")}, "return_to": {"/notes?x=1#part"}})
 	if answer.StatusCode != http.StatusSeeOther {
 		t.Fatal(answer.Status)
 	}
-	b.open("/") // as alice again, as before
-	b.signIn("carol")
 	for path, waits := range map[string]bool{"/notes?x=1": false, "/notes?x=2": true} {
 		request := b.request(http.MethodGet, path, nil)
 		request.Header.Set("Sec-Fetch-Mode", "navigate")
@@ -114,7 +111,7 @@ func TestTheWayThatThePortalHasLedIsNotAnotherSites(t *testing.T) {
 		for _, c := range b.client.Jar.Cookies(request.URL) {
 			request.AddCookie(c)
 		}
-		client := &http.Client{} // the cookies stay as they are for the next path
+		client := &http.Client{} // does not take the cookie, so the next path gets the page too
 		response, err := client.Do(request)
 		if err != nil {
 			t.Fatal(err)
@@ -127,8 +124,8 @@ func TestTheWayThatThePortalHasLedIsNotAnotherSites(t *testing.T) {
 	}
 }
 
-// TestAttackABrowserThatKeepsTheMark is sent on once, and not round and round.
-func TestAttackABrowserThatKeepsTheMark(t *testing.T) {
+// TestAttackResetForEver: a browser that does not take the cookie comes through.
+func TestAttackResetForEver(t *testing.T) {
 	b, _ := switched(t)
 	request := b.request(http.MethodGet, "/", nil)
 	var cookies []string
@@ -148,6 +145,51 @@ func TestAttackABrowserThatKeepsTheMark(t *testing.T) {
 		response.Body.Close()
 		if got := precedes(reply{Response: response}); got != want {
 			t.Errorf("request %d: is preceded: %t, want %t", i, got, want)
+		}
+	}
+}
+
+// TestAttackResetSkippedBySwitchingBack: alice, bob, alice, bob at one address, as fast as it goes. The
+// reset page comes with every switch.
+func TestAttackResetSkippedBySwitchingBack(t *testing.T) {
+	app := newEcho(t)
+	address := freeAddress(t)
+	startGateway(t, site(address, app.address(), "", "multi_session {\n clear_storage_on_switch\n}"))
+	b := newBrowser(t, "http://"+address)
+	handles := []string{b.signIn("alice")}
+	b.open("/page")
+	handles = append(handles, b.signIn("bob"))
+	for i := range 6 {
+		answer := b.openOnce("/page")
+		if !precedes(answer) || answer.Header.Get("Clear-Site-Data") != `"cache", "storage"` {
+			t.Fatalf("switch %d: %s %v", i, answer.Status, answer.Header)
+		}
+		if answer = b.openOnce("/page"); precedes(answer) {
+			t.Fatalf("switch %d: it came twice", i)
+		}
+		b.post("/.auth/multi-session/set-active", map[string]any{"sessionToken": handles[i%2]})
+	}
+}
+
+// TestAttackPlantedShownCookie: somebody on the network has planted a second cookie for one path. The
+// reset page comes before that path with every switch all the same.
+func TestAttackPlantedShownCookie(t *testing.T) {
+	b, _ := switched(t)
+	planted := b.request(http.MethodGet, "/page", nil).URL
+	b.client.Jar.SetCookies(planted, []*http.Cookie{{Name: "multi_session_shown", Value: "planted", Path: "/page"}})
+	for range 3 {
+		for _, want := range []bool{true, false, false} {
+			if answer := b.openOnce("/page"); precedes(answer) != want {
+				t.Fatalf("is preceded: %t, want %t", precedes(answer), want)
+			}
+		}
+		var entries []entry
+		b.get("/.auth/multi-session/list-device-sessions").json(t, &entries)
+		for _, e := range entries {
+			if active := b.active(); strings.TrimPrefix(e.User.ID, "password:") != active {
+				b.post("/.auth/multi-session/set-active", map[string]any{"sessionToken": e.Session.Token})
+				break
+			}
 		}
 	}
 }
