@@ -59,7 +59,7 @@ type teller struct {
 	ctx     context.Context
 	browser profile
 	model   map[string]*cookieStore // by session; "" is nobody's
-	written map[string]bool         // names of cookies that scripts have written
+	written map[string]bool         // names of plain cookies that are no copies any more
 
 	users  map[string]string // of the live sessions, by handle
 	active string            // handle, or ""
@@ -124,6 +124,13 @@ func (s *teller) apply(at pageAddress, session string, answer order, shown []sto
 		own.remove(shown)
 	}
 	for _, line := range answer.Set {
+		c := parseCookie(at.host, at.path, line)
+		replaces := func(o storedCookie) bool {
+			return o.name == c.name && o.host == c.host && o.domain == c.domain && o.path == c.path
+		}
+		if i := slices.IndexFunc(own.cookies, replaces); i >= 0 && !slices.Contains(shown, own.cookies[i]) {
+			s.written[c.name] = true // the gateway does not know the copy any more
+		}
 		own.set(at.host, at.path, line)
 	}
 }
