@@ -221,9 +221,10 @@ http://%[3]s {
 		n.switchTo("alice")
 		n.load()
 		n.shows("al")
+		// What was exchanged lasts until then: no script's cookie says how long it was to be kept.
 		n.restart()
 		n.load()
-		n.shows("al")
+		n.logIn("al")
 		n.switchTo("bob")
 		n.load()
 		n.logIn("bo")
