@@ -233,6 +233,7 @@ func (g *gateway) streamGoroutines(t testing.TB) int {
 func TestNothingWaitsForStreams(t *testing.T) {
 	g, config, onA, onB := startEvents(t, "")
 	alice := onA.signIn("alice")
+	onB.confirm()
 	listenAll := func() (all []*events) {
 		t.Helper()
 		for range 6 {
