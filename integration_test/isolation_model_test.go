@@ -21,7 +21,7 @@ var (
 )
 
 const (
-	usualStories  = 200
+	usualStories  = 60
 	stepsOfAStory = 40
 )
 
