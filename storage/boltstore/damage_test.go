@@ -30,7 +30,7 @@ func refused(t *testing.T, path, says string) {
 	}
 	before, around := sum(), dirContent(t, filepath.Dir(path))
 	for range 2 {
-		s, err := Open(path, Options{LockTimeout: -1})
+		s, err := Open(path, Options{LockTimeout: -1, unsynced: true})
 		if err == nil {
 			t.Error("the file was not refused")
 			closeStore(t, s)
@@ -49,9 +49,9 @@ func refused(t *testing.T, path, says string) {
 	}
 }
 
-// sample returns the bytes of a database with enough records for branch pages, the size that
-// its own header counts, and the keys in it.
-func sample(t testing.TB) (content []byte, size int, keys []string) {
+// sample returns a database with enough records for branch pages, up to the end that its own header
+// counts, and the keys in it.
+func sample(t testing.TB) (content []byte, keys []string) {
 	t.Helper()
 	const records = 100
 	path := filepath.Join(t.TempDir(), "sample.db")
@@ -60,6 +60,7 @@ func sample(t testing.TB) (content []byte, size int, keys []string) {
 	for i := range records {
 		keys = append(keys, fmt.Sprint("key-", i))
 	}
+	var size int
 	if err := s.file.db.View(func(tx *bbolt.Tx) error { size = int(tx.Size()); return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,8 @@ func sample(t testing.TB) (content []byte, size int, keys []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return content, size, keys
+	// The rest, many times as much, is what bbolt has reserved.
+	return content[:size], keys
 }
 
 // garbage overwrites b with the bytes that seed stands for.
@@ -81,8 +83,8 @@ func garbage(b []byte, seed uint64) []byte {
 }
 
 func TestOpenRefusesDamagedFiles(t *testing.T) {
-	good, size, _ := sample(t)
-	page := os.Getpagesize()
+	good, _ := sample(t)
+	size, page := len(good), os.Getpagesize()
 	edit := func(fn func(b []byte)) []byte {
 		b := bytes.Clone(good)
 		fn(b)
@@ -129,9 +131,9 @@ func TestOpenRefusesDamagedFiles(t *testing.T) {
 
 // What bbolt has reserved of the file, but not used yet, may go.
 func TestOpenAcceptsAFileCutToItsContent(t *testing.T) {
-	good, size, keys := sample(t)
+	good, keys := sample(t)
 	path := filepath.Join(t.TempDir(), "test.db")
-	if err := os.WriteFile(path, good[:size], 0o600); err != nil {
+	if err := os.WriteFile(path, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := openStore(t, path, unswept)
@@ -164,8 +166,8 @@ func TestOpenRefusesAFileForADirectory(t *testing.T) {
 // Whatever page of the file is damaged: a database that opens at all serves what it can, fails
 // what it cannot, and neither ends the process nor hangs nor keeps the lock.
 func TestDamagedPagesEndNothing(t *testing.T) {
-	good, size, keys := sample(t)
-	page := os.Getpagesize()
+	good, keys := sample(t)
+	size, page := len(good), os.Getpagesize()
 	for name, damage := range map[string]func(b []byte, seed uint64){
 		"garbage":              func(b []byte, seed uint64) { garbage(b, seed) },
 		"zeros":                func(b []byte, _ uint64) { clear(b) },
@@ -180,7 +182,7 @@ func TestDamagedPagesEndNothing(t *testing.T) {
 				if err := os.WriteFile(path, content, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				s, err := Open(path, Options{LockTimeout: -1})
+				s, err := Open(path, Options{LockTimeout: -1, unsynced: true})
 				if err != nil {
 					errorSays(t, err, path)
 					refused(t, path, "")
@@ -188,7 +190,7 @@ func TestDamagedPagesEndNothing(t *testing.T) {
 				}
 				useAll(t, s, keys)
 				closeStore(t, s)
-				if s, err := Open(path, Options{LockTimeout: -1}); err == nil {
+				if s, err := Open(path, Options{LockTimeout: -1, unsynced: true}); err == nil {
 					closeStore(t, s)
 				} else if errors.Is(err, bbolterrors.ErrTimeout) {
 					t.Fatalf("page %d: the lock was kept: %v", at/page, err)

@@ -101,7 +101,7 @@ func (p *process) line(t *testing.T) string {
 }
 
 // unswept are options with which nothing writes but the test.
-var unswept = Options{SweepInterval: -1}
+var unswept = Options{SweepInterval: -1, unsynced: true}
 
 func openStore(t testing.TB, path string, opts Options) *Store {
 	t.Helper()

@@ -83,6 +83,7 @@ func open(path string, opts Options) (file, error) {
 		FreelistType:    bbolt.FreelistMapType, // the other one slows down in a large, fragmented file
 		NoStatistics:    true,                  // they would cost every read a lock
 		InitialMmapSize: mapBytes,
+		NoSync:          opts.unsynced,
 	})
 	if err != nil {
 		return file{}, err

@@ -143,7 +143,7 @@ func TestFirstOpenRacesLoseNothing(t *testing.T) {
 	for i := range n {
 		wg.Go(func() {
 			<-start
-			s, err := Open(path, Options{LockTimeout: time.Minute, SweepInterval: -1})
+			s, err := Open(path, Options{LockTimeout: time.Minute, SweepInterval: -1, unsynced: true})
 			if err != nil {
 				t.Errorf("Open: %v", err)
 				return

@@ -52,6 +52,10 @@ type Options struct {
 	// Logger hears of what no caller is told: a failed sweep, a file mode that was tightened,
 	// where a panic came from. Nil means silence.
 	Logger *zap.Logger
+
+	// unsynced leaves it to the operating system when a commit reaches the disk. Tests that cut no
+	// power set it: a sync is what takes most of their time.
+	unsynced bool
 }
 
 func (o Options) withDefaults() Options {

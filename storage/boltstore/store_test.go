@@ -19,7 +19,7 @@ import (
 func TestStore(t *testing.T) {
 	storagetest.Run(t, func(t *testing.T, dir string, now func() time.Time) storage.Store {
 		path := filepath.Join(dir, "test.db")
-		s, err := Open(path, Options{Now: now})
+		s, err := Open(path, Options{Now: now, unsynced: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 
 func TestCloseUnderLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
-	s := openStore(t, path, Options{SweepInterval: time.Millisecond})
+	s := openStore(t, path, Options{SweepInterval: time.Millisecond, unsynced: true})
 	const goroutines = 32
 	var wg sync.WaitGroup
 	var warm sync.WaitGroup

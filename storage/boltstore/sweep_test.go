@@ -47,7 +47,7 @@ func fill(t testing.TB, s *Store, prefix string, n int, expiry time.Time) {
 // In a bubble the minute of the sweeper passes as soon as everybody waits.
 func TestExpiredRecordsAreSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := openStore(t, filepath.Join(t.TempDir(), "test.db"), Options{})
+		s := openStore(t, filepath.Join(t.TempDir(), "test.db"), Options{unsynced: true})
 		fill(t, s, "short", 600, time.Now().Add(30*time.Second))
 		fill(t, s, "long", 10, time.Now().Add(time.Hour))
 		synctest.Wait()
@@ -71,7 +71,7 @@ func TestExpiredRecordsAreSweptOnOpening(t *testing.T) {
 		closeStore(t, s)
 
 		start := time.Now()
-		s = openStore(t, path, Options{})
+		s = openStore(t, path, Options{unsynced: true})
 		synctest.Wait()
 		if got, want := sizeOf(t, s), (size{5, 10, 5}); got != want {
 			t.Errorf("there are %+v, want %+v", got, want)
@@ -103,7 +103,7 @@ func TestSweepIsDoneInSmallTransactions(t *testing.T) {
 
 func TestSweepKeepsToTheMillisecond(t *testing.T) {
 	var clock storagetest.Clock
-	s := openStore(t, filepath.Join(t.TempDir(), "test.db"), Options{Now: clock.Now, SweepInterval: -1})
+	s := openStore(t, filepath.Join(t.TempDir(), "test.db"), Options{Now: clock.Now, SweepInterval: -1, unsynced: true})
 	for key, d := range map[string]time.Duration{"due": time.Second, "not yet": time.Second + time.Millisecond} {
 		r := record(key)
 		r.Expiry = clock.Now().Add(d)
@@ -204,7 +204,7 @@ func TestSweepRemovesEntriesThatSpeakForNoRecord(t *testing.T) {
 func TestFailedSweepIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.InfoLevel)
-		s := openStore(t, filepath.Join(t.TempDir(), "test.db"), Options{Logger: zap.New(core)})
+		s := openStore(t, filepath.Join(t.TempDir(), "test.db"), Options{Logger: zap.New(core), unsynced: true})
 		fill(t, s, "expired", 1, time.Now())
 		rawUpdate(t, s, func(tables *tables) error { return tables.records.Put([]byte("expired0"), []byte("garbage")) })
 		advance(DefaultSweepInterval)
