@@ -79,16 +79,35 @@ func (m Mapping) name(claims map[string]any) (string, error) {
 	return text, nil
 }
 
+// SettlesUserName reports whether further claims could not give the account another user name than
+// these do: it has the first alternative that the provider could have named. supported are the claims
+// that the provider has; none means that this is not known.
+func (m Mapping) SettlesUserName(claims map[string]any, supported []string) bool {
+	address := email(claims, m.Email)
+	id := &session.Identity{Email: address, EmailVerified: address != "" && m.emailVerified(claims)}
+	for _, path := range m.UserName {
+		if text, err := m.userNameAt(claims, path, id); text != "" || err != nil {
+			return true
+		}
+		name, _, _ := strings.Cut(path, ".")
+		if len(supported) == 0 || slices.Contains(supported, path) || slices.Contains(supported, name) {
+			return false
+		}
+	}
+	return false
+}
+
+// userNameAt returns the user name that is at a path, or nothing.
+func (m Mapping) userNameAt(claims map[string]any, path string, id *session.Identity) (string, error) {
+	if path == m.Email || path == "email" {
+		return m.verifiedEmail(claims, path, id), nil
+	}
+	return textAt(claims, path)
+}
+
 func (m Mapping) userName(claims map[string]any, id *session.Identity) (string, error) {
 	for _, path := range m.UserName {
-		var text string
-		var err error
-		switch {
-		case path == m.Email || path == "email":
-			text = m.verifiedEmail(claims, path, id)
-		default:
-			text, err = textAt(claims, path)
-		}
+		text, err := m.userNameAt(claims, path, id)
 		if err != nil {
 			return "", err
 		}

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,8 +38,8 @@ const (
 	maxErrorText = 300 // bytes
 )
 
-// Providers caches the metadata and keys of providers by issuer. It outlives configurations, so
-// that a reload sends no request. It is safe for concurrent use.
+// Providers caches the metadata and keys of providers. It outlives configurations, so that after a
+// reload nobody waits for a provider. It is safe for concurrent use.
 type Providers struct {
 	mu       sync.Mutex
 	byIssuer *simplelru.LRU[providerKey, *provider]
@@ -76,10 +77,10 @@ type provider struct {
 
 	asking singleflight.Group
 
-	mu       sync.Mutex
-	known    *metadata // nil until discovered
-	failed   error     // error of the last attempt; nil if it succeeded
-	failedAt time.Time
+	mu      sync.Mutex
+	known   *metadata // nil until discovered
+	triedAt time.Time // when the last attempt ended
+	failed  error     // error of the last attempt; nil if it succeeded
 }
 
 // metadata is a provider's metadata (OpenID Connect Discovery 1.0, section 3). Only its keys
@@ -90,6 +91,7 @@ type metadata struct {
 	endSession string // empty: none
 	algorithms []jose.SignatureAlgorithm
 	clientAuth []string // ways to authenticate at the token endpoint
+	claims     []string // that the provider has; empty: not known
 	answersIss bool     // answers name the issuer (RFC 9207)
 	keys       *keys
 	at         time.Time
@@ -122,14 +124,26 @@ func (p *provider) available() bool {
 	return p.failed == nil
 }
 
-// untilStale returns how long the known metadata may still be used.
-func (p *provider) untilStale() time.Duration {
+// untilStale returns for how long the known metadata is not older than the age.
+func (p *provider) untilStale(age time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known == nil {
 		return 0
 	}
-	return p.known.at.Add(metadataFresh).Sub(p.now())
+	return p.known.at.Add(age).Sub(p.now())
+}
+
+// rediscover returns the provider's metadata as it is now, or else the given metadata: if it cannot
+// be fetched, or was fetched, or tried to, within askAgain.
+func (p *provider) rediscover(ctx context.Context, seen *metadata) *metadata {
+	p.mu.Lock()
+	known, since := p.known, p.now().Sub(p.triedAt)
+	p.mu.Unlock()
+	if known == seen && (since < 0 || since >= askAgain) {
+		known, _ = p.discover(ctx, true)
+	}
+	return cmp.Or(known, seen)
 }
 
 // discover fetches the metadata, or joins a fetch that is already running. The fetch continues if
@@ -161,7 +175,7 @@ func (p *provider) cached() (*metadata, error) {
 	if p.known != nil {
 		return p.known, nil
 	}
-	if since := p.now().Sub(p.failedAt); since < 0 || since >= retryAfter {
+	if since := p.now().Sub(p.triedAt); since < 0 || since >= retryAfter {
 		return nil, nil
 	}
 	return nil, p.failed
@@ -171,11 +185,11 @@ func (p *provider) cached() (*metadata, error) {
 func (p *provider) record(found *metadata, err error) (*metadata, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.failed, p.triedAt = nil, p.now()
 	if err != nil {
-		p.failed, p.failedAt = unavailable(fmt.Errorf("discovery of %s: %w", p.issuer, err)), p.now()
+		p.failed = unavailable(fmt.Errorf("discovery of %s: %w", p.issuer, err))
 		return nil, p.failed
 	}
-	p.failed, p.failedAt = nil, time.Time{}
 	if p.known != nil && p.known.keys.url == found.keys.url {
 		found.keys = p.known.keys
 	}
@@ -196,6 +210,7 @@ func (p *provider) fetch(ctx context.Context) (*metadata, error) {
 		EndSession  string   `json:"end_session_endpoint"`
 		Algorithms  []string `json:"id_token_signing_alg_values_supported"`
 		AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
+		Claims      []string `json:"claims_supported"`
 		AnswersIss  bool     `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := answer.Claims(&document); err != nil {
@@ -206,6 +221,7 @@ func (p *provider) fetch(ctx context.Context) (*metadata, error) {
 		userInfo:   answer.UserInfoEndpoint(),
 		endSession: document.EndSession,
 		clientAuth: document.AuthMethods,
+		claims:     document.Claims,
 		answersIss: document.AnswersIss,
 		keys:       newKeys(document.KeySet, p.client, p.now),
 		at:         p.now(),
@@ -280,12 +296,18 @@ func algorithms(named []string) ([]jose.SignatureAlgorithm, error) {
 	return usable, nil
 }
 
-// Run fetches the provider's metadata until that succeeds, and then once a day. It returns when ctx
-// ends. Without Run, metadata is fetched when it is first needed.
+// Run fetches the provider's metadata until that succeeds, and then once a day. It begins with a fetch
+// unless the metadata is newer than askAgain: whoever reloads the configuration may do so because the
+// provider has changed. It returns when ctx ends. Without Run, metadata is fetched when it is first
+// needed.
 func (m *Method) Run(ctx context.Context) {
 	failures := 0
+	fresh := metadataFresh
+	if m.provider.untilStale(askAgain) <= 0 {
+		fresh = askAgain
+	}
 	for {
-		wait := m.provider.untilStale()
+		wait := m.provider.untilStale(fresh)
 		if failures > 0 {
 			wait = backoff(failures)
 		}
@@ -294,7 +316,8 @@ func (m *Method) Run(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		if failures == 0 && m.provider.untilStale() > 0 {
+		if failures == 0 && m.provider.untilStale(fresh) > 0 {
+			fresh = metadataFresh
 			continue // another method of this provider, or a sign-in, has fetched it
 		}
 		_, err := m.provider.discover(ctx, true)
@@ -305,7 +328,7 @@ func (m *Method) Run(ctx context.Context) {
 			if failures > 0 {
 				m.log.Info("provider is available again", zap.String("issuer", m.provider.issuer))
 			}
-			failures = 0
+			failures, fresh = 0, metadataFresh
 		case failures == 0:
 			m.log.Warn("provider is not available; trying again", zap.String("issuer", m.provider.issuer), zap.Error(err))
 			fallthrough

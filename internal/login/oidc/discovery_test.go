@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/oauth2"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
@@ -232,7 +233,9 @@ func TestRediscoveryTakesWhatIsNew(t *testing.T) {
 	}
 }
 
-func TestReloadAsksNobody(t *testing.T) {
+// TestReloadDiscoversAgain has an administrator reload the configuration, perhaps because the provider
+// has changed. Nobody waits for that, and reloads in quick succession do not count.
+func TestReloadDiscoversAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSilentWorld(t)
 		providers := NewProviders()
@@ -244,25 +247,99 @@ func TestReloadAsksNobody(t *testing.T) {
 			go m.Run(ctx)
 			return cancel
 		}
+		wantTimes := func(want int) {
+			t.Helper()
+			if got := len(asked()); got != want {
+				t.Errorf("asked %d times, want %d", got, want)
+			}
+		}
 		stop := run(before)
 		advance(time.Hour)
+		wantTimes(1)
+		w.say("authorization_endpoint", w.issuer()+"/new")
 		after := w.method(with, func(c *Config) { c.ID = "renamed" })
+		wantReason(t, authorizeError(after, t), "accepted")
+		wantTimes(1)
 		stopAfter := run(after)
 		stop()
-		wantReason(t, authorizeError(after, t), "accepted")
-		advance(22 * time.Hour)
-		if got := len(asked()); got != 1 {
-			t.Errorf("asked %d times, want once", got)
+		synctest.Wait()
+		wantTimes(2)
+		if location, _, err := after.Authorize(t.Context(), login.AuthorizationRequest{}); err != nil || !strings.HasPrefix(location, w.issuer()+"/new?") {
+			t.Errorf("sent to %s, %v", location, err)
 		}
-		advance(2 * time.Hour)
-		if got := len(asked()); got != 2 {
-			t.Errorf("asked %d times, want twice", got)
+		for range 5 {
+			stopAfter()
+			advance(10 * time.Second)
+			stopAfter = run(w.method(with))
+			synctest.Wait()
 		}
+		wantTimes(2)
+		advance(23 * time.Hour)
+		wantTimes(2)
+		advance(time.Hour)
+		wantTimes(3)
 		stopAfter()
 
 		if other := w.method(with, func(c *Config) { c.InsecureHTTP = true }); other.provider == after.provider {
 			t.Error("what was judged by one rule is taken for judged by another")
 		}
+	})
+}
+
+// TestProviderChangesItsAlgorithm has a provider sign with another algorithm than its metadata named
+// when it was discovered, and have its keys elsewhere.
+func TestProviderChangesItsAlgorithm(t *testing.T) {
+	change := func(t *testing.T) (*world, *Method) {
+		w := newWorld(t)
+		w.say("id_token_signing_alg_values_supported", []string{"ES256"})
+		m := w.method()
+		w.mustSignIn(m, nil)
+		w.pass(time.Hour - time.Second) // no key is due yet
+		w.signer, w.kid = rsaKey(), "key-2"
+		w.keys = nil
+		w.publish(w.kid, w.signer.Public())
+		w.say("id_token_signing_alg_values_supported", []string{"RS256"})
+		return w, m
+	}
+	t.Run("sign-in", func(t *testing.T) {
+		w, m := change(t)
+		w.mustSignIn(m, nil)
+		wantAsked(t, w, pathDiscovery, 2)
+	})
+	t.Run("logout token", func(t *testing.T) {
+		w, m := change(t)
+		_, err := m.VerifyLogout(t.Context(), w.sign(w.logoutClaims()))
+		wantReason(t, err, "accepted")
+	})
+	t.Run("place of the keys", func(t *testing.T) {
+		w := newWorld(t)
+		m := w.method()
+		w.mustSignIn(m, nil)
+		w.pass(askAgain)
+		w.rotate("key-2")
+		w.respond("/keys/new", func(out http.ResponseWriter, _ *http.Request) { w.serve(out, jose.JSONWebKeySet{Keys: w.keys}) })
+		w.respond(pathKeys, func(out http.ResponseWriter, _ *http.Request) {
+			w.serve(out, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: ecKey(t).Public(), KeyID: "key-1"}}})
+		})
+		w.say("jwks_uri", w.issuer()+"/keys/new")
+		w.mustSignIn(m, nil)
+	})
+	t.Run("attack: a flood of tokens", func(t *testing.T) {
+		w := newWorld(t)
+		m := w.method()
+		w.say("id_token_signing_alg_values_supported", []string{"ES256"})
+		w.mustSignIn(m, nil)
+		const minutes = 5
+		for range minutes {
+			w.pass(askAgain)
+			for _, alg := range []string{"RS512", "ES512", "HS256", "none"} {
+				for range 10 {
+					_, err := m.VerifyLogout(t.Context(), w.signAs(object{"alg": alg}, w.logoutClaims()))
+					wantReason(t, err, "alg")
+				}
+			}
+		}
+		wantAsked(t, w, pathDiscovery, 1+minutes)
 	})
 }
 
@@ -428,7 +505,7 @@ func TestAttackAnswers(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)
 				w.userInfo = object{"sub": alice}
-				m := w.method()
+				m := w.method(func(c *Config) { c.Claims.UserName = []string{"nickname", "sub"} }) // UserInfo is needed
 				m.provider.client = oauthclient.NewHTTPClient(oauthclient.Options{Timeout: 300 * time.Millisecond})
 				if path == pathDiscovery {
 					w.respond(path, answer)

@@ -42,24 +42,26 @@ const (
 	// retryAfter is how long a failed request to the provider is the answer to further calls.
 	retryAfter = 5 * time.Second
 
-	// askAgain is how long the gateway remembers that the provider has no key of a name.
+	// askAgain is the shortest time between two requests that tokens cause which cannot be verified:
+	// for keys of one name, and for the provider's metadata.
 	askAgain = time.Minute
 
-	// maxMissing is how many names without a key are remembered for each purpose. Beyond it, only
-	// the budget limits the requests.
-	maxMissing = 64
+	// maxLookedUp is how many names that were looked up are remembered for each purpose. Beyond it,
+	// only the budget limits the requests.
+	maxLookedUp = 64
 
 	maxKeyID = 256 // bytes
 	maxKeys  = 256 // in a set
 	minRSA   = 2048
 )
 
-// budgets is how many requests a minute keys of unknown names may cause.
+// budgets is how many requests a minute tokens may cause that no known key verifies.
 var budgets = [purposes]int{forSignIn: 20, forLogout: 5}
 
 // keys are the keys at a provider's jwks_uri. They are fetched when there is a signature to check.
-// A name that is missing is looked up at once, so that rotated keys work at their first use (OpenID
-// Connect Core 1.0, section 10.1.1), but only once a minute for each name and within a budget.
+// If no key verifies a token, its name is looked up at once, so that rotated keys work at their first
+// use (OpenID Connect Core 1.0, section 10.1.1), also under the old name. That happens once a minute
+// for each name, and within a budget.
 // Methods may be called concurrently.
 type keys struct {
 	url    string
@@ -71,7 +73,7 @@ type keys struct {
 	asking   *question // the running request; nil: none
 	failed   error     // error of the last request; nil if it succeeded
 	failedAt time.Time
-	missing  [purposes]*simplelru.LRU[string, time.Time] // names, and when they were last looked up
+	lookedUp [purposes]*simplelru.LRU[string, time.Time] // names in vain, and when
 	budgets  [purposes]*rate.Limiter
 }
 
@@ -91,7 +93,7 @@ type question struct {
 func newKeys(url string, client *http.Client, now func() time.Time) *keys {
 	k := &keys{url: url, client: client, now: now}
 	for p := range purposes {
-		k.missing[p], _ = simplelru.NewLRU[string, time.Time](maxMissing, nil) // fails only for sizes below one
+		k.lookedUp[p], _ = simplelru.NewLRU[string, time.Time](maxLookedUp, nil) // fails only for sizes below one
 		k.budgets[p] = rate.NewLimiter(rate.Every(time.Minute/time.Duration(budgets[p])), budgets[p])
 	}
 	return k
@@ -108,8 +110,8 @@ func (k *keys) verify(ctx context.Context, token *jose.JSONWebSignature, p purpo
 	if err != nil {
 		return nil, err
 	}
-	payload, retry, err := set.verify(token)
-	if retry && !asked {
+	payload, err := set.verify(token)
+	if err != nil && !asked {
 		newer, lookUpErr := k.lookUp(ctx, set, name, p)
 		switch {
 		case lookUpErr != nil:
@@ -117,10 +119,10 @@ func (k *keys) verify(ctx context.Context, token *jose.JSONWebSignature, p purpo
 		case newer == set:
 			return nil, err
 		}
-		payload, retry, err = newer.verify(token)
+		payload, err = newer.verify(token)
 	}
-	if retry {
-		k.recordMissing(name, p)
+	if err != nil {
+		k.recordLookUp(name, p)
 	}
 	return payload, err
 }
@@ -142,8 +144,8 @@ func (k *keys) current(ctx context.Context) (set *keySet, asked bool, err error)
 	return set, true, err
 }
 
-// lookUp returns newer keys than those that lack a name. It returns the same keys if the name was
-// looked up within askAgain.
+// lookUp returns newer keys than those that did not verify a token. It returns the same keys if the
+// token's name was looked up in vain within askAgain.
 func (k *keys) lookUp(ctx context.Context, seen *keySet, name string, p purpose) (*keySet, error) {
 	k.mu.Lock()
 	if k.set != seen {
@@ -151,13 +153,13 @@ func (k *keys) lookUp(ctx context.Context, seen *keySet, name string, p purpose)
 		return k.set, nil
 	}
 	if now := k.now(); k.asking == nil && !k.failedRecently() {
-		if at, ok := k.missing[p].Get(name); ok && now.Sub(at) < askAgain {
+		if at, ok := k.lookedUp[p].Get(name); ok && now.Sub(at) < askAgain {
 			k.mu.Unlock()
 			return seen, nil
 		}
 		if !k.budgets[p].AllowN(now, 1) {
 			k.mu.Unlock()
-			return nil, unavailable(errors.New("asked for too many unknown keys"))
+			return nil, unavailable(errors.New("too many tokens asked for other keys"))
 		}
 	}
 	asked := k.ask(ctx)
@@ -165,11 +167,11 @@ func (k *keys) lookUp(ctx context.Context, seen *keySet, name string, p purpose)
 	return asked.wait(ctx)
 }
 
-// recordMissing remembers that the provider has no key of a name.
-func (k *keys) recordMissing(name string, p purpose) {
+// recordLookUp remembers that the newest key of a name did not verify a token.
+func (k *keys) recordLookUp(name string, p purpose) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.missing[p].Add(name, k.now())
+	k.lookedUp[p].Add(name, k.now())
 }
 
 // ask fetches the keys, or joins a request that is already running. After a failure within
@@ -268,48 +270,44 @@ func canVerify(key *jose.JSONWebKey) bool {
 	return false
 }
 
-// verify returns the payload of a token. retry says that newer keys may help, because the token's
-// key is not in the set. If it is there and does not match, newer keys do not help.
-func (s *keySet) verify(token *jose.JSONWebSignature) (payload []byte, retry bool, err error) {
+// verify returns the payload of a token. Errors are *login.RejectedError.
+func (s *keySet) verify(token *jose.JSONWebSignature) (payload []byte, err error) {
 	header := token.Signatures[0].Protected
 	if header.KeyID == "" {
 		return s.verifyUnnamed(token)
 	}
 	err = rejected("kid", nil)
-	retry = true
 	for i := range s.keys {
 		key := &s.keys[i]
 		if key.KeyID != header.KeyID {
 			continue
 		}
-		retry = false
 		if !matches(key, header.Algorithm) {
 			err = rejected("alg", nil)
 			continue
 		}
 		if payload, err = token.Verify(key.Key); err == nil {
-			return payload, false, nil
+			return payload, nil
 		}
 		err = rejected("signature", err)
 	}
-	return nil, retry, err
+	return nil, err
 }
 
 // verifyUnnamed verifies a token that does not name its key, which is allowed if the set has one
-// key (OpenID Connect Core 1.0, section 10.1). Such a provider cannot announce a new key by name,
-// so retry is true even if the signature is wrong.
-func (s *keySet) verifyUnnamed(token *jose.JSONWebSignature) (payload []byte, retry bool, err error) {
+// key (OpenID Connect Core 1.0, section 10.1).
+func (s *keySet) verifyUnnamed(token *jose.JSONWebSignature) ([]byte, error) {
 	if len(s.keys) != 1 {
-		return nil, true, rejected("kid", errors.New("names none of several keys"))
+		return nil, rejected("kid", errors.New("names none of several keys"))
 	}
 	if !matches(&s.keys[0], token.Signatures[0].Protected.Algorithm) {
-		return nil, true, rejected("alg", nil)
+		return nil, rejected("alg", nil)
 	}
-	payload, err = token.Verify(s.keys[0].Key)
+	payload, err := token.Verify(s.keys[0].Key)
 	if err != nil {
-		return nil, true, rejected("signature", err)
+		return nil, rejected("signature", err)
 	}
-	return payload, false, nil
+	return payload, nil
 }
 
 // matches reports whether a key can be used with an algorithm: its type fits, and its own

@@ -66,11 +66,39 @@ func TestAttackBadSignatureUnderAKnownName(t *testing.T) {
 	k := w.keySet()
 	forged := signWith(t, ecKey(t), object{"alg": "ES256", "kid": w.kid}, w.claims())
 	for range 5 {
-		wantReason(t, verifyKeys(t.Context(), k, forged, forSignIn), "signature")
-		wantReason(t, verifyKeys(t.Context(), k, forged, forLogout), "signature")
+		for range 10 {
+			wantReason(t, verifyKeys(t.Context(), k, forged, forSignIn), "signature")
+			wantReason(t, verifyKeys(t.Context(), k, forged, forLogout), "signature")
+		}
 		w.pass(askAgain)
 	}
-	wantAsked(t, w, pathKeys, 1)
+	wantAsked(t, w, pathKeys, 5*int(purposes)) // the first request of all is the look-up of the first token
+}
+
+// TestKeyChangesUnderItsName has a provider replace its key, and keep the name of the old one.
+func TestKeyChangesUnderItsName(t *testing.T) {
+	for name, replace := range map[string]func(w *world){
+		"another of the type": func(w *world) { w.rotate(w.kid) },
+		"of another type": func(w *world) {
+			w.rotate(w.kid)
+			w.signer = rsaKey()
+			w.keys = nil
+			w.publish(w.kid, w.signer.Public())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			k := w.keySet()
+			old := w.sign(w.claims())
+			wantReason(t, verifyKeys(t.Context(), k, old, forSignIn), "accepted")
+			replace(w)
+			wantReason(t, verifyKeys(t.Context(), k, w.sign(w.claims()), forSignIn), "accepted")
+			wantAsked(t, w, pathKeys, 2)
+			if got := reason(verifyKeys(t.Context(), k, old, forSignIn)); got != "signature" && got != "alg" {
+				t.Errorf("a token of the old key: %s", got)
+			}
+		})
+	}
 }
 
 func TestAttackChangedPayload(t *testing.T) {

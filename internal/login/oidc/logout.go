@@ -60,7 +60,11 @@ func (m *Method) VerifyLogout(ctx context.Context, raw string) (*login.Logout, e
 	if err != nil {
 		return nil, err
 	}
-	return m.verifier(known).logoutToken(ctx, raw)
+	logout, err := m.verifier(known).logoutToken(ctx, raw)
+	if newer, ok := m.newerMetadata(ctx, known, err); ok {
+		logout, err = m.verifier(newer).logoutToken(ctx, raw)
+	}
+	return logout, err
 }
 
 // logoutToken returns the content of a logout token. Anybody can send one, so its signature is
@@ -101,7 +105,7 @@ func (v verifier) readLogout(claims payload) (*login.Logout, error) {
 		return nil, err
 	}
 	events, _ := claims["events"].(map[string]any)
-	if _, ok := events[logoutEvent].(map[string]any); !ok || len(events) != 1 {
+	if _, ok := events[logoutEvent].(map[string]any); !ok { // further events are for others (section 2.4)
 		return nil, rejected("events", nil)
 	}
 	if claims.has("nonce") {

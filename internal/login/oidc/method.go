@@ -87,13 +87,13 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 		return nil, err
 	}
 	raw, _ := token.Extra("id_token").(string)
-	said, err := m.verifier(known).idToken(ctx, raw, expected{nonce: pending.Nonce, access: token.AccessToken, maxAge: m.maxAge})
+	said, err := m.idToken(ctx, known, raw, expected{nonce: pending.Nonce, access: token.AccessToken, maxAge: m.maxAge})
 	if err != nil {
 		return nil, err
 	}
 	subject, _ := said.text("sub")
 	more, err := m.userInfo(ctx, known, token.AccessToken, subject)
-	if err != nil {
+	if err != nil && !m.suffices(known, said, err) {
 		return nil, err
 	}
 	identity, err := m.identity(m.merge(said, more))
@@ -147,7 +147,7 @@ func (m *Method) readRenewed(ctx context.Context, known *metadata, recorded *ses
 	said := payload(nil)
 	if raw != "" && raw != before { // the same token again has nothing new
 		var err error
-		said, err = m.verifier(known).idToken(ctx, raw, expected{access: token.AccessToken, previous: previous, subject: subject})
+		said, err = m.idToken(ctx, known, raw, expected{access: token.AccessToken, previous: previous, subject: subject})
 		if err != nil {
 			return nil, err
 		}
@@ -155,7 +155,7 @@ func (m *Method) readRenewed(ctx context.Context, known *metadata, recorded *ses
 		raw = before
 	}
 	more, err := m.userInfo(ctx, known, token.AccessToken, subject)
-	if err != nil {
+	if err != nil && (errors.Is(err, login.ErrProviderUnavailable) || !m.suffices(known, said, err)) {
 		return nil, err
 	}
 	granted := &login.Granted{Identity: recorded, Tokens: m.keep(token, raw)}
@@ -174,6 +174,32 @@ func (m *Method) readRenewed(ctx context.Context, known *metadata, recorded *ses
 	}
 	granted.Identity, err = m.identity(all)
 	return granted, err
+}
+
+// idToken returns the claims of an ID token. A provider that has changed its algorithms or the place
+// of its keys may need to be discovered again for it.
+func (m *Method) idToken(ctx context.Context, known *metadata, raw string, want expected) (payload, error) {
+	claims, err := m.verifier(known).idToken(ctx, raw, want)
+	if newer, ok := m.newerMetadata(ctx, known, err); ok {
+		claims, err = m.verifier(newer).idToken(ctx, raw, want)
+	}
+	return claims, err
+}
+
+// newerMetadata returns newer metadata than the known if a token was rejected for something that
+// metadata decides. It asks the provider at most once in askAgain, whoever sends how many tokens.
+func (m *Method) newerMetadata(ctx context.Context, known *metadata, err error) (*metadata, bool) {
+	var rejection *login.RejectedError
+	if !errors.As(err, &rejection) {
+		return nil, false
+	}
+	switch rejection.Reason {
+	case "alg", "kid", "signature":
+	default:
+		return nil, false
+	}
+	newer := m.provider.rediscover(ctx, known)
+	return newer, newer != known
 }
 
 // parseKept returns the claims of an ID token that was verified when it was received and that the

@@ -288,11 +288,6 @@ func TestAttackUserInfo(t *testing.T) {
 			}
 		}
 	}
-	status := func(code int) func(*world) http.HandlerFunc {
-		return func(*world) http.HandlerFunc {
-			return func(out http.ResponseWriter, _ *http.Request) { out.WriteHeader(code) }
-		}
-	}
 	says := func(document any) func(*world) http.HandlerFunc {
 		return func(w *world) http.HandlerFunc {
 			return func(out http.ResponseWriter, _ *http.Request) { w.serve(out, document) }
@@ -306,14 +301,9 @@ func TestAttackUserInfo(t *testing.T) {
 		"of nobody":        {says(object{"name": "Alice"}), "userinfo_sub"},
 		"of a number":      {says(object{"sub": 248289761001}), "userinfo_sub"},
 		"sub in capitals":  {says(object{"SUB": alice}), "userinfo_sub"},
-		"unauthorized":     {status(http.StatusUnauthorized), "userinfo"},
-		"forbidden":        {status(http.StatusForbidden), "userinfo"},
-		"not found":        {status(http.StatusNotFound), "unavailable"},
-		"no content":       {status(http.StatusNoContent), "unavailable"},
-		"not now":          {status(http.StatusBadGateway), "unavailable"},
 		"two documents": {func(*world) http.HandlerFunc {
 			return func(out http.ResponseWriter, _ *http.Request) { fmt.Fprintf(out, `{"sub":%q}{}`, alice) }
-		}, "unavailable"},
+		}, "accepted"}, // without it
 		"signed":             {answerJWT(func(w *world) string { return w.sign(object{"sub": alice}) }), "accepted"},
 		"signed for us":      {answerJWT(func(w *world) string { return w.sign(object{"sub": alice, "iss": w.issuer(), "aud": clientID}) }), "accepted"},
 		"signed for another": {answerJWT(func(w *world) string { return w.sign(object{"sub": alice, "aud": "other"}) }), "aud"},
@@ -336,6 +326,70 @@ func TestAttackUserInfo(t *testing.T) {
 			_, err := w.signIn(w.method(), nil)
 			wantReason(t, err, tc.want)
 		})
+	}
+}
+
+// TestUserInfoFails has the UserInfo endpoint not answer. People sign in if the ID token says who they
+// are to upstreams, and have the rights alone that the ID token gives them.
+func TestUserInfoFails(t *testing.T) {
+	for status, whenNeeded := range map[int]string{
+		http.StatusUnauthorized: "userinfo", http.StatusForbidden: "userinfo", http.StatusNotFound: "unavailable",
+		http.StatusNoContent: "unavailable", http.StatusTooManyRequests: "unavailable", http.StatusBadGateway: "unavailable",
+	} {
+		allow := func(kind claims.Kind, claim, value string) func(*Config) {
+			return func(c *Config) { c.Allow = claims.Rules{{Kind: kind, Claim: claim, Values: []string{value}}} }
+		}
+		userName := func(names ...string) func(*Config) {
+			return func(c *Config) { c.Claims.UserName = names }
+		}
+		for name, tc := range map[string]struct {
+			idToken   object
+			supported []string
+			change    func(*Config)
+			want      string // reason; user name, address, verified, groups
+		}{
+			"all is in the ID token": {object{"groups": []string{"dev"}}, nil, nil, "accepted; alice alice@example.com true [dev]"},
+			"groups are missing":     {nil, nil, nil, "accepted; alice alice@example.com true []"},
+			"address is missing":     {object{"email": nil}, nil, nil, "accepted; alice  false []"},
+			"address is unverified":  {object{"email_verified": nil}, nil, nil, "accepted; alice alice@example.com false []"},
+
+			"user name is missing":              {object{"preferred_username": nil}, nil, nil, whenNeeded},
+			"user name is not supported":        {object{"preferred_username": nil}, []string{"sub", "email"}, nil, "accepted; alice@example.com alice@example.com true []"},
+			"address may be verified there":     {object{"preferred_username": nil, "email_verified": nil}, []string{"sub", "email"}, nil, whenNeeded},
+			"user name is supported":            {object{"preferred_username": nil}, []string{"sub", "email", "preferred_username"}, nil, whenNeeded},
+			"only the subject is left":          {object{"preferred_username": nil, "email": nil}, nil, nil, whenNeeded},
+			"subject is the user name":          {object{"preferred_username": nil, "email": nil}, nil, userName("sub"), "accepted; " + alice + "  false []"},
+			"nested user name may be there":     {nil, []string{"sub", "corp"}, userName("corp.login", "sub"), whenNeeded},
+			"nested user name is not supported": {nil, []string{"sub"}, userName("corp.login", "sub"), "accepted; " + alice + " alice@example.com true []"},
+
+			"rule by a group that is missing": {nil, nil, allow(claims.RuleGroup, "", "dev"), "not allowed"},
+			"rule by a claim that is missing": {nil, nil, allow(claims.RuleClaim, "department", "dev"), "not allowed"},
+			"rule by an unverified address":   {object{"email_verified": nil}, nil, allow(claims.RuleEmailDomain, "", "example.com"), "not allowed"},
+			"rule by a claim that is there":   {object{"department": "dev"}, nil, allow(claims.RuleClaim, "department", "dev"), "accepted; alice alice@example.com true []"},
+		} {
+			t.Run(fmt.Sprint(status, " ", name), func(t *testing.T) {
+				w := newSilentWorld(t)
+				w.userInfo = object{}
+				w.respond(pathUserInfo, func(out http.ResponseWriter, _ *http.Request) { out.WriteHeader(status) })
+				if tc.supported != nil {
+					w.say("claims_supported", tc.supported)
+				}
+				m := w.connect(w.method(func(c *Config) {
+					if tc.change != nil {
+						tc.change(c)
+					}
+				}))
+				granted, err := w.signIn(m, tc.idToken)
+				got := reason(err)
+				if err == nil {
+					id := granted.Identity
+					got += fmt.Sprint("; ", id.UserName, " ", id.Email, " ", id.EmailVerified, " ", id.Groups)
+				}
+				if got != tc.want {
+					t.Errorf("%s, want %s", got, tc.want)
+				}
+			})
+		}
 	}
 }
 
@@ -605,6 +659,26 @@ func TestAttackRenew(t *testing.T) {
 		r.m.provider.discover(t.Context(), true)
 		_, err := r.renew()
 		wantReason(t, err, "userinfo_sub")
+	})
+	deny := func(r *renewal) {
+		r.w.userInfo = object{}
+		r.m.provider.discover(t.Context(), true)
+		r.w.respond(pathUserInfo, func(out http.ResponseWriter, _ *http.Request) { out.WriteHeader(http.StatusForbidden) })
+	}
+	t.Run("UserInfo denied", func(t *testing.T) {
+		r := newRenewal(t)
+		deny(r)
+		_, err := r.renew()
+		wantReason(t, err, "userinfo")
+	})
+	t.Run("UserInfo denied, and an ID token", func(t *testing.T) {
+		r := newRenewal(t)
+		deny(r)
+		r.w.idToken = func() string { return r.w.sign(r.w.claims()) }
+		renewed, err := r.renew()
+		if err != nil || len(renewed.Identity.Groups) > 0 {
+			t.Errorf("%+v, %v; want the account by the ID token alone", renewed, err)
+		}
 	})
 	t.Run("not let in any more", func(t *testing.T) {
 		r := newRenewal(t, func(c *Config) { c.Allow = claims.Rules{{Kind: claims.RuleGroup, Values: []string{"dev"}}} })

@@ -8,6 +8,9 @@ import (
 	"mime"
 	"strings"
 
+	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/strictjson"
@@ -15,7 +18,8 @@ import (
 
 // userInfo returns further claims of a subject from the provider (OpenID Connect Core 1.0, section
 // 5.3), and none if that is not configured or not offered. Errors are login.ErrProviderUnavailable,
-// and *login.RejectedError, also if the provider refuses its own access token.
+// and *login.RejectedError: with the reason "userinfo" if the provider refuses its own access token,
+// and with another one if the answer does not hold.
 func (m *Method) userInfo(ctx context.Context, known *metadata, access, subject string) (payload, error) {
 	if !m.wantsUserInfo || known.userInfo == "" {
 		return nil, nil
@@ -29,6 +33,20 @@ func (m *Method) userInfo(ctx context.Context, known *metadata, access, subject 
 		return nil, rejected("userinfo_sub", nil)
 	}
 	return claims, nil
+}
+
+// suffices reports whether an account can do without what the UserInfo endpoint failed to answer: the
+// ID token settles its user name. All else that is missing only takes rights away, because rules let
+// in whom a claim names, and keep nobody out. It logs that. An answer that does not hold is never done
+// without.
+func (m *Method) suffices(known *metadata, said payload, err error) bool {
+	var rejection *login.RejectedError
+	failed := errors.Is(err, login.ErrProviderUnavailable) || errors.As(err, &rejection) && rejection.Reason == "userinfo"
+	if !failed || !m.mapping.SettlesUserName(said, known.claims) {
+		return false
+	}
+	m.log.Warn("the UserInfo endpoint fails; the ID token alone says who the account is", zap.Error(err))
+	return true
 }
 
 func (m *Method) fetchUserInfo(ctx context.Context, known *metadata, access string) (payload, error) {
