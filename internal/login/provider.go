@@ -48,9 +48,11 @@ type AuthorizationRequest struct {
 	// LoginHint is an e-mail address or user name of the account that is asked for, or empty.
 	LoginHint string
 
-	// Adding says that the browser has accounts already and wants another one: without a LoginHint
-	// the provider is to let the user choose, as it is configured.
-	Adding bool
+	// Ask is what the provider is to ask the user. A LoginHint answers AskAccount.
+	Ask Ask
+
+	// Prompts are those of Pending, after the provider has refused to ask; nil for a new sign-in.
+	Prompts []string
 
 	// Scopes are further ones that the client asks for. Those that are not configured are a *ParameterError.
 	Scopes []string
@@ -59,11 +61,44 @@ type AuthorizationRequest struct {
 	Parameters map[string]string
 }
 
+// Ask is what a provider is to ask the user before it answers.
+type Ask int
+
+const (
+	AskNothing Ask = iota // a provider that knows the browser may answer at once
+	AskAccount            // which account it is to be
+	AskLogin              // to sign in again, although the provider may know the browser
+)
+
 // Pending is what is remembered of an authorization request until its answer comes. It is a secret.
 type Pending struct {
 	RedirectURI string `json:"redirect_uri"`
 	Verifier    string `json:"verifier"`        // of PKCE (RFC 7636)
 	Nonce       string `json:"nonce,omitempty"` // of OpenID Connect
+
+	// Prompt is what the gateway had the provider ask (OpenID Connect Core 1.0, section 3.1.2.1);
+	// empty for nothing. Prompts are what to try in its place, in order, if the provider refuses it.
+	Prompt  string   `json:"prompt,omitempty"`
+	Prompts []string `json:"prompts,omitempty"`
+}
+
+// Retry returns the Prompts of another request in place of one that a provider has answered with an
+// error. It returns false if the error is not about the prompt, or if no prompt is left to try. Each
+// request has fewer prompts left, so the tries end.
+func (p Pending) Retry(err error) (prompts []string, ok bool) {
+	var denied *DeniedError
+	if len(p.Prompts) == 0 || !errors.As(err, &denied) {
+		return nil, false
+	}
+	switch denied.Code {
+	case "account_selection_required", "interaction_required", "login_required":
+		// OpenID Connect Core 1.0, section 3.1.2.6. Some providers have no page to choose at.
+		return p.Prompts, true
+	case "invalid_request":
+		// The answer to a value that a provider does not know.
+		return p.Prompts, p.Prompt != ""
+	}
+	return nil, false
 }
 
 // Granted is what a provider answered.

@@ -27,6 +27,7 @@ func (p *Portal) startProviderAPI(w http.ResponseWriter, r *http.Request, v Visi
 	newUserCallbackURL := body.optionalText("newUserCallbackURL")
 	stay := body.optionalBool("disableRedirect", false)
 	d := providerSignIn{
+		client:     true,
 		hint:       body.optionalText("loginHint"),
 		scopes:     body.optionalTexts("scopes"),
 		parameters: body.optionalTextMap("additionalParams"),

@@ -23,7 +23,7 @@ func (p *Portal) noteSignIn(r *http.Request, v Visitor, result providerResult) {
 	if !ok || to.origin == "" || !sharesCookie(v, to.origin) {
 		return
 	}
-	err := p.notes.Put(r.Context(), noteStarted, tagOf(r.URL.Query().Get("state")), []byte(result.JarID), p.now().Add(flowLifetime))
+	err := p.notes.Put(r.Context(), noteStarted, result.tag(r.URL.Query().Get("state")), []byte(result.JarID), p.now().Add(flowLifetime))
 	if err != nil {
 		p.logFailure(r, v, err) // the other host asks the user
 	}

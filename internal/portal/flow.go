@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -31,7 +32,16 @@ type flow struct {
 	ReturnTo string        `json:"return_to,omitempty"`
 	ErrorTo  string        `json:"error_to,omitempty"` // of a client of the API; else errors are shown here
 	Asked    string        `json:"asked,omitempty"`    // the login hint
+	Ask      login.Ask     `json:"ask,omitempty"`      // what the provider is to ask the user
+	Client   bool          `json:"client,omitempty"`   // a client of the API began the sign-in
+
+	// For another try with another prompt: the client's parameters, and the tag of the first state.
+	Parameters map[string]string `json:"parameters,omitempty"`
+	First      string            `json:"first,omitempty"`
 }
+
+// tag returns the tag of the state that the browser began the sign-in with.
+func (f flow) tag(state string) string { return cmp.Or(f.First, tagOf(state)) }
 
 const (
 	// flowLifetime is how long a sign-in at a provider may take: long enough to find a phone, and

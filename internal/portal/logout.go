@@ -163,6 +163,19 @@ func (p *Portal) signOutElsewhere(r *http.Request, v Visitor, ended []session.Se
 	return p.nextSignOut(r, v, left)
 }
 
+// leaveProvider returns where the browser goes to sign out at a provider and then, back here, to sign
+// in there as somebody else. Nobody is signed out here, unless the provider asks for it.
+func (p *Portal) leaveProvider(r *http.Request, v Visitor, provider login.Provider, to destination) nextHop {
+	left := signOuts{To: p.address("/sign-in", to, url.Values{paramProvider: {provider.ID()}})}
+	if active, ok := v.Visit.Active(); ok && active.Identity.Account.Method == provider.ID() {
+		tokens, _ := p.grants.Open(active.Session)
+		left.Rest = append(left.Rest, signOutAt{provider.ID(), login.Tokens{ID: tokens.ID}})
+	} else {
+		left.Rest = append(left.Rest, signOutAt{Method: provider.ID()})
+	}
+	return p.nextSignOut(r, v, left)
+}
+
 func (p *Portal) initiator(method string) (login.LogoutInitiator, bool) {
 	provider, _ := p.logins.Provider(method)
 	initiator, ok := provider.(login.LogoutInitiator)

@@ -20,6 +20,8 @@ const (
 	paramLoginHint = "login_hint"
 	paramSignedOut = "signed_out" // "1": say that it happened. Pages never show text from an address
 	paramOther     = "other"      // "1": say that another account than the requested one has signed in
+	paramProvider  = "provider"   // id of the provider to go to, without choosing it on the sign-in page
+	paramTried     = "tried"      // "1": the provider was asked to have people sign in again
 )
 
 // readForm reads a page's form and the destination that it leads to.
@@ -67,10 +69,20 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 		return err
 	}
 	v = v.headedFor(to)
-	if provider, ok := p.onlyProvider(v); ok && query.Get(paramSignedOut) == "" {
-		return p.sendToProvider(w, r, v, provider, to, query.Get(paramLoginHint))
+	chosen, mayGo := p.onlyProvider(v)
+	if id := query.Get(paramProvider); id != "" {
+		if chosen, mayGo = p.logins.Provider(id); !mayGo {
+			return errProviderNotFound
+		}
+		mayGo = p.mayFollowLink(r, v)
+	}
+	if mayGo && query.Get(paramSignedOut) == "" {
+		return p.sendToProvider(w, r, v, chosen, providerSignIn{to: to, hint: query.Get(paramLoginHint)})
 	}
 	view := p.signInView(v, to, query.Get(paramLoginHint))
+	if chosen != nil {
+		view.Preferred = chosen.ID()
+	}
 	if query.Get(paramSignedOut) == "1" {
 		view.Notice = "You are signed out."
 	}

@@ -18,13 +18,29 @@ func (p *Portal) startProviderForm(w http.ResponseWriter, r *http.Request, v Vis
 	if !ok {
 		return errBadForm
 	}
-	return p.sendToProvider(w, r, v, provider, to, form.Get(paramLoginHint))
+	if form.Get("sign_out") == "1" {
+		p.followHop(w, v, p.leaveProvider(r, v, provider, to))
+		return nil
+	}
+	return p.sendToProvider(w, r, v, provider, providerSignIn{to: to, hint: form.Get(paramLoginHint), ask: toAsk(form.Get("ask"))})
 }
 
-func (p *Portal) sendToProvider(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, to destination, hint string) error {
-	location, err := p.startProviderSignIn(w, r, v, provider, providerSignIn{to: to, hint: fillIn(hint)})
+// toAsk translates the field of a form.
+func toAsk(field string) login.Ask {
+	switch field {
+	case page.AskAccount:
+		return login.AskAccount
+	case page.AskLogin:
+		return login.AskLogin
+	}
+	return login.AskNothing
+}
+
+func (p *Portal) sendToProvider(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, d providerSignIn) error {
+	d.hint = fillIn(d.hint)
+	location, err := p.startProviderSignIn(w, r, v, provider, d)
 	if err != nil {
-		p.signInFailed(w, r, v, to, hint, err)
+		p.signInFailed(w, r, v, d.to, d.hint, err)
 		return nil
 	}
 	p.redirectPage(w, v, page.Redirect{Location: location, Label: provider.Label()})
@@ -79,12 +95,45 @@ func (p *Portal) onlyProvider(v Visitor) (login.Provider, bool) {
 	return providers[0], true
 }
 
+// mayFollowLink reports whether a link to a provider sends the browser there at once. Without that,
+// the sign-in page asks for a click.
+//
+// A sign-in makes its account the active one. A browser without accounts loses nothing by that, so
+// any link will do, as with any address of an app that needs a sign-in (OpenID Connect Core 1.0,
+// section 4, has third parties start sign-ins so). A browser with accounts follows links of this site
+// and of trusted origins, bookmarks and what people type, but not those of other sites: they could
+// change who is active, in a browser whose provider asks nothing. Without Fetch Metadata nobody knows
+// where a link comes from.
+//
+// The way back from a provider counts as another site's. So a sign-in that leads to such a link ends
+// on the sign-in page, and not in a loop.
+func (p *Portal) mayFollowLink(r *http.Request, v Visitor) bool {
+	if !navigation(r) {
+		return false
+	}
+	if len(v.Visit.Entries()) == 0 {
+		return true
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return true
+	case "":
+		return false
+	}
+	from, err := source(r.Header)
+	return err == nil && p.trusted[from]
+}
+
 // callbackPage is where a provider sends the browser back to.
 func (p *Portal) callbackPage(provider login.Provider) handler {
 	return func(w http.ResponseWriter, r *http.Request, v Visitor) error {
 		result, err := p.finishProviderSignIn(w, r, v, provider)
 		if err != nil {
-			p.callbackFailed(w, r, v, result, err)
+			p.callbackFailed(w, r, v, provider, result, err)
+			return nil
+		}
+		if result.retry != "" {
+			redirect(w, result.retry)
 			return nil
 		}
 		p.noteSignIn(r, v, result)
@@ -94,13 +143,60 @@ func (p *Portal) callbackPage(provider login.Provider) handler {
 			redirect(w, p.address("/accounts", to, url.Values{paramOther: {"1"}}))
 			return nil
 		}
+		if !result.Client && result.bringsSameAccount() {
+			params := url.Values{}
+			if result.Pending.Prompt == promptLogin {
+				params.Set(paramTried, "1")
+			}
+			redirect(w, p.address("/same-account", to, params))
+			return nil
+		}
 		redirect(w, to.location())
 		return nil
 	}
 }
 
-// callbackFailed reports an error to an API client at its error address, and to people by a page.
-func (p *Portal) callbackFailed(w http.ResponseWriter, r *http.Request, v Visitor, result providerResult, err error) {
+// promptLogin is the prompt by which a provider has people sign in again (OpenID Connect Core 1.0,
+// section 3.1.2.1).
+const promptLogin = "login"
+
+// sameAccountPage tells people who wanted to add an account that their provider answered with one
+// that is signed in already, which is the active one now. It offers to be somebody else.
+func (p *Portal) sameAccountPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	query := r.URL.Query()
+	to, err := p.returning(v, query)
+	if err != nil {
+		return err
+	}
+	active, ok := v.headedFor(to).Visit.Active()
+	if !ok {
+		redirect(w, p.address("/accounts", to, nil))
+		return nil
+	}
+	provider, ok := p.logins.Provider(active.Identity.Account.Method)
+	if !ok {
+		redirect(w, p.address("/accounts", to, nil))
+		return nil
+	}
+	view := page.SameAccount{
+		Frame:    p.frame(v, to),
+		ReturnTo: to.text,
+		Account:  p.account(active),
+		Method:   provider.ID(),
+		Label:    provider.Label(),
+		Tried:    query.Get(paramTried) == "1",
+	}
+	view.Account.Active = false // there is one account only
+	if initiator, ok := provider.(login.LogoutInitiator); ok {
+		_, view.CanLeave = initiator.EndSession(login.Tokens{}, "", "")
+	}
+	page.WriteSameAccount(w, http.StatusOK, view)
+	return nil
+}
+
+// callbackFailed reports an error to an API client at its error address, and to people by a page that
+// can start the same sign-in again.
+func (p *Portal) callbackFailed(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, result providerResult, err error) {
 	told, known := disclose(err)
 	if !known {
 		p.logFailure(r, v, err)
@@ -111,7 +207,12 @@ func (p *Portal) callbackFailed(w http.ResponseWriter, r *http.Request, v Visito
 	}
 	retryLater(w, told)
 	view := p.failure(v, told)
-	view.Retry = p.address("/sign-in", destination{text: result.ReturnTo}, nil)
+	view.Retry = &page.ProviderStart{Method: provider.ID(), LoginHint: result.Asked, ReturnTo: result.ReturnTo}
+	if told == errNotAllowed || told == errNameOfOther {
+		// The provider would answer with the same account again.
+		view.Retry.Ask, view.Retry.LoginHint = page.AskAccount, ""
+	}
+	view.OtherWays = len(p.logins.All()) > 1
 	page.WriteFailure(w, view)
 }
 

@@ -108,7 +108,7 @@ var (
 	errNoFields     = &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "No fields to update"}
 	errEmailFixed   = &problem{status: http.StatusBadRequest, code: "EMAIL_CAN_NOT_BE_UPDATED", message: "Email can not be updated"}
 
-	errProviderNotFound       = &problem{status: http.StatusNotFound, code: "PROVIDER_NOT_FOUND", message: "Provider not found"}
+	errProviderNotFound       = &problem{status: http.StatusNotFound, code: "PROVIDER_NOT_FOUND", message: "Provider not found", title: "There is no such way to sign in", advice: "The link names a way to sign in that this site does not have."}
 	errProviderConfigNotFound = &problem{status: http.StatusBadRequest, code: "PROVIDER_CONFIG_NOT_FOUND", message: "No config found for provider"}
 	errIDTokenNotSupported    = &problem{status: http.StatusNotFound, code: "ID_TOKEN_NOT_SUPPORTED", message: "id_token not supported"}
 	errErrorCallbackURL       = &problem{status: http.StatusForbidden, code: "INVALID_ERROR_CALLBACK_URL", message: "Invalid errorCallbackURL"}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/user"
@@ -57,7 +58,8 @@ func (i *idp) Authorize(_ context.Context, r login.AuthorizationRequest) (string
 	}
 	i.asked = append(i.asked, r)
 	location := "https://" + i.id + ".example.net/authorize?" + url.Values{"state": {r.State}, "redirect_uri": {r.RedirectURI}}.Encode()
-	return location, login.Pending{RedirectURI: r.RedirectURI, Verifier: "verifier of " + r.State, Nonce: "nonce"}, nil
+	prompts := oauthclient.Prompts("", nil, nil, r)
+	return location, login.Pending{RedirectURI: r.RedirectURI, Verifier: "verifier of " + r.State, Nonce: "nonce", Prompt: prompts[0], Prompts: prompts[1:]}, nil
 }
 
 func (i *idp) Redeem(_ context.Context, pending login.Pending, answer url.Values) (*login.Granted, error) {
@@ -211,10 +213,10 @@ func TestAddingAsksForAChoice(t *testing.T) {
 	b.signInAs("alice")
 	b.begin("idp")
 	for i, want := range []struct {
-		adding bool
-		hint   string
-	}{{false, ""}, {false, "alice@example.net"}, {true, ""}} {
-		if got := p.asked[i]; got.Adding != want.adding || got.LoginHint != want.hint {
+		ask  login.Ask
+		hint string
+	}{{login.AskNothing, ""}, {login.AskNothing, "alice@example.net"}, {login.AskAccount, ""}} {
+		if got := p.asked[i]; got.Ask != want.ask || got.LoginHint != want.hint {
 			t.Errorf("request %d: %+v", i, got)
 		}
 	}
@@ -594,7 +596,7 @@ func TestFailedSignInLeadsToAnotherTry(t *testing.T) {
 	b := newGateway(t, withProviders(newIDP("idp"))).browser()
 	state := b.begin("idp", "return_to", "/x")
 	w := b.get("/.auth/callback/idp?error=access_denied&state=" + state)
-	wantPage(t, w, http.StatusForbidden, `href="/.auth/sign-in?return_to=%2Fx"`)
+	wantPage(t, w, http.StatusForbidden, "Try again", `name="method" value="idp"`, `name="return_to" value="/x"`, `href="/.auth/sign-in?return_to=%2Fx"`)
 }
 
 func TestAccountPageOfAProvidersAccount(t *testing.T) {

@@ -57,6 +57,7 @@ func (p *Portal) table() map[string]route {
 		"/multi-session/revoke":               {post: p.revokeAPI},
 	}
 	for _, provider := range p.logins.Providers() {
+		table["/same-account"] = route{get: p.sameAccountPage, page: true}
 		table["/signed-out"] = route{get: p.signedOutPage, page: true, once: true}
 		back := route{get: p.callbackPage(provider), page: true, once: true}
 		table["/callback/"+provider.ID()] = back

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -18,14 +20,23 @@ type providerSignIn struct {
 	to         destination       // where to go after a sign-in
 	errorTo    destination       // where an API client wants errors to be reported
 	hint       string            // the account that was asked for, or empty
+	ask        login.Ask         // what the provider is to ask the user
+	client     bool              // a client of the API begins it
 	scopes     []string          // additional ones
 	parameters map[string]string // additional ones of the authorization request
+
+	// Of another try, after the provider has refused the prompt of the first one.
+	prompts []string // those that are left
+	first   string   // tag of the first state
 }
 
 // startProviderSignIn returns where to send the browser to sign in at the provider. It stores the
 // flow in the browser.
 func (p *Portal) startProviderSignIn(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, d providerSignIn) (location string, err error) {
 	state := newState()
+	if d.ask == login.AskNothing && len(v.Visit.Entries()) > 0 {
+		d.ask = login.AskAccount // the browser adds an account
+	}
 	redirectURI := provider.RedirectURI()
 	if redirectURI == "" {
 		redirectURI = v.Origin() + p.prefix + "/callback/" + url.PathEscape(provider.ID())
@@ -34,7 +45,8 @@ func (p *Portal) startProviderSignIn(w http.ResponseWriter, r *http.Request, v V
 		State:       state,
 		RedirectURI: redirectURI,
 		LoginHint:   d.hint,
-		Adding:      len(v.Visit.Entries()) > 0,
+		Ask:         d.ask,
+		Prompts:     d.prompts,
 		Scopes:      d.scopes,
 		Parameters:  d.parameters,
 	})
@@ -46,13 +58,18 @@ func (p *Portal) startProviderSignIn(w http.ResponseWriter, r *http.Request, v V
 			ReturnTo: seenFromCallback(v, redirectURI, d.to),
 			ErrorTo:  seenFromCallback(v, redirectURI, d.errorTo),
 			Asked:    d.hint,
+			Ask:      d.ask,
+			Client:   d.client,
+			First:    d.first,
+
+			Parameters: d.parameters,
 		})
 	}
 	if err != nil {
 		p.audit.logProviderFailure(r, v, provider.ID(), err)
 		return "", err
 	}
-	if p.callbackOrigin(v, provider) != v.Origin() {
+	if d.first == "" && p.callbackOrigin(v, provider) != v.Origin() {
 		v.Cookie.AddStarted(w.Header(), &v.Cookies, tagOf(state), flowLifetime)
 	}
 	return location, nil
@@ -73,10 +90,11 @@ func seenFromCallback(v Visitor, redirectURI string, to destination) string {
 	return to.text
 }
 
-// providerResult is a sign-in at a provider that has finished.
+// providerResult is a sign-in at a provider that has finished, or goes on with another try.
 type providerResult struct {
 	flow
 	session.SignedIn
+	retry string // where to send the browser for another try, or empty
 }
 
 // finishProviderSignIn signs in the account that a provider's answer names. The browser keeps its
@@ -88,12 +106,38 @@ func (p *Portal) finishProviderSignIn(w http.ResponseWriter, r *http.Request, v 
 		return providerResult{}, err
 	}
 	// The redirect URI may be on another host than the one where the sign-in began.
-	done, err := p.redeem(w, r, v.at(begun.Site), provider, begun.Pending)
-	if err != nil {
+	v = v.at(begun.Site)
+	done, err := p.redeem(w, r, v, provider, begun.Pending)
+	if prompts, ok := begun.Pending.Retry(err); ok {
+		location, retryErr := p.retrySignIn(w, r, v, provider, begun, prompts)
+		if retryErr == nil {
+			p.log.Info("the provider refuses the prompt of a sign-in; trying another one",
+				zap.String("login", provider.ID()), zap.String("prompt", begun.Pending.Prompt), zap.Strings("left", prompts), zap.Error(err))
+			return providerResult{flow: begun, retry: location}, nil
+		}
+		err = retryErr // is logged already
+	} else if err != nil {
 		p.audit.logProviderFailure(r, v, provider.ID(), err)
+	}
+	if err != nil {
 		return providerResult{flow: begun}, err
 	}
-	return providerResult{begun, done}, nil
+	return providerResult{flow: begun, SignedIn: done}, nil
+}
+
+// retrySignIn starts a sign-in again whose prompt the provider has refused, with the prompts that are
+// left.
+func (p *Portal) retrySignIn(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, begun flow, prompts []string) (location string, err error) {
+	return p.startProviderSignIn(w, r, v, provider, providerSignIn{
+		to:         destination{text: begun.ReturnTo}, // both addresses were checked at the first try
+		errorTo:    destination{text: begun.ErrorTo},
+		hint:       begun.Asked,
+		ask:        begun.Ask,
+		client:     begun.Client,
+		parameters: begun.Parameters,
+		prompts:    prompts,
+		first:      begun.tag(r.URL.Query().Get("state")),
+	})
 }
 
 // takeFlow returns the flow that an answer belongs to. A state is valid only at the callback of its
@@ -153,6 +197,12 @@ func (p *Portal) endIfProviderEnded(ctx context.Context, granted *login.Granted,
 		return err
 	}
 	return &login.RejectedError{Reason: "logout"}
+}
+
+// bringsSameAccount reports whether people who wanted another account got one that the browser had
+// already.
+func (a providerResult) bringsSameAccount() bool {
+	return a.Ask != login.AskNothing && a.Asked == "" && len(a.Replaced) > 0
 }
 
 // differsFromHint reports whether another account signed in than the one that was asked for.

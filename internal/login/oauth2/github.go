@@ -71,6 +71,14 @@ func (m *Method) hintParameter() string {
 	return "login_hint"
 }
 
+// supportedPrompts returns the prompts that the service supports; nil if that is not known.
+func (m *Method) supportedPrompts() []string {
+	if m.config.Preset == PresetGitHub {
+		return []string{oauthclient.PromptSelectAccount}
+	}
+	return nil
+}
+
 // github reads accounts from GitHub's REST API.
 type github struct {
 	api  string

@@ -87,8 +87,9 @@ func (m *Method) Authorize(_ context.Context, r login.AuthorizationRequest) (str
 	}
 	oauth := m.oauth
 	oauth.RedirectURL = r.RedirectURI
-	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier()}
-	parameters := oauthclient.RequestParameters(m.config.Prompt, m.config.Parameters, m.hintParameter(), r)
+	prompts := oauthclient.Prompts(m.config.Prompt, m.supportedPrompts(), m.config.Parameters, r)
+	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier(), Prompt: prompts[0], Prompts: prompts[1:]}
+	parameters := oauthclient.RequestParameters(pending.Prompt, m.config.Parameters, m.hintParameter(), r)
 	return oauthclient.AuthCodeURL(oauth, r.State, pending.Verifier, parameters), pending, nil
 }
 

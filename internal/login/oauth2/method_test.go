@@ -182,15 +182,17 @@ func TestAuthorize(t *testing.T) {
 		want    map[string]string // beside those that are always there
 	}{
 		"ordinary":                 {nil, login.AuthorizationRequest{}, nil},
-		"adding":                   {nil, login.AuthorizationRequest{Adding: true}, map[string]string{"prompt": "select_account"}},
-		"adding a named one":       {nil, login.AuthorizationRequest{Adding: true, LoginHint: "alice"}, map[string]string{"login_hint": "alice"}},
-		"adding, login":            {func(c *Config) { c.Prompt = "login" }, login.AuthorizationRequest{Adding: true}, map[string]string{"prompt": "login"}},
-		"adding, off":              {func(c *Config) { c.Prompt = "off" }, login.AuthorizationRequest{Adding: true}, nil},
+		"adding":                   {nil, login.AuthorizationRequest{Ask: login.AskAccount}, map[string]string{"prompt": "select_account"}},
+		"adding a named one":       {nil, login.AuthorizationRequest{Ask: login.AskAccount, LoginHint: "alice"}, map[string]string{"login_hint": "alice"}},
+		"adding, login":            {func(c *Config) { c.Prompt = "login" }, login.AuthorizationRequest{Ask: login.AskAccount}, map[string]string{"prompt": "login"}},
+		"adding, off":              {func(c *Config) { c.Prompt = "off" }, login.AuthorizationRequest{Ask: login.AskAccount}, nil},
 		"a fixed parameter":        {func(c *Config) { c.Parameters = map[string]string{"access_type": "offline"} }, login.AuthorizationRequest{}, map[string]string{"access_type": "offline"}},
 		"a fixed prompt":           {func(c *Config) { c.Parameters = map[string]string{"prompt": "consent"} }, login.AuthorizationRequest{}, map[string]string{"prompt": "consent"}},
-		"a fixed prompt, adding":   {func(c *Config) { c.Parameters = map[string]string{"prompt": "consent"} }, login.AuthorizationRequest{Adding: true}, map[string]string{"prompt": "select_account consent"}},
-		"a parameter of a client":  {nil, login.AuthorizationRequest{Adding: true, Parameters: map[string]string{"prompt": "login", "ui_locales": "nl"}}, map[string]string{"prompt": "login", "ui_locales": "nl"}},
+		"a fixed prompt, adding":   {func(c *Config) { c.Parameters = map[string]string{"prompt": "consent"} }, login.AuthorizationRequest{Ask: login.AskAccount}, map[string]string{"prompt": "select_account consent"}},
+		"a parameter of a client":  {nil, login.AuthorizationRequest{Ask: login.AskAccount, Parameters: map[string]string{"prompt": "login", "ui_locales": "nl"}}, map[string]string{"prompt": "login", "ui_locales": "nl"}},
 		"a scope that is one":      {nil, login.AuthorizationRequest{Scopes: []string{"email"}}, nil},
+		"somebody else":            {nil, login.AuthorizationRequest{Ask: login.AskLogin}, map[string]string{"prompt": "login"}},
+		"somebody else at GitHub":  {func(c *Config) { c.Preset = PresetGitHub }, login.AuthorizationRequest{Ask: login.AskLogin}, map[string]string{"prompt": "select_account"}},
 		"GitHub's name for a hint": {func(c *Config) { c.Preset = PresetGitHub }, login.AuthorizationRequest{LoginHint: "alice"}, map[string]string{"login": "alice"}},
 	} {
 		t.Run(name, func(t *testing.T) {

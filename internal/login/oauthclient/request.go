@@ -27,10 +27,10 @@ func AuthCodeURL(config oauth2.Config, state, verifier string, parameters map[st
 
 // RequestParameters returns the parameters that an authorization request has beyond those of the
 // protocol. The configured parameters win over those that the client asks for, which win over the
-// gateway's own prompt. hint is the name of the provider's parameter for a login hint.
+// gateway's own prompt, one of Prompts. hint is the name of the provider's parameter for a login hint.
 func RequestParameters(prompt string, configured map[string]string, hint string, r login.AuthorizationRequest) map[string]string {
 	parameters := make(map[string]string)
-	prompt = choosePrompt(prompt, configured["prompt"], r)
+	prompt = addPrompt(prompt, configured["prompt"])
 	if prompt != "" {
 		parameters["prompt"] = prompt
 	}
@@ -45,18 +45,44 @@ func RequestParameters(prompt string, configured map[string]string, hint string,
 	return parameters
 }
 
-// choosePrompt returns the prompt of a request, empty for none. It adds the option prompt to the
-// fixed parameter when a browser with accounts asks for another one without naming it, so that the
-// provider asks which (OpenID Connect Core 1.0, section 3.1.2.1).
-func choosePrompt(prompt, fixed string, r login.AuthorizationRequest) string {
-	if !r.Adding || r.LoginHint != "" || prompt == PromptOff {
-		return fixed
-	}
-	prompt = cmp.Or(prompt, PromptSelectAccount)
+// addPrompt returns a prompt that asks for what the gateway's own and the fixed one ask for.
+func addPrompt(prompt, fixed string) string {
 	if slices.Contains(strings.Fields(fixed), prompt) {
 		return fixed
 	}
 	return strings.TrimSpace(prompt + " " + fixed)
+}
+
+// Prompts returns the gateway's own prompts of a request: the first is the one to send, and the
+// others are what to try in its place, in order, if the provider refuses it. An empty prompt asks for
+// nothing. There is always one.
+//
+// The option decides the first one, and where it is empty, what the provider supports does. supported
+// is prompt_values_supported of its metadata (Initiating User Registration via OpenID Connect 1.0,
+// section 4.1); nil says nothing. A client that names a prompt itself gets no other, if the
+// configured parameters let it have that.
+func Prompts(option string, supported []string, configured map[string]string, r login.AuthorizationRequest) []string {
+	var wanted []string
+	switch {
+	case r.Prompts != nil:
+		return r.Prompts
+	case option == PromptOff, r.Parameters["prompt"] != "" && configured["prompt"] == "":
+		return []string{""}
+	case r.Ask == login.AskLogin:
+		wanted = []string{PromptLogin, PromptSelectAccount, ""}
+	case r.Ask == login.AskAccount && r.LoginHint == "":
+		wanted = []string{cmp.Or(option, PromptSelectAccount), PromptLogin, ""}
+	default:
+		wanted = []string{"", PromptLogin}
+	}
+	var prompts []string
+	for _, prompt := range wanted {
+		known := len(supported) == 0 || prompt == "" || prompt == option || slices.Contains(supported, prompt)
+		if known && !slices.Contains(prompts, prompt) {
+			prompts = append(prompts, prompt)
+		}
+	}
+	return prompts
 }
 
 // harmless are the parameters that a client may add to an authorization request. They affect the
@@ -131,7 +157,8 @@ func CheckOptions(redirectURI string, scopes []string, prompt string, parameters
 	return nil
 }
 
-// Values of the option prompt. Empty means PromptSelectAccount.
+// Values of the option prompt. Empty means PromptSelectAccount, or what the provider supports in its
+// place.
 const (
 	PromptSelectAccount = "select_account"
 	PromptLogin         = "login"

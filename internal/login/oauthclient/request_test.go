@@ -4,6 +4,8 @@ import (
 	"errors"
 	"maps"
 	"net/url"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/oauth2"
@@ -70,47 +72,75 @@ func TestAuthStyle(t *testing.T) {
 	}
 }
 
-func TestPrompt(t *testing.T) {
-	adding := login.AuthorizationRequest{Adding: true}
+func TestWhatTheProviderSupportsDecidesThePrompt(t *testing.T) {
+	nothing := login.AuthorizationRequest{}
+	adding := login.AuthorizationRequest{Ask: login.AskAccount}
+	known := login.AuthorizationRequest{Ask: login.AskAccount, LoginHint: "alice"}
+	other := login.AuthorizationRequest{Ask: login.AskLogin}
+	clients := login.AuthorizationRequest{Ask: login.AskAccount, Parameters: map[string]string{"prompt": "create"}}
 	for name, tc := range map[string]struct {
-		prompt, fixed string
-		request       login.AuthorizationRequest
-		want          string
+		option, fixed, supported string
+		request                  login.AuthorizationRequest
+		want                     []string
 	}{
-		"the first account":          {"", "", login.AuthorizationRequest{}, ""},
-		"adding":                     {"", "", adding, "select_account"},
-		"adding, login":              {"login", "", adding, "login"},
-		"adding, off":                {"off", "", adding, ""},
-		"adding a named one":         {"", "", login.AuthorizationRequest{Adding: true, LoginHint: "alice"}, ""},
-		"fixed":                      {"", "consent", login.AuthorizationRequest{}, "consent"},
-		"fixed, adding":              {"", "consent", adding, "select_account consent"},
-		"fixed to the same":          {"", "consent select_account", adding, "consent select_account"},
-		"fixed, adding, off":         {"off", "consent", adding, "consent"},
-		"fixed, adding a named one":  {"login", "consent", login.AuthorizationRequest{Adding: true, LoginHint: "alice"}, "consent"},
-		"fixed to what begins alike": {"login", "login_again", adding, "login login_again"},
+		"the first account":                 {"", "", "", nothing, []string{"", "login"}},
+		"adding":                            {"", "", "", adding, []string{"select_account", "login", ""}},
+		"adding, supported":                 {"", "", "none login select_account", adding, []string{"select_account", "login", ""}},
+		"adding, no choice of accounts":     {"", "", "none login consent", adding, []string{"login", ""}},
+		"adding, only a choice of accounts": {"", "", "none select_account", adding, []string{"select_account", ""}},
+		"adding, neither":                   {"", "", "none", adding, []string{""}},
+		"adding, as configured":             {"login", "", "", adding, []string{"login", ""}},
+		"adding, as configured all the same": {"select_account", "", "none login", adding,
+			[]string{"select_account", "login", ""}},
+		"adding, off":               {"off", "", "login", adding, []string{""}},
+		"adding a named one":        {"", "", "", known, []string{"", "login"}},
+		"somebody else":             {"", "", "", other, []string{"login", "select_account", ""}},
+		"somebody else, without it": {"", "", "none select_account", other, []string{"select_account", ""}},
+		"somebody else, off":        {"off", "", "", other, []string{""}},
+		"a client's own":            {"", "", "", clients, []string{""}},
+		"a client's, fixed":         {"", "consent", "", clients, []string{"select_account", "login", ""}},
+		"a further try": {"", "", "", login.AuthorizationRequest{Ask: login.AskAccount, Prompts: []string{"login", ""}},
+			[]string{"login", ""}},
 	} {
-		if got := choosePrompt(tc.prompt, tc.fixed, tc.request); got != tc.want {
+		got := Prompts(tc.option, strings.Fields(tc.supported), map[string]string{"prompt": tc.fixed}, tc.request)
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+func TestPromptIsAddedToTheFixedOne(t *testing.T) {
+	for name, tc := range map[string]struct{ prompt, fixed, want string }{
+		"none":                    {"", "", ""},
+		"the gateway's":           {"login", "", "login"},
+		"fixed":                   {"", "consent", "consent"},
+		"both":                    {"select_account", "consent", "select_account consent"},
+		"the same":                {"select_account", "consent select_account", "consent select_account"},
+		"one that begins like it": {"login", "login_again", "login login_again"},
+	} {
+		if got := addPrompt(tc.prompt, tc.fixed); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}
 }
 
 func TestRequestParameters(t *testing.T) {
-	adding := login.AuthorizationRequest{Adding: true, Parameters: map[string]string{"prompt": "login", "hd": "other.example"}}
+	adding := login.AuthorizationRequest{Ask: login.AskAccount, Parameters: map[string]string{"prompt": "login", "hd": "other.example"}}
 	for name, tc := range map[string]struct {
+		prompt     string
 		configured map[string]string
 		request    login.AuthorizationRequest
 		want       map[string]string
 	}{
-		"none":                           {nil, login.AuthorizationRequest{}, map[string]string{}},
-		"the gateway's prompt":           {nil, login.AuthorizationRequest{Adding: true}, map[string]string{"prompt": "select_account"}},
-		"the client's win over it":       {nil, adding, map[string]string{"prompt": "login", "hd": "other.example"}},
-		"the configured win over both":   {map[string]string{"hd": "mine.example"}, adding, map[string]string{"prompt": "login", "hd": "mine.example"}},
-		"a configured prompt stays":      {map[string]string{"prompt": "consent"}, adding, map[string]string{"prompt": "select_account consent", "hd": "other.example"}},
-		"a hint has the provider's name": {nil, login.AuthorizationRequest{Adding: true, LoginHint: "alice"}, map[string]string{"hint": "alice"}},
+		"none":                           {"", nil, login.AuthorizationRequest{}, map[string]string{}},
+		"the gateway's prompt":           {"select_account", nil, login.AuthorizationRequest{Ask: login.AskAccount}, map[string]string{"prompt": "select_account"}},
+		"the client's win over it":       {"", nil, adding, map[string]string{"prompt": "login", "hd": "other.example"}},
+		"the configured win over both":   {"", map[string]string{"hd": "mine.example"}, adding, map[string]string{"prompt": "login", "hd": "mine.example"}},
+		"a configured prompt stays":      {"select_account", map[string]string{"prompt": "consent"}, adding, map[string]string{"prompt": "select_account consent", "hd": "other.example"}},
+		"a hint has the provider's name": {"", nil, login.AuthorizationRequest{Ask: login.AskAccount, LoginHint: "alice"}, map[string]string{"hint": "alice"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := RequestParameters("", tc.configured, "hint", tc.request); !maps.Equal(got, tc.want) {
+			if got := RequestParameters(tc.prompt, tc.configured, "hint", tc.request); !maps.Equal(got, tc.want) {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})

@@ -92,6 +92,7 @@ type metadata struct {
 	algorithms []jose.SignatureAlgorithm
 	clientAuth []string // ways to authenticate at the token endpoint
 	claims     []string // that the provider has; empty: not known
+	prompts    []string // values of prompt; nil if the provider does not say
 	answersIss bool     // answers name the issuer (RFC 9207)
 	keys       *keys
 	at         time.Time
@@ -211,6 +212,7 @@ func (p *provider) fetch(ctx context.Context) (*metadata, error) {
 		Algorithms  []string `json:"id_token_signing_alg_values_supported"`
 		AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 		Claims      []string `json:"claims_supported"`
+		Prompts     []string `json:"prompt_values_supported"`
 		AnswersIss  bool     `json:"authorization_response_iss_parameter_supported"`
 	}
 	if err := answer.Claims(&document); err != nil {
@@ -222,6 +224,7 @@ func (p *provider) fetch(ctx context.Context) (*metadata, error) {
 		endSession: document.EndSession,
 		clientAuth: document.AuthMethods,
 		claims:     document.Claims,
+		prompts:    document.Prompts,
 		answersIss: document.AnswersIss,
 		keys:       newKeys(document.KeySet, p.client, p.now),
 		at:         p.now(),

@@ -62,10 +62,23 @@ func (m *Method) Authorize(ctx context.Context, r login.AuthorizationRequest) (s
 	if err != nil {
 		return "", login.Pending{}, err
 	}
-	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier(), Nonce: rand.Text()}
-	parameters := oauthclient.RequestParameters(m.prompt, m.parameters, "login_hint", r)
+	prompts := oauthclient.Prompts(m.prompt, m.supportedPrompts(known), m.parameters, r)
+	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier(), Nonce: rand.Text(), Prompt: prompts[0], Prompts: prompts[1:]}
+	parameters := oauthclient.RequestParameters(pending.Prompt, m.parameters, "login_hint", r)
 	parameters["nonce"] = pending.Nonce
 	return oauthclient.AuthCodeURL(client, r.State, pending.Verifier, parameters), pending, nil
+}
+
+// googlePrompts are the prompts of Google, whose metadata names none. For any other value Google shows
+// a page of its own, from which nobody comes back.
+var googlePrompts = []string{"none", "consent", oauthclient.PromptSelectAccount}
+
+// supportedPrompts returns the prompts that the provider supports; nil if that is not known.
+func (m *Method) supportedPrompts(known *metadata) []string {
+	if len(known.prompts) == 0 && m.issuer == "https://accounts.google.com" {
+		return googlePrompts
+	}
+	return known.prompts
 }
 
 // Redeem implements login.Provider.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/claims"
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -90,7 +91,7 @@ func TestAuthorizationRequest(t *testing.T) {
 }
 
 func TestWhatTheProviderIsAskedFor(t *testing.T) {
-	adding := login.AuthorizationRequest{Adding: true}
+	adding := login.AuthorizationRequest{Ask: login.AskAccount}
 	client := func(r login.AuthorizationRequest, parameters map[string]string) login.AuthorizationRequest {
 		r.Parameters = parameters
 		return r
@@ -105,7 +106,7 @@ func TestWhatTheProviderIsAskedFor(t *testing.T) {
 		"another account":          {"", nil, adding, map[string]string{"prompt": "select_account"}},
 		"another, login":           {"login", nil, adding, map[string]string{"prompt": "login"}},
 		"another, off":             {"off", nil, adding, map[string]string{"prompt": ""}},
-		"known account":            {"", nil, login.AuthorizationRequest{Adding: true, LoginHint: "a@example.com"}, map[string]string{"prompt": "", "login_hint": "a@example.com"}},
+		"known account":            {"", nil, login.AuthorizationRequest{Ask: login.AskAccount, LoginHint: "a@example.com"}, map[string]string{"prompt": "", "login_hint": "a@example.com"}},
 		"client's prompt":          {"", nil, client(adding, map[string]string{"prompt": "login"}), map[string]string{"prompt": "login"}},
 		"fixed prompt":             {"", map[string]string{"prompt": "consent"}, adding, map[string]string{"prompt": "select_account consent"}},
 		"fixed prompt, client's":   {"", map[string]string{"prompt": "consent"}, client(adding, map[string]string{"prompt": "login"}), map[string]string{"prompt": "select_account consent"}},
@@ -122,6 +123,42 @@ func TestWhatTheProviderIsAskedFor(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestMetadataDecidesThePrompt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		supported any
+		want      string
+		rest      []string
+	}{
+		"nothing said":         {nil, "select_account", []string{"login", ""}},
+		"a choice of accounts": {[]string{"none", "login", "select_account"}, "select_account", []string{"login", ""}},
+		"logins only":          {[]string{"none", "login", "consent"}, "login", []string{""}},
+		"neither":              {[]string{"none"}, "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.say("prompt_values_supported", tc.supported)
+			query, pending := w.authorize(w.method(), login.AuthorizationRequest{Ask: login.AskAccount})
+			if got := query.Get("prompt"); got != tc.want || pending.Prompt != tc.want || !slices.Equal(pending.Prompts, tc.rest) {
+				t.Errorf("asks with %q, then %q", got, pending.Prompts)
+			}
+			if query, _ := w.authorize(w.method(), login.AuthorizationRequest{Ask: login.AskAccount, Prompts: []string{"login"}}); query.Get("prompt") != "login" {
+				t.Errorf("another try asks with %q", query["prompt"])
+			}
+		})
+	}
+}
+
+// Google shows a page of its own for prompt=login.
+func TestGoogleIsNeverAskedToLogIn(t *testing.T) {
+	m := &Method{issuer: "https://accounts.google.com"}
+	if got := oauthclient.Prompts("", m.supportedPrompts(&metadata{}), nil, login.AuthorizationRequest{Ask: login.AskLogin}); !slices.Equal(got, []string{"select_account", ""}) {
+		t.Errorf("%q", got)
+	}
+	if got := m.supportedPrompts(&metadata{prompts: []string{"login"}}); !slices.Equal(got, []string{"login"}) {
+		t.Errorf("its own word does not count: %q", got)
 	}
 }
 

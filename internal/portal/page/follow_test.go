@@ -23,6 +23,7 @@ func TestWhichPagesFollow(t *testing.T) {
 		"profile of a provider": "/.auth/account?return_to=%2Fx",
 		"refusal":               "", // wherever it is
 		"failure":               none,
+		"same account":          none,
 		"redirect":              none,
 		"reset":                 none,
 	}

@@ -41,6 +41,7 @@ type SignIn struct {
 	LoginHint    string     // the account to ask providers for, or empty
 	Password     bool       // there is a login method with passwords
 	Providers    []Provider // in the order to show them
+	Preferred    string     // ID of the provider that a link has asked for, or empty
 	Lapsed       *Account   // the account whose session ended by itself, or nil
 	LapsedMethod string     // ID of the provider where Lapsed signs in; empty for passwords
 	SignUp       bool       // people can create accounts
@@ -153,10 +154,36 @@ type Refusal struct {
 // Failure is the page for any other error.
 type Failure struct {
 	Frame
-	Status     int
-	Title      string
-	Message    string
-	Retry      string // address to try again at, or empty
-	RetryLabel string // text of that link; empty for "Try again"
-	Back       string // path to go on from, or empty
+	Status    int
+	Title     string
+	Message   string
+	Retry     *ProviderStart // the sign-in that can be tried again, or nil
+	OtherWays bool           // there are other ways to sign in than that of Retry
+	Back      string         // path to go on from, or empty
+}
+
+// ProviderStart is a sign-in at a provider that a button starts.
+type ProviderStart struct {
+	Method    string // the provider's ID
+	Ask       string // what the provider is to ask: an Ask* constant, or empty for what it likes
+	LoginHint string // the account to ask the provider for, or empty
+	ReturnTo  string
+}
+
+// What a provider can be asked to ask the user.
+const (
+	AskAccount = "account" // which account it is to be
+	AskLogin   = "login"   // to sign in again
+)
+
+// SameAccount is the page for a provider that answered with an account that the browser has already,
+// although another one was wanted.
+type SameAccount struct {
+	Frame
+	ReturnTo string
+	Account  Account
+	Method   string // the provider's ID
+	Label    string // name that people know the provider by
+	Tried    bool   // the provider was asked to have people sign in again, in vain
+	CanLeave bool   // people can be sent to the provider to sign out there
 }

@@ -94,7 +94,10 @@ func views(text string) map[string]func(http.ResponseWriter) {
 			WriteReset(w, http.StatusOK, Reset{Frame: frame, Name: text})
 		},
 		"failure": func(w http.ResponseWriter) {
-			WriteFailure(w, Failure{Frame: following, Status: http.StatusNotFound, Title: text, Message: text, Retry: text, RetryLabel: text, Back: text})
+			WriteFailure(w, Failure{Frame: following, Status: http.StatusNotFound, Title: text, Message: text, Retry: &ProviderStart{text, text, text, text}, OtherWays: true, Back: text})
+		},
+		"same account": func(w http.ResponseWriter) {
+			WriteSameAccount(w, http.StatusOK, SameAccount{Frame: following, ReturnTo: text, Account: who, Method: text, Label: text, CanLeave: true})
 		},
 	}
 }
@@ -579,16 +582,70 @@ func TestFailure(t *testing.T) {
 	if back := named(document, "Back to app.example.com"); attr(back, "href") != "/x" || attr(back, "class") != "primary" {
 		t.Errorf("link %q, %s", attr(back, "href"), attr(back, "class"))
 	}
-	for label, want := range map[string]string{"": "Try again", "Use another account": "Use another account"} {
+	for ask, want := range map[string]string{"": "Try again", AskAccount: "Use another account"} {
 		t.Run(want, func(t *testing.T) {
 			document := draw(t, func(w http.ResponseWriter) {
-				WriteFailure(w, Failure{Frame: frame, Status: http.StatusBadRequest, Retry: "/.auth/sign-in?return_to=%2Fx", RetryLabel: label, Back: "/x"})
+				WriteFailure(w, Failure{Frame: frame, Status: http.StatusBadRequest, Retry: &ProviderStart{"corp", ask, "", "/x"}, OtherWays: true, Back: "/x"})
 			})
-			if retry := named(document, want); attr(retry, "href") != "/.auth/sign-in?return_to=%2Fx" || attr(retry, "class") != "primary" {
-				t.Errorf("link %q, %s", attr(retry, "href"), attr(retry, "class"))
+			values := url.Values{"": {""}, "method": {"corp"}, "return_to": {"/x"}}
+			if ask != "" {
+				values.Set("ask", ask)
+			}
+			retry := named(document, want)
+			if action, got := press(t, retry); action != "/.auth/sign-in" || got.Encode() != values.Encode() || attr(retry, "class") != "primary" {
+				t.Errorf("posts %v to %q, %s", got, action, attr(retry, "class"))
+			}
+			if other := named(document, "Sign in another way"); attr(other, "href") != "/.auth/sign-in?return_to=%2Fx" {
+				t.Errorf("other ways at %q", attr(other, "href"))
 			}
 			if back := named(document, "Back to app.example.com"); attr(back, "href") != "/x" || attr(back, "class") != "secondary" {
 				t.Errorf("back %q, %s", attr(back, "href"), attr(back, "class"))
+			}
+		})
+	}
+}
+
+func TestSameAccount(t *testing.T) {
+	for name, c := range map[string]struct {
+		tried, canLeave bool
+		buttons         []string // in order, the primary one in capitals
+		advice          bool
+	}{
+		"first":                        {false, true, []string{"SIGN IN AS SOMEONE ELSE", "Sign out at Corp first"}, false},
+		"again":                        {true, true, []string{"SIGN OUT AT CORP FIRST", "Sign in as someone else"}, false},
+		"first, without a way out":     {false, false, []string{"SIGN IN AS SOMEONE ELSE"}, false},
+		"again, and nothing else left": {true, false, []string{"SIGN IN AS SOMEONE ELSE"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			document := draw(t, func(w http.ResponseWriter) {
+				WriteSameAccount(w, http.StatusOK, SameAccount{Frame: frame, ReturnTo: "/x", Account: alice, Method: "corp", Label: "Corp", Tried: c.tried, CanLeave: c.canLeave})
+			})
+			var buttons []string
+			for n := range document.Descendants() {
+				if n.DataAtom != atom.Button {
+					continue
+				}
+				label := content(n)
+				want := url.Values{"": {""}, "method": {"corp"}, "ask": {"login"}, "return_to": {"/x"}}
+				if strings.HasPrefix(label, "Sign out") {
+					want.Set("sign_out", "1")
+				}
+				if action, got := press(t, n); action != "/.auth/sign-in" || got.Encode() != want.Encode() {
+					t.Errorf("%s posts %v to %q", label, got, action)
+				}
+				if attr(n, "class") == "primary" {
+					label = strings.ToUpper(label)
+				}
+				buttons = append(buttons, label)
+			}
+			if !slices.Equal(buttons, c.buttons) {
+				t.Errorf("buttons %q", buttons)
+			}
+			if got := strings.Contains(content(document), "Sign out at Corp itself"); got != c.advice {
+				t.Errorf("advice: %t", got)
+			}
+			if next := named(document, "Continue as Alice Example"); attr(next, "href") != "/x" {
+				t.Errorf("continues at %q", attr(next, "href"))
 			}
 		})
 	}

@@ -95,6 +95,10 @@ func TestSignInWays(t *testing.T) {
 			[]string{"CONTINUE WITH GITHUB", "Continue with Google"}, false, false, nil},
 		{"again at a provider that is gone", SignIn{Providers: providers[:1], Password: true, Lapsed: &alice, LapsedMethod: "gone"},
 			[]string{"SIGN IN", "Continue with Google"}, true, false, []string{"identifier"}},
+		{"a link to a provider", SignIn{Providers: providers[:2], Password: true, Identifier: "alice", Preferred: "github"},
+			[]string{"CONTINUE WITH GITHUB", "Continue with Google", "Sign in"}, true, false, nil},
+		{"a link to another provider than the lapsed account's", SignIn{Providers: providers[:2], Lapsed: &alice, LapsedMethod: "google", Preferred: "github"},
+			[]string{"CONTINUE WITH GITHUB", "Continue with Google"}, false, false, nil},
 		{"a provider without anybody to sign in again", SignIn{Providers: providers[:2], Password: true, LapsedMethod: "github"},
 			[]string{"SIGN IN", "Continue with Google", "Continue with GitHub"}, true, false, []string{"identifier"}},
 	} {

@@ -41,6 +41,7 @@ var (
 	profilePage  = parse("profile.html")
 	refusalPage  = parse("refusal.html")
 	failurePage  = parse("failure.html")
+	samePage     = parse("same-account.html")
 	redirectPage = parse("redirect.html")
 	resetPage    = parse("reset.html")
 )
@@ -142,7 +143,16 @@ func WriteRefusal(w http.ResponseWriter, status int, v Refusal) {
 	write(w, status, refusalPage, v.Frame, v)
 }
 
-// WriteFailure answers with v.Status and the page that explains it.
+// WriteSameAccount answers with the page for an account that came back instead of another one. Its
+// forms post method, ask and return_to as those of WriteSignIn do. The one that signs out at the
+// provider first also posts sign_out, which is "1".
+func WriteSameAccount(w http.ResponseWriter, status int, v SameAccount) {
+	v.State = "" // it is about one sign-in, and not who is active
+	write(w, status, samePage, v.Frame, v)
+}
+
+// WriteFailure answers with v.Status and the page that explains it. The form of v.Retry is one of
+// WriteSignIn for a provider, and may also post ask.
 func WriteFailure(w http.ResponseWriter, v Failure) {
 	v.State = "" // it is about one request, and not who is active
 	if v.Title == "" {

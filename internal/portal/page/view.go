@@ -36,20 +36,23 @@ type providerButton struct {
 	Primary bool // the button to press
 }
 
-// LapsedAtProvider reports whether the lapsed account signs in at one of the providers. Passwords
-// are then the alternative.
-func (v signInView) LapsedAtProvider() bool {
-	return v.Lapsed != nil && slices.ContainsFunc(v.Providers, v.lapsedAt)
-}
+// ProviderFirst reports whether one of the providers is the way to sign in: a link has asked for it,
+// or the lapsed account signs in there. Passwords are then the alternative.
+func (v signInView) ProviderFirst() bool { return slices.ContainsFunc(v.Providers, v.isFirst) }
 
-func (v signInView) lapsedAt(p Provider) bool { return p.ID == v.LapsedMethod }
+func (v signInView) isFirst(p Provider) bool {
+	if v.Preferred != "" {
+		return p.ID == v.Preferred
+	}
+	return v.Lapsed != nil && p.ID == v.LapsedMethod
+}
 
 // Buttons returns the providers' buttons, primary ones first.
 func (v signInView) Buttons() []providerButton {
-	again, alone := v.LapsedAtProvider(), !v.Password && len(v.Providers) == 1
+	alone := !v.Password && len(v.Providers) == 1
 	var first, rest []providerButton
 	for _, p := range v.Providers {
-		if alone || again && v.lapsedAt(p) {
+		if alone || v.isFirst(p) {
 			first = append(first, providerButton{p, true})
 		} else {
 			rest = append(rest, providerButton{p, false})
@@ -81,6 +84,11 @@ func (v signUpView) firstEmpty() string {
 		return "email"
 	}
 	return "password" // is always empty
+}
+
+// Again returns the sign-in as somebody else.
+func (v SameAccount) Again() ProviderStart {
+	return ProviderStart{Method: v.Method, Ask: AskLogin, ReturnTo: v.ReturnTo}
 }
 
 // profileView is what the template needs besides a Profile.
