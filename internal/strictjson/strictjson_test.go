@@ -3,6 +3,7 @@ package strictjson
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -19,12 +20,22 @@ func TestParseObject(t *testing.T) {
 		"empty object":             {`{}`, nil},
 		"white space around":       {" \r\n\t{ } \n", nil},
 		"any member":               {`{"a":{"b":[1,{"b":2,"b":3}]},"c":null}`, nil},
-		"names differ by case":     {`{"a":1,"A":2}`, nil},
+		"names differ by case":     {`{"a":1,"A":2}`, duplicate("A")},
+		"by the case of an escape": {`{"k":1,"\u212a":2}`, duplicate("\u212a")},
 		"nothing":                  {``, ErrNotJSON},
 		"white space":              {` `, ErrNotJSON},
 		"name twice":               {`{"a":1,"b":2,"a":1}`, duplicate("a")},
 		"name twice by an escape":  {`{"a":1,"\u0061":1}`, duplicate("a")},
-		"two lone surrogates":      {`{"\ud800":1,"\udbff":1}`, duplicate("\ufffd")},
+		"pair of surrogates":       {`{"\ud83d\ude00":"\uD83D\uDE00x"}`, nil},
+		"escaped backslash":        {`{"a":"\\ud800","b":"\\\\ud800"}`, nil},
+		"lone surrogate in a name": {`{"\ud800":1}`, ErrLoneSurrogate},
+		"high surrogate":           {`{"a":"x\ud800y"}`, ErrLoneSurrogate},
+		"high surrogate at an end": {`{"a":"\uDBFF"}`, ErrLoneSurrogate},
+		"low surrogate":            {`{"a":"\udfff"}`, ErrLoneSurrogate},
+		"two high surrogates":      {`{"a":"\ud800\ud800\udc00"}`, ErrLoneSurrogate},
+		"surrogates the wrong way": {`{"a":"\udc00\ud800"}`, ErrLoneSurrogate},
+		"after an escaped quote":   {`{"a":"\"\\\ud800"}`, ErrLoneSurrogate},
+		"deep in a value":          {`{"a":[{"b":"\ud800"}]}`, ErrLoneSurrogate},
 		"comma at the end":         {`{"a":1,}`, ErrNotJSON},
 		"comma at the front":       {`{,"a":1}`, ErrNotJSON},
 		"brace after the object":   {`{}}`, ErrMore},
@@ -58,13 +69,13 @@ func TestParseObject(t *testing.T) {
 }
 
 func TestObjectKeepsOrderAndNames(t *testing.T) {
-	object, err := ParseObject([]byte(`{"b": [1, 2] ,"a":"x","B":null}`))
-	want := Object{{"b", json.RawMessage(`[1, 2]`)}, {"a", json.RawMessage(`"x"`)}, {"B", json.RawMessage(`null`)}}
+	object, err := ParseObject([]byte(`{"b": [1, 2] ,"a":"x","C":null}`))
+	want := Object{{"b", json.RawMessage(`[1, 2]`)}, {"a", json.RawMessage(`"x"`)}, {"C", json.RawMessage(`null`)}}
 	if err != nil || !reflect.DeepEqual(object, want) {
 		t.Fatalf("got %s, %v; want %s", object, err, want)
 	}
-	if value, ok := object.Get("B"); !ok || string(value) != "null" {
-		t.Errorf("B is %s, %t", value, ok)
+	if value, ok := object.Get("C"); !ok || string(value) != "null" {
+		t.Errorf("C is %s, %t", value, ok)
 	}
 	if value, ok := object.Get("A"); ok {
 		t.Errorf("A is %s, and there is none", value)
@@ -133,7 +144,7 @@ func FuzzParseObject(f *testing.F) {
 		if err != nil {
 			var kind *KindError
 			var duplicate *DuplicateError
-			if !errors.Is(err, ErrNotUTF8) && !errors.Is(err, ErrNotJSON) && !errors.Is(err, ErrMore) && !errors.As(err, &kind) && !errors.As(err, &duplicate) {
+			if !errors.Is(err, ErrNotUTF8) && !errors.Is(err, ErrNotJSON) && !errors.Is(err, ErrMore) && !errors.Is(err, ErrLoneSurrogate) && !errors.As(err, &kind) && !errors.As(err, &duplicate) {
 				t.Fatalf("%q: %v is none of the documented errors", text, err)
 			}
 			return
@@ -146,6 +157,14 @@ func FuzzParseObject(f *testing.F) {
 			if got, ok := object.Get(name); !ok || string(got) != string(value) {
 				t.Fatalf("%q: %q is %s and not %s", text, name, got, value)
 			}
+		}
+		var values any
+		if err := json.Unmarshal(text, &values); err != nil {
+			t.Fatal(err)
+		}
+		const replaced = "\ufffd"
+		if strings.Contains(fmt.Sprint(values), replaced) && !strings.Contains(strings.ToLower(string(text)), `\ufffd`) && !strings.Contains(string(text), replaced) {
+			t.Fatalf("%q: decoding replaces a character", text)
 		}
 	})
 }
