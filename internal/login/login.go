@@ -72,8 +72,11 @@ type Rules struct {
 	OnlyInvited bool // and nothing else does
 }
 
-// MinPassword is the least number of characters of a password that people choose themselves.
-const MinPassword = 8
+// The least and the greatest number of characters of a password that people choose themselves.
+const (
+	MinPassword = 8
+	MaxPassword = 128
+)
 
 // The least and the greatest number of characters of a user name that people choose themselves.
 const (

@@ -7,6 +7,11 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login"
 )
 
+// health answers that the gateway serves requests. Monitors call it, over plain HTTP too.
+func (p *Portal) health(w http.ResponseWriter, _ *http.Request, _ Visitor) error {
+	return writeJSON(w, http.StatusOK, wireHealth{OK: true})
+}
+
 // getSession answers with the active session, or null where nobody is active.
 func (p *Portal) getSession(w http.ResponseWriter, _ *http.Request, v Visitor) error {
 	active, ok := v.Visit.Active()
@@ -108,17 +113,34 @@ func (p *Portal) signUpAPI(w http.ResponseWriter, r *http.Request, v Visitor) er
 }
 
 func (p *Portal) signOutAPI(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	if _, err := readObject(w, r); err != nil {
+	body, err := readOptionalObject(w, r)
+	if err != nil {
 		return err
+	}
+	callbackURL := body.optionalText("callbackURL")
+	stay := body.optionalBool("disableRedirect", false)
+	if err := body.err(); err != nil {
+		return err
+	}
+	to, ok := p.callback(v, callbackURL)
+	if !ok {
+		return errCallbackURL
 	}
 	ended, err := p.signOut(w, r, v)
 	if err != nil {
 		return err
 	}
+	then := to.text
+	if then == "" {
+		then = p.address("/sign-in", destination{}, url.Values{paramSignedOut: {"1"}})
+	}
 	answer := wireSignedOut{Success: true}
-	then := p.address("/sign-in", destination{}, url.Values{paramSignedOut: {"1"}})
 	if next := p.signOutElsewhere(r, v, ended, then); next.label != "" {
-		answer.URL = next.location
+		follow := !stay
+		answer.URL, answer.Redirect = next.location, &follow
+		if follow {
+			w.Header().Set("Location", next.location)
+		}
 	}
 	return writeJSON(w, http.StatusOK, answer)
 }

@@ -119,7 +119,7 @@ func (p *Portal) revokeOtherSessionsAPI(w http.ResponseWriter, r *http.Request, 
 }
 
 func (p *Portal) revokeManyAPI(w http.ResponseWriter, r *http.Request, v Visitor, end func(active session.Entry) error) error {
-	if _, err := readObject(w, r); err != nil {
+	if _, err := readOptionalObject(w, r); err != nil {
 		return err
 	}
 	active, err := activeEntry(v)

@@ -476,6 +476,109 @@ func TestSignOut(t *testing.T) {
 	}
 }
 
+// TestCallsWithoutMembersNeedNoBody: clients send none where there is nothing to say.
+func TestCallsWithoutMembersNeedNoBody(t *testing.T) {
+	for name, test := range map[string]struct {
+		contentType, body string
+		status            int
+	}{
+		"nothing":                {"", "", http.StatusOK},
+		"empty JSON":             {"application/json", "", http.StatusOK},
+		"an object":              {"application/json", "{}", http.StatusOK},
+		"an object without type": {"", "{}", http.StatusUnsupportedMediaType},
+		"an empty form":          {"application/x-www-form-urlencoded", "", http.StatusUnsupportedMediaType},
+		"white space":            {"application/json", " ", http.StatusBadRequest},
+		"null":                   {"application/json", "null", http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newGateway(t).browser()
+			for _, path := range []string{"revoke-other-sessions", "revoke-sessions", "sign-out"} {
+				if path != "revoke-other-sessions" {
+					b.signInAs("alice")
+				}
+				b.signInAs("alice")
+				if w := b.send(b.request("POST", "/.auth/"+path, test.body, "Content-Type", test.contentType)); w.Code != test.status {
+					t.Errorf("%s: %d %s", path, w.Code, w.Body)
+				}
+			}
+			if got := b.names(); (got == "") != (test.status == http.StatusOK) {
+				t.Errorf("the browser has %q", got)
+			}
+		})
+	}
+	b := newGateway(t).browser()
+	b.signInAs("alice")
+	wantProblem(t, b.send(b.request("POST", "/.auth/multi-session/revoke", "")), http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE")
+}
+
+func TestSignOutLeadsOnlyToAllowedAddresses(t *testing.T) {
+	for body, code := range map[string]string{
+		`{"callbackURL":"/bye"}`:                                       "",
+		`{"callbackURL":"https://app.example.com/bye"}`:                "",
+		`{"callbackURL":"https://trusted.example/bye"}`:                "",
+		`{"callbackURL":"","disableRedirect":true,"state":"whatever"}`: "",
+		`{"callbackURL":"https://evil.example/"}`:                      "INVALID_CALLBACK_URL",
+		`{"callbackURL":"//evil.example/"}`:                            "INVALID_CALLBACK_URL",
+		`{"callbackURL":1}`:                                            "VALIDATION_ERROR",
+		`{"disableRedirect":"yes"}`:                                    "VALIDATION_ERROR",
+	} {
+		t.Run(body, func(t *testing.T) {
+			b := newGateway(t, func(s *setup) { s.origins = []string{"https://trusted.example"} }).browser()
+			b.signInAs("alice")
+			w := b.post("/.auth/sign-out", body)
+			switch code {
+			case "":
+				if w.Code != http.StatusOK || w.Body.String() != `{"success":true}` || w.Header().Get("Location") != "" || b.names() != "" {
+					t.Errorf("%d %s; the browser has %q", w.Code, w.Body, b.names())
+				}
+			default:
+				status := http.StatusBadRequest
+				if code == "INVALID_CALLBACK_URL" {
+					status = http.StatusForbidden
+				}
+				wantProblem(t, w, status, code)
+				if b.names() != "*alice" {
+					t.Errorf("the browser has %q", b.names())
+				}
+			}
+		})
+	}
+}
+
+func TestPasswordThatIsTooLong(t *testing.T) {
+	b := newGateway(t).browser()
+	long := strings.Repeat("x", 129)
+	wantProblem(t, b.post("/.auth/sign-in/email", `{"email":"alice@example.com","password":"`+long+`"}`), http.StatusBadRequest, "PASSWORD_TOO_LONG")
+	wantProblem(t, b.post("/.auth/sign-in/username", `{"username":"alice","password":"`+long+`"}`), http.StatusBadRequest, "PASSWORD_TOO_LONG")
+	wantProblem(t, b.post("/.auth/sign-in/username", `{"username":"alice","password":"`+long[1:]+`"}`), http.StatusUnauthorized, "INVALID_USERNAME_OR_PASSWORD")
+	b.accounts.passwords["alice"] = long
+	if w := b.post("/.auth/sign-in/username", `{"username":"alice","password":"`+long+`"}`); w.Code != http.StatusOK {
+		t.Errorf("the right one: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestPasswordsAreTextOfWholeCharacters(t *testing.T) {
+	b := newGateway(t).browser()
+	b.accounts.passwords["alice"] = "pass\ufffd"
+	for _, escape := range []string{`\ud800`, `\udfff`, `\udc00\ud800`} {
+		wantProblem(t, b.post("/.auth/sign-in/username", `{"username":"alice","password":"pass`+escape+`"}`), http.StatusBadRequest, "BAD_REQUEST")
+	}
+	wantProblem(t, b.post("/.auth/sign-in/username", `{"username":"alice","password":"a","PASSWORD":"b"}`), http.StatusBadRequest, "BAD_REQUEST")
+}
+
+func TestHealth(t *testing.T) {
+	b := newGateway(t).browser()
+	if w := b.get("/.auth/ok"); w.Code != http.StatusOK || w.Body.String() != `{"ok":true}` {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if w := b.send(b.request("HEAD", "/.auth/ok", "")); w.Code != http.StatusOK {
+		t.Errorf("HEAD: %d", w.Code)
+	}
+	if !b.Static("/.auth/ok") {
+		t.Error("monitors need HTTPS and a store that works")
+	}
+}
+
 func TestSignOutWhenSignedOut(t *testing.T) {
 	tests := map[string]struct {
 		cookie string

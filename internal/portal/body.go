@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/caddy-multi-session/gateway/internal/strictjson"
@@ -19,14 +20,26 @@ const maxBody = 64 << 10
 // readBody reads a body of one media type. Every error is a problem, also when the client goes away
 // while it sends.
 func readBody(w http.ResponseWriter, r *http.Request, mediaType string, otherType *problem) ([]byte, error) {
-	if got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || got != mediaType {
+	if !hasMediaType(r, mediaType) {
 		return nil, otherType
 	}
+	return readAll(w, r)
+}
+
+func hasMediaType(r *http.Request, mediaType string) bool {
+	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && got == mediaType
+}
+
+// readAll reads a body of any media type. Every error is a problem.
+func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, errTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, errTooSlow
 	case err != nil:
 		return nil, errBadRequest
 	}
@@ -64,6 +77,26 @@ func readObject(w http.ResponseWriter, r *http.Request) (*object, error) {
 	body, err := readBody(w, r, "application/json", errNotJSON)
 	if err != nil {
 		return nil, err
+	}
+	return parseObject(body)
+}
+
+// readOptionalObject is readObject for calls that need no member. Without a body it returns an object
+// without members; such a request need not name a media type.
+func readOptionalObject(w http.ResponseWriter, r *http.Request) (*object, error) {
+	const mediaType = "application/json"
+	typeless := r.Header.Get("Content-Type") == ""
+	if !typeless && !hasMediaType(r, mediaType) {
+		return nil, errNotJSON
+	}
+	body, err := readAll(w, r)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(body) == 0:
+		return new(object), nil
+	case typeless:
+		return nil, errNotJSON
 	}
 	return parseObject(body)
 }

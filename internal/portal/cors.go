@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
@@ -14,10 +16,11 @@ const (
 	// documents.
 	corsExposed = "Allow, Location, Retry-After, X-Retry-After"
 
-	// corsAllowed lists the headers that a page may add to a request. The stock client adds only
-	// the first; the others are headers that apps add to every request, and the API ignores them.
-	// The list is fixed: echoing the requested headers would allow all of them.
-	corsAllowed = "Content-Type, X-Requested-With, Traceparent, Tracestate"
+	// corsAllowed lists the headers that the stock client adds to requests.
+	corsAllowed = "Content-Type"
+
+	// maxCORSRequested bounds the list of headers that a preflight asks for, in bytes.
+	maxCORSRequested = 2 << 10
 
 	// corsMaxAge is how long a browser may remember a preflight, in seconds. It is safe after an
 	// origin is no longer trusted, because the requests themselves are then refused and their
@@ -63,20 +66,36 @@ func preflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && len(r.Header["Access-Control-Request-Method"]) == 1
 }
 
-// permit answers a preflight. It lists methods and headers by name, because with credentials a star
-// has no special meaning.
-func permit(w http.ResponseWriter, route route) {
+// permit answers a preflight of a trusted origin. It lists methods and headers by name, because with
+// credentials a star has no special meaning.
+func permit(w http.ResponseWriter, r *http.Request, route route) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", route.allow())
-	h.Set("Access-Control-Allow-Headers", corsAllowed)
+	h.Set("Access-Control-Allow-Headers", allowedHeaders(r.Header["Access-Control-Request-Headers"]))
 	h.Set("Access-Control-Max-Age", corsMaxAge)
 	h.Del("Access-Control-Expose-Headers") // says nothing about a preflight
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// allowedHeaders returns the headers that a trusted origin may send: all that its preflight asks for,
+// in one well-formed list. Apps add headers to every request, for tracing, as proof against forgery or
+// with a solved captcha, and the API ignores those that it does not know. None of them gives a
+// trusted origin more than its trust does.
+func allowedHeaders(requested []string) string {
+	if len(requested) != 1 || len(requested[0]) > maxCORSRequested {
+		return corsAllowed
+	}
+	for name := range strings.SplitSeq(requested[0], ",") {
+		if !httpguts.ValidHeaderFieldName(strings.TrimSpace(name)) {
+			return corsAllowed
+		}
+	}
+	return requested[0]
 }
 
 // isAPI reports whether a path belongs to the API. Unknown paths under the prefix do, so that a
 // program which has mistaken the path can read the error.
 func (p *Portal) isAPI(path string) bool {
 	at := p.routes[strings.TrimPrefix(path, p.prefix)]
-	return p.Owns(path) && !at.page && !at.static && !at.server
+	return p.Owns(path) && !at.page && !at.asset && !at.server
 }

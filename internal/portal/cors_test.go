@@ -61,7 +61,7 @@ func apiRoutes(b *browser) map[string]string {
 	b.EndStreams() // these answer completely
 	paths := map[string]string{"/.auth/nothing": ""}
 	for path, route := range b.routes {
-		if !route.page && !route.static {
+		if !route.page && !route.asset {
 			paths["/.auth"+path] = route.allow()
 		}
 	}
@@ -160,7 +160,7 @@ func TestTheGateSharesNothing(t *testing.T) {
 func TestPagesAndTheirStyleAreNotShared(t *testing.T) {
 	b := sharing(t)
 	for path, route := range b.routes {
-		if !route.page && !route.static {
+		if !route.page && !route.asset {
 			continue
 		}
 		for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS"} {
@@ -278,7 +278,7 @@ func TestPreflight(t *testing.T) {
 	ask := func(path, method string) *httptest.ResponseRecorder {
 		t.Helper()
 		return b.send(b.request("OPTIONS", path, "", "Origin", trustedOrigin,
-			"Access-Control-Request-Method", method, "Access-Control-Request-Headers", "content-type,x-evil"))
+			"Access-Control-Request-Method", method, "Access-Control-Request-Headers", "content-type,x-captcha-response"))
 	}
 	for path, allow := range apiRoutes(b) {
 		w := ask(path, "POST")
@@ -293,7 +293,7 @@ func TestPreflight(t *testing.T) {
 			"Access-Control-Allow-Origin":      trustedOrigin,
 			"Access-Control-Allow-Credentials": "true",
 			"Access-Control-Allow-Methods":     allow,
-			"Access-Control-Allow-Headers":     "Content-Type, X-Requested-With, Traceparent, Tracestate",
+			"Access-Control-Allow-Headers":     "content-type,x-captcha-response",
 			"Access-Control-Max-Age":           "600",
 			"Vary":                             "Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
 		} {
@@ -308,6 +308,34 @@ func TestPreflight(t *testing.T) {
 	// The requested method does not change the answer.
 	if got, want := ask("/.auth/sign-out", "DELETE").Header(), ask("/.auth/sign-out", "POST").Header(); got.Get("Access-Control-Allow-Methods") != want.Get("Access-Control-Allow-Methods") {
 		t.Errorf("got %v and %v", got, want)
+	}
+}
+
+// TestPreflightAllowsTheHeadersThatItAsksFor: apps add theirs to every request, for tracing or as a
+// proof against forgery.
+func TestPreflightAllowsTheHeadersThatItAsksFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		requested []string
+		want      string
+	}{
+		"the stock client's": {[]string{"content-type"}, "content-type"},
+		"of tracing":         {[]string{"baggage,content-type,sentry-trace"}, "baggage,content-type,sentry-trace"},
+		"of apps":            {[]string{"authorization, x-captcha-response"}, "authorization, x-captcha-response"},
+		"none":               {nil, corsAllowed},
+		"empty":              {[]string{""}, corsAllowed},
+		"an empty element":   {[]string{"baggage,,x-a"}, corsAllowed},
+		"two lists":          {[]string{"baggage", "x-a"}, corsAllowed},
+		"no header's name":   {[]string{"baggage, x a"}, corsAllowed},
+		"very long":          {[]string{strings.Repeat("x", maxCORSRequested+1)}, corsAllowed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := sharing(t)
+			r := b.request("OPTIONS", "/.auth/sign-in/email", "", "Origin", trustedOrigin, "Access-Control-Request-Method", "POST")
+			r.Header["Access-Control-Request-Headers"] = test.requested
+			if got := b.send(r).Header()["Access-Control-Allow-Headers"]; len(got) != 1 || got[0] != test.want {
+				t.Errorf("allows %q, want %q", got, test.want)
+			}
+		})
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 // active. Anything else gets 401.
 func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 	setCommonHeaders(w.Header())
+	defer boundBody(w, r)()
 	if !navigation(r) {
 		writeProblem(w, noActive(v))
 		return
@@ -70,6 +71,7 @@ func (p *Portal) RefuseUpgrade(w http.ResponseWriter) {
 // sent to the upstream gets JSON: the way back is a GET, which would lose the form.
 func (p *Portal) Refuse(w http.ResponseWriter, r *http.Request, v Visitor, policy session.Policy, unmet session.Rule) {
 	setCommonHeaders(w.Header())
+	defer boundBody(w, r)()
 	active, _ := v.Visit.Active()
 	p.audit.logRefusal(r, v, active, unmet)
 	requirement := describe(unmet)
@@ -95,6 +97,7 @@ func (p *Portal) Refuse(w http.ResponseWriter, r *http.Request, v Visitor, polic
 // would then cost the browser its accounts.
 func (p *Portal) Unavailable(w http.ResponseWriter, r *http.Request, v Visitor, err error) {
 	setCommonHeaders(w.Header())
+	defer boundBody(w, r)()
 	p.share(w.Header(), r, v)
 	p.logFailure(r, v, err)
 	p.fail(w, r, v, navigation(r), errUnavailable)
@@ -109,6 +112,7 @@ func (p *Portal) Unavailable(w http.ResponseWriter, r *http.Request, v Visitor, 
 // redirects.
 func (p *Portal) Insecure(w http.ResponseWriter, r *http.Request, v Visitor) {
 	setCommonHeaders(w.Header())
+	defer boundBody(w, r)()
 	p.share(w.Header(), r, v)
 	p.fail(w, r, v, navigation(r), errInsecure)
 }

@@ -84,20 +84,40 @@ func TestSignOutOfAllGoesFromProviderToProvider(t *testing.T) {
 }
 
 func TestSignOutByTheAPITellsWhereTo(t *testing.T) {
-	p := newIDP("idp")
-	p.logout = true
-	b := newGateway(t, withProviders(p)).browser()
-	b.signInAt("idp", "bob")
-	w := b.post("/.auth/sign-out", "{}")
-	answer := decode[struct {
-		Success bool
-		URL     string
-	}](t, w)
-	if !answer.Success || !strings.HasPrefix(answer.URL, "https://idp.example.net/logout?") {
-		t.Errorf("%s", w.Body)
-	}
-	if w := b.post("/.auth/sign-out", "{}"); w.Body.String() != `{"success":true}` {
-		t.Errorf("signed out already: %s", w.Body)
+	for name, test := range map[string]struct {
+		body, then string
+		redirect   bool
+	}{
+		"as the client does":       {`{}`, "/.auth/sign-in?signed_out=1", true},
+		"to another page":          {`{"callbackURL":"/bye?a=b"}`, "/bye?a=b", true},
+		"without going there":      {`{"disableRedirect":true}`, "/.auth/sign-in?signed_out=1", false},
+		"to another page, by hand": {`{"callbackURL":"/bye","disableRedirect":true}`, "/bye", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newIDP("idp")
+			p.logout = true
+			b := newGateway(t, withProviders(p)).browser()
+			b.signInAt("idp", "bob")
+			w := b.post("/.auth/sign-out", test.body)
+			answer := decode[struct {
+				Success, Redirect bool
+				URL               string
+			}](t, w)
+			if !answer.Success || !strings.HasPrefix(answer.URL, "https://idp.example.net/logout?") || answer.Redirect != test.redirect {
+				t.Fatalf("%s", w.Body)
+			}
+			if got := w.Header().Get("Location"); test.redirect && got != answer.URL || !test.redirect && got != "" {
+				t.Errorf("Location %q", got)
+			}
+			there, err := url.Parse(answer.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantRedirect(t, b.get("/.auth/signed-out?state="+there.Query().Get("state")), test.then)
+			if w := b.post("/.auth/sign-out", "{}"); w.Body.String() != `{"success":true}` {
+				t.Errorf("signed out already: %s", w.Body)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -139,9 +140,10 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// accounts is a login method with the accounts alice, bob, carol and so on. Their passwords are
-// their names followed by "-password".
+// accounts is a login method with the accounts alice, bob, carol and so on. A password is the name
+// followed by "-password", unless passwords has another one.
 type accounts struct {
+	passwords  map[string]string
 	identities map[string]*session.Identity
 	gone       map[string]bool
 	err        error // what Authenticate returns instead of an account
@@ -149,7 +151,7 @@ type accounts struct {
 }
 
 func newAccounts() *accounts {
-	a := &accounts{identities: make(map[string]*session.Identity), gone: make(map[string]bool)}
+	a := &accounts{passwords: make(map[string]string), identities: make(map[string]*session.Identity), gone: make(map[string]bool)}
 	for _, name := range []string{"alice", "bob", "carol", "dave", "erin", "frank"} {
 		a.identities[name] = &session.Identity{
 			Account:       session.Account{Method: "password", Subject: name},
@@ -180,7 +182,7 @@ func (a *accounts) Authenticate(_ context.Context, c login.Credentials) (*sessio
 		return nil, a.err
 	}
 	for name, id := range a.identities {
-		if named := c.Identifier.UserName == name || c.Identifier.Email != "" && c.Identifier.Email == id.Email; named && c.Password == name+"-password" {
+		if named := c.Identifier.UserName == name || c.Identifier.Email != "" && c.Identifier.Email == id.Email; named && c.Password == cmp.Or(a.passwords[name], name+"-password") {
 			return id, nil
 		}
 	}

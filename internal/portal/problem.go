@@ -63,6 +63,7 @@ var (
 	errBadRequest = &problem{status: http.StatusBadRequest, code: "BAD_REQUEST", message: "The request body cannot be read"}
 	errBadForm    = &problem{status: http.StatusBadRequest, code: "BAD_REQUEST", message: "The form cannot be read"}
 	errTooLarge   = &problem{status: http.StatusRequestEntityTooLarge, code: "PAYLOAD_TOO_LARGE", message: "The request body is too large"}
+	errTooSlow    = &problem{status: http.StatusRequestTimeout, code: "REQUEST_TIMEOUT", message: "The request body arrived too slowly", advice: "The form arrived too slowly. Please send it again."}
 	errNotJSON    = &problem{status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED_MEDIA_TYPE", message: "Unsupported media type: expected application/json"}
 	errNotAForm   = &problem{status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED_MEDIA_TYPE", message: "Unsupported media type: expected application/x-www-form-urlencoded"}
 

@@ -18,7 +18,8 @@ type handler func(w http.ResponseWriter, r *http.Request, v Visitor) error
 type route struct {
 	get, post handler
 	page      bool // for people: errors are pages too
-	static    bool // the same for everybody
+	asset     bool // a part of pages, such as their style
+	static    bool // the same for everybody, so it is served even if nothing is known of the browser
 	signsIn   bool // POST signs in, which is worth forging even without cookies
 	once      bool // GET has an effect: it must not be repeated, and HEAD, which programs use to look ahead, is refused
 	server    bool // POST comes from another server, not from a browser
@@ -33,11 +34,12 @@ func (p *Portal) table() map[string]route {
 		"/accounts":  {get: p.accountsPage, post: p.accountsForm, page: true},
 		"/sign-up":   {get: p.signUpPage, post: p.signUpForm, page: true, signsIn: true},
 		"/account":   {get: p.accountPage, post: p.accountForm, page: true},
-		"/style.css": {get: asset(page.Style()), static: true},
-		"/icon.svg":  {get: asset(page.Icon()), static: true},
-		"/follow.js": {get: asset(page.Script()), static: true},
+		"/style.css": {get: asset(page.Style()), asset: true, static: true},
+		"/icon.svg":  {get: asset(page.Icon()), asset: true, static: true},
+		"/follow.js": {get: asset(page.Script()), asset: true, static: true},
 
 		"/openapi.json":                       p.description(),
+		"/ok":                                 {get: p.health, static: true},
 		"/get-session":                        {get: p.getSession},
 		"/events":                             {get: p.events},
 		"/sign-in/email":                      {post: p.signInEmail, signsIn: true},
@@ -89,6 +91,7 @@ func (p *Portal) Static(path string) bool {
 // origins for the API succeed.
 func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visitor) {
 	setCommonHeaders(w.Header())
+	defer boundBody(w, r)()
 	shared := p.share(w.Header(), r, v)
 	route, ok := p.routes[strings.TrimPrefix(r.URL.Path, p.prefix)]
 	if !ok {
@@ -96,7 +99,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visitor) {
 		return
 	}
 	if shared && preflight(r) {
-		permit(w, route)
+		permit(w, r, route)
 		return
 	}
 	handle, ok := route.methods()[r.Method]

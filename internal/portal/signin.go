@@ -67,15 +67,19 @@ func (p *Portal) authenticate(ctx context.Context, method login.PasswordMethod, 
 		ClientIP:   v.ClientIP,
 	})
 	if errors.Is(err, login.ErrBadCredentials) {
-		return nil, fmt.Errorf("%w: %w", wrongCredentials(c.identifier), err) // the second is for the log
+		return nil, fmt.Errorf("%w: %w", wrongCredentials(c), err) // the second is for the log
 	}
 	return identity, err
 }
 
 // wrongCredentials is the problem with credentials that do not match. It does not say which one is
-// wrong.
-func wrongCredentials(id login.Identifier) *problem {
-	if id.Email != "" {
+// wrong, except that a password is longer than people can choose here. It is checked all the same
+// before that, because the users of the configuration may have longer ones.
+func wrongCredentials(c credentials) *problem {
+	switch {
+	case utf8.RuneCountInString(c.password) > login.MaxPassword:
+		return errPasswordTooLong
+	case c.identifier.Email != "":
 		return errWrongEmail
 	}
 	return errWrongUsername

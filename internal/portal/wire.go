@@ -45,10 +45,11 @@ type (
 		User  wireUser `json:"user"`
 	}
 	// wireSignedOut has the address where the browser signs out at the accounts' providers too. The
-	// stock client does not follow it by itself, so the app decides.
+	// stock client goes there by itself if redirect is true.
 	wireSignedOut struct {
-		Success bool   `json:"success"`
-		URL     string `json:"url,omitempty"`
+		Success  bool   `json:"success"`
+		URL      string `json:"url,omitempty"`
+		Redirect *bool  `json:"redirect,omitempty"`
 	}
 	wireDeparture struct {
 		URL      string `json:"url"`
@@ -58,6 +59,9 @@ type (
 	wireOAuthError struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
+	}
+	wireHealth struct {
+		OK bool `json:"ok"`
 	}
 	wireStatus struct {
 		Status bool `json:"status"`

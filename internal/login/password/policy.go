@@ -17,7 +17,7 @@ import (
 // passwords harder to remember, and hardly harder to guess.
 const (
 	MinChars = login.MinPassword
-	MaxChars = 128
+	MaxChars = login.MaxPassword
 )
 
 // CheckNew refuses a password that is not good enough for an account: with login.ErrPasswordTooShort,
