@@ -25,7 +25,7 @@ func sharing(t *testing.T) *world {
 func (w *world) at(host, path string, header ...string) *http.Request {
 	w.tb.Helper()
 	r := w.request(path, header...)
-	r.Host, r.TLS = host, new(tls.ConnectionState)
+	r.Host, r.TLS = host, &tls.ConnectionState{HandshakeComplete: true}
 	r.Header.Set("Cookie", strings.Replace(r.Header.Get("Cookie"), "multi_session=", cookie.NameDomain+"=", 1))
 	return r
 }

@@ -3,6 +3,7 @@
 // from it. Serve reads as the list of the steps; each step is a file:
 //
 //	request.go     find the jar, strip forged headers, renew the provider's tokens
+//	early.go       requests that can be replayed
 //	confirm.go     is the jar one that this browser has used at this host
 //	speculation.go pages that browsers fetch ahead of a visit
 //	expect.go      Multi-Session-Expect
@@ -134,6 +135,9 @@ type Portal interface {
 
 	// RefuseEnded answers a request whose session has ended before the upstream answered.
 	RefuseEnded(http.ResponseWriter)
+
+	// RefuseEarlyData answers a request that came before the TLS handshake was complete.
+	RefuseEarlyData(http.ResponseWriter)
 
 	// RefuseSpeculation answers a request for a page that a browser fetches ahead of a visit.
 	RefuseSpeculation(http.ResponseWriter)
@@ -277,7 +281,7 @@ func New(c Config) *Gate {
 // error would run the site's error routes, and these may lead to the upstream that is protected.
 func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Handler) error {
 	q := g.begin(r)
-	if q.refuseSpeculation(w, r, o) || q.resumeSignIn(w, r) {
+	if q.refuseEarlyData(w) || q.refuseSpeculation(w, r, o) || q.resumeSignIn(w, r) {
 		return nil
 	}
 	if g.Portal.Owns(q.url.Path) {

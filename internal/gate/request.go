@@ -33,7 +33,7 @@ type Request struct {
 	phase phase
 	from  phase           // the one that answer has left
 	ctx   context.Context // the server's for the request
-	err   error           // why the jar is not known: cookie.ErrInsecure or the store's
+	err   error           // why the jar is not known: cookie.ErrInsecure, errEarlyData or the store's
 
 	active   session.Entry // the session that the request is made as
 	signedIn bool          // there is an active session
@@ -104,6 +104,9 @@ func (q *Request) findJar(r *http.Request) (err error) {
 	q.Cookies = q.Cookie.Parse(r.Header)
 	if err != nil {
 		return err
+	}
+	if isEarlyData(r) {
+		return errEarlyData
 	}
 	q.Token = q.Cookies.Token()
 	var site session.Site

@@ -22,7 +22,7 @@ func TestJar(t *testing.T) {
 		"no cookie":                                {func(_ *world, r *http.Request) { r.Header.Del("Cookie") }, "", "challenge"},
 		"another browser's cookie":                 {func(_ *world, r *http.Request) { r.Header.Set("Cookie", other) }, "", "challenge"},
 		"two cookies, of which one may be planted": {func(_ *world, r *http.Request) { r.Header.Set("Cookie", r.Header.Get("Cookie")+"; "+other) }, "", "challenge"},
-		"the cookie of plain HTTP over HTTPS":      {func(_ *world, r *http.Request) { r.TLS = new(tls.ConnectionState) }, "", "challenge"},
+		"the cookie of plain HTTP over HTTPS":      {func(_ *world, r *http.Request) { r.TLS = &tls.ConnectionState{HandshakeComplete: true} }, "", "challenge"},
 		"plain HTTP off loopback":                  {func(_ *world, r *http.Request) { r.Host = "app.example.com" }, "", "insecure"},
 		"a store that fails":                       {func(w *world, _ *http.Request) { w.Sessions = failingSessions{} }, "", "unavailable"},
 		"a provider that stands by the session":    {func(w *world, _ *http.Request) { w.Tokens = tokensStub{} }, "alice", ""},

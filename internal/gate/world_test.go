@@ -261,6 +261,10 @@ func (p *portalStub) RefuseEnded(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, "ended")
 }
 
+func (p *portalStub) RefuseEarlyData(w http.ResponseWriter) {
+	p.say(w, http.StatusTooEarly, "early", nil, Visitor{})
+}
+
 func (p *portalStub) RefuseSpeculation(w http.ResponseWriter) {
 	p.say(w, http.StatusServiceUnavailable, "speculation", nil, Visitor{})
 }
@@ -362,4 +366,15 @@ func (failingSessions) SlotIsLive(context.Context, string) (bool, error) { retur
 func (w *world) mark() string {
 	pair, _, _ := strings.Cut(cookie.Spec{Name: cookie.NamePlain}.Mark(w.last.AccountTag(), "", time.Now()), ";")
 	return pair
+}
+
+// countingSessions counts how often a jar is looked up.
+type countingSessions struct {
+	Sessions
+	visits int
+}
+
+func (c *countingSessions) Visit(ctx context.Context, token session.Token) (session.Visit, error) {
+	c.visits++
+	return c.Sessions.Visit(ctx, token)
 }

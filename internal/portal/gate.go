@@ -49,6 +49,13 @@ func (p *Portal) RefuseEnded(w http.ResponseWriter) {
 	writeProblem(w, errUnauthorized)
 }
 
+// RefuseEarlyData answers a request that came before the TLS handshake was complete. Whoever sends
+// such requests repeats them by themselves after this answer, so it is no page.
+func (p *Portal) RefuseEarlyData(w http.ResponseWriter) {
+	setCommonHeaders(w.Header())
+	writeProblem(w, errEarlyData)
+}
+
 // RefuseSpeculation answers a request for a page that a browser fetches ahead of a visit. With any
 // status but 2xx the browser drops the answer, and asks again when somebody goes to the page.
 func (p *Portal) RefuseSpeculation(w http.ResponseWriter) {

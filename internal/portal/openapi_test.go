@@ -185,6 +185,7 @@ var otherCodes = []string{
 	"PROVIDER_ERROR",    // of the way back from a provider
 	"SESSION_CHANGED",   // of the gate
 	"STATE_MISMATCH",    // of the way back from a provider
+	"TOO_EARLY",         // of the gate
 	"USER_NAME_TAKEN",   // of the way back from a provider
 }
 

@@ -44,6 +44,7 @@ var (
 	errUnconfirmed      = &problem{status: http.StatusUnauthorized, code: "CONTINUE_REQUIRED", message: "The accounts of this browser are not confirmed on this host: open its page of accounts to continue"}
 	errSessionChanged   = &problem{status: http.StatusConflict, code: "SESSION_CHANGED", message: "The active session is not the expected one"}
 
+	errEarlyData   = &problem{status: http.StatusTooEarly, code: "TOO_EARLY", message: "Send this again when the TLS handshake is complete: until then it could be a replay"}
 	errSpeculation = &problem{status: http.StatusServiceUnavailable, code: "NOT_FETCHED_AHEAD", message: "This page is not fetched ahead of a visit: another account may be active by then"}
 
 	errMissingOrigin = &problem{
