@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,7 +11,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -22,8 +22,11 @@ import (
 const BackupType = "application/x-ndjson"
 
 const (
-	backupFormat  = "caddy-multi-session/backup"
-	backupVersion = 1
+	backupFormat = "caddy-multi-session/backup"
+
+	// backupVersion is the version that is written. Version 1 is the same without the user names of
+	// providers' accounts, and is read too.
+	backupVersion = 2
 )
 
 // The lines of a backup: a head, a line for each record in the order of keys, and an end. Without
@@ -60,7 +63,8 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request, _ query) error {
 
 // takeBackup builds the whole backup before any of it is sent: a walk may block writers of the
 // store, and a client may be arbitrarily slow.
-func (s *server) takeBackup(ctx context.Context) (backup []byte, records int, err error) {
+func (s *server) takeBackup(ctx context.Context) (backup []byte, n int, err error) {
+	var records []storage.Record
 	var buffer bytes.Buffer
 	enc := json.NewEncoder(&buffer) // one line for each value
 	if err := enc.Encode(backupHead{backupFormat, backupVersion, Time{s.Now()}}); err != nil {
@@ -69,18 +73,23 @@ func (s *server) takeBackup(ctx context.Context) (backup []byte, records int, er
 	// One walk over everything, rather than one for each kind of record, makes it a backup of one
 	// instant.
 	err = s.Store.Walk(ctx, "", func(record storage.Record) error {
-		if !slices.ContainsFunc(user.Prefixes, func(prefix string) bool { return strings.HasPrefix(record.Key, prefix) }) {
-			return nil
+		if saved, ok := user.InBackup(record); ok {
+			records = append(records, saved)
 		}
-		records++
-		return enc.Encode(backupRecord{record.Key, record.Value, Time{record.Expiry}, list(record.Terms)})
+		return nil
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("take backup: %w", err)
 	}
+	slices.SortFunc(records, func(a, b storage.Record) int { return cmp.Compare(a.Key, b.Key) })
+	for _, record := range records {
+		if err := enc.Encode(backupRecord{record.Key, record.Value, Time{record.Expiry}, list(record.Terms)}); err != nil {
+			return nil, 0, err
+		}
+	}
 	sum := sha256.Sum256(buffer.Bytes())
-	if err := enc.Encode(backupEnd{records, hex.EncodeToString(sum[:])}); err != nil {
+	if err := enc.Encode(backupEnd{len(records), hex.EncodeToString(sum[:])}); err != nil {
 		return nil, 0, err
 	}
-	return buffer.Bytes(), records, nil
+	return buffer.Bytes(), len(records), nil
 }

@@ -75,7 +75,9 @@ func (s *server) createUser(w http.ResponseWriter, r *http.Request, _ query) err
 	}
 	s.audit.user(r, actionCreateUser, created)
 	w.Header().Set("Location", Root+"/users/"+url.PathEscape(created.ID))
-	return writeJSON(w, http.StatusCreated, s.ofStore(created))
+	answer := s.ofStore(created)
+	s.warnOfOwnedName(&answer)
+	return writeJSON(w, http.StatusCreated, answer)
 }
 
 func (s *server) updateUser(w http.ResponseWriter, r *http.Request, _ query) error {
@@ -91,11 +93,12 @@ func (s *server) updateUser(w http.ResponseWriter, r *http.Request, _ query) err
 	if err != nil {
 		return err
 	}
-	disabled := false
+	disabled, renamed := false, false
 	changed, err := s.Users.Change(r.Context(), u.ID, true, func(u *user.User) error {
 		before := *u
 		wanted.apply(u)
 		disabled = u.Disabled && !before.Disabled
+		renamed = user.Fold(u.Name) != user.Fold(before.Name)
 		return s.unreserved(u, &before)
 	})
 	if err != nil {
@@ -105,7 +108,11 @@ func (s *server) updateUser(w http.ResponseWriter, r *http.Request, _ query) err
 	if disabled {
 		s.tidy(r, changed)
 	}
-	return writeJSON(w, http.StatusOK, s.ofStore(changed))
+	answer := s.ofStore(changed)
+	if renamed {
+		s.warnOfOwnedName(&answer)
+	}
+	return writeJSON(w, http.StatusOK, answer)
 }
 
 func (s *server) deleteUser(w http.ResponseWriter, r *http.Request, _ query) error {

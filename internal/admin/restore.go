@@ -74,8 +74,8 @@ func readBackup(body io.Reader) (*user.Saved, error) {
 		return nil, err
 	case head.Format != backupFormat:
 		return nil, lines.wrong("this is no backup: the format is %q", bounded(head.Format))
-	case head.Version != backupVersion:
-		return nil, lines.wrong("the backup is of version %d, and this release reads version %d", head.Version, backupVersion)
+	case head.Version < 1 || head.Version > backupVersion:
+		return nil, lines.wrong("the backup is of version %d, and this release reads versions 1 to %d", head.Version, backupVersion)
 	}
 	saved := new(user.Saved)
 	for records := 0; ; records++ {

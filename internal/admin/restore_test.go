@@ -76,7 +76,7 @@ func TestBackup(t *testing.T) {
 	}
 	backup := w.backup()
 	lines := linesOf(backup)
-	if want := `{"format":"caddy-multi-session/backup","version":1,"taken_at":"2026-11-23T11:38:47.288Z"}` + "\n"; lines[0] != want {
+	if want := `{"format":"caddy-multi-session/backup","version":2,"taken_at":"2026-11-23T11:38:47.288Z"}` + "\n"; lines[0] != want {
 		t.Errorf("the head is %s, want %s", lines[0], want)
 	}
 	var keys []string
@@ -272,9 +272,9 @@ func TestSpoiltBackups(t *testing.T) {
 		"empty":                      {"", "breaks off"},
 		"blank":                      {"\n", "not a JSON object"},
 		"no backup":                  {`{"format":"x","version":1,"taken_at":"2026-11-23T11:38:47.288Z"}` + "\n", "no backup"},
-		"a newer version":            {sum(append([]string{strings.Replace(lines[0], `"version":1`, `"version":2`, 1)}, lines[1:]...)), "version 2"},
+		"a newer version":            {sum(append([]string{strings.Replace(lines[0], `"version":2`, `"version":3`, 1)}, lines[1:]...)), "version 3"},
 		"an unknown member":          {sum(append([]string{strings.Replace(lines[0], `{`, `{"by":"x",`, 1)}, lines[1:]...)), `"by"`},
-		"no version":                 {sum(append([]string{strings.Replace(lines[0], `"version":1,`, ``, 1)}, lines[1:]...)), "members are missing"},
+		"no version":                 {sum(append([]string{strings.Replace(lines[0], `"version":2,`, ``, 1)}, lines[1:]...)), "members are missing"},
 		"without its head":           {sum(lines[1:]), "line 1"},
 		"a record twice":             {sum(slices.Insert(slices.Clone(lines), 2, lines[1])), "order of keys"},
 		"in another order":           {sum(append([]string{lines[0], lines[2], lines[1]}, lines[3:]...)), "order of keys"},

@@ -25,6 +25,9 @@ type (
 		Shadowed      bool     `json:"shadowed"` // a user of the configuration has the name or the address
 		CreatedAt     Time     `json:"created_at,omitzero"`
 		UpdatedAt     Time     `json:"updated_at,omitzero"`
+
+		// Warning says in the answer to a change that the name belongs to a provider's account.
+		Warning string `json:"warning,omitempty"`
 	}
 
 	// UserList is one page. If there are more users, Next is the parameter after of the next page.
@@ -128,6 +131,13 @@ type (
 	HeldName struct {
 		UserName string `json:"user_name"`
 		Account  string `json:"account"` // its id, "login:subject"
+	}
+
+	// ReleasedName is a user name that has been released. Its previous owner's sessions under the name
+	// have ended.
+	ReleasedName struct {
+		HeldName
+		SessionsEnded
 	}
 
 	// Restored is the content of a restored backup.

@@ -85,8 +85,8 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.names = login.NewNames(session.NewNotes(store, w.clock.now))
-	w.passwords = configured.With(w.users, w.names)
+	w.names = login.NewNames(w.users)
+	w.passwords = configured.With(w.users)
 	logins, err := login.NewMethods(w.passwords, elsewhere{})
 	if err != nil {
 		t.Fatal(err)

@@ -26,16 +26,17 @@ func (c *commands) namesShow() *cobra.Command {
 }
 
 func (c *commands) namesRelease() *cobra.Command {
-	return c.command("release <username>", "Frees a user name for the next account that signs in with it", cobra.ExactArgs(1), accessWrite, func(t *task) error {
-		var answer admin.HeldName
+	return c.command("release <username>", "Frees a user name for the next account that signs in with it, and ends the owner's sessions", cobra.ExactArgs(1), accessWrite, func(t *task) error {
+		var answer admin.ReleasedName
 		if show, err := t.nameCall(http.MethodDelete, &answer); !show {
 			return err
 		}
-		return t.say("Released %s, which belonged to %s.", printable(answer.UserName), printable(answer.Account))
+		t.warn(answer.Warning)
+		return t.say("Released %s, which belonged to %s. Sessions ended: %d.", printable(answer.UserName), printable(answer.Account), answer.SessionsEnded.SessionsEnded)
 	})
 }
 
-func (t *task) nameCall(method string, answer *admin.HeldName) (show bool, err error) {
+func (t *task) nameCall(method string, answer any) (show bool, err error) {
 	switch t.args[0] {
 	case "", ".", "..": // these would name another path
 		return false, errors.New("no account of a provider has that user name")

@@ -186,6 +186,7 @@ func (c *commands) usersCreate() *cobra.Command {
 		if show, err := t.call(http.MethodPost, "/users", nil, wanted, &u); !show {
 			return err
 		}
+		t.warn(u.Warning)
 		return t.say("Created user %s with the id %s.", printable(u.Username), printable(u.ID))
 	})
 	flags.register(cmd)
@@ -221,6 +222,7 @@ func (t *task) updateUser(path string, wanted admin.UserChange, done string) err
 	if show, err := t.call(http.MethodPatch, path, nil, wanted, &u); !show {
 		return err
 	}
+	t.warn(u.Warning)
 	return t.say("%s user %s.", done, printable(u.Username))
 }
 

@@ -45,7 +45,7 @@ func Load(store Store) (*Database, error) {
 		Jars:     session.NewJars(store),
 		Users:    users,
 		Notes:    notes,
-		Names:    login.NewNames(notes),
+		Names:    login.NewNames(users),
 		Streams:  stream.NewRegistry(),
 		store:    store,
 		underway: tokens.NewUnderway(),

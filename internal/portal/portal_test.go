@@ -73,20 +73,20 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	t.Cleanup(func() { _ = store.Close() })
 
 	notes := session.NewNotes(store, clock.Now)
-	names := login.NewNames(notes)
 	people := newAccounts()
 	methods := s.moreMethods
-	var users *user.Users
+	users, err := user.Load(t.Context(), store, clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := login.NewNames(users)
 	if s.signUp != nil {
 		s.noPasswords = true
-		if users, err = user.Load(t.Context(), store, clock.Now); err != nil {
-			t.Fatal(err)
-		}
 		kept, err := password.New(password.Config{ID: "password", SignUp: s.signUp}, login.NewThrottle(clock.Now), password.NewBudget(password.DefaultMemory, password.DefaultPatience))
 		if err != nil {
 			t.Fatal(err)
 		}
-		methods = append(methods, kept.With(users, names))
+		methods = append(methods, kept.With(users))
 	}
 	if !s.noPasswords {
 		methods = append([]login.Method{people}, methods...)

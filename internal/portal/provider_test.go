@@ -197,7 +197,7 @@ func TestLocalUserWithTheNameOfAProvidersAccount(t *testing.T) {
 	g := newGateway(t, withProviders(corp), func(s *setup) { s.signUp = &password.SignUp{} })
 	b := g.browser()
 	b.signInAt("corp", "alice")
-	if _, err := g.users.Create(t.Context(), user.User{Name: "ALICE", Email: "alice@example.com"}, false); err != nil {
+	if _, err := g.users.Create(t.Context(), user.User{Name: "ALICE", Email: "alice@example.com"}, true); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.names(); got != "" {
@@ -603,4 +603,28 @@ func TestAccountPageOfAProvidersAccount(t *testing.T) {
 	b := newGateway(t, withProviders(newIDP("idp"))).browser()
 	b.signInAt("idp", "bob")
 	wantPage(t, b.get("/.auth/account"), http.StatusOK, "The IDP")
+}
+
+// TestNameReleasedDuringSignIn: a session that was made while an administrator released its user name
+// does not go on beside the account that has the name now.
+func TestNameReleasedDuringSignIn(t *testing.T) {
+	corp := newIDP("corp")
+	corp.shared = false
+	b := newGateway(t, withProviders(corp)).browser()
+	b.signInAt("corp", "alice")
+	entry := b.active()
+	ctx, names := t.Context(), b.Portal.names
+	if err := b.endIfNameLost(ctx, entry); err != nil || b.names() != "*alice" {
+		t.Fatalf("with the name: %v, signed in: %s", err, b.names())
+	}
+	if _, _, err := names.Release(ctx, "alice"); err != nil {
+		t.Fatal(err)
+	}
+	other := &session.Identity{Account: session.Account{Method: "corp", Subject: "other"}, UserName: "alice"}
+	if err := names.Claim(ctx, b.logins, other); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.endIfNameLost(ctx, entry); !errors.Is(err, login.ErrNameTaken) || b.names() != "" {
+		t.Errorf("without the name: %v, signed in: %s", err, b.names())
+	}
 }

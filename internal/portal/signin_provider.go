@@ -168,9 +168,7 @@ func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v Visitor, provi
 	if err != nil {
 		return session.SignedIn{}, err
 	}
-	if err := p.names.Claim(r.Context(), p.logins, granted.Identity); errors.Is(err, login.ErrNameTaken) {
-		return session.SignedIn{}, fmt.Errorf("%w: %w", errNameOfOther, err)
-	} else if err != nil {
+	if err := p.claimName(r.Context(), granted.Identity); err != nil {
 		return session.SignedIn{}, err
 	}
 	done, err := p.admit(w, r, v, granted.Identity, kept, true)
@@ -180,7 +178,30 @@ func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v Visitor, provi
 	if err := p.endIfProviderEnded(r.Context(), granted, since, done.Entry); err != nil {
 		return session.SignedIn{}, err
 	}
+	if err := p.endIfNameLost(r.Context(), done.Entry); err != nil {
+		return session.SignedIn{}, err
+	}
 	return done, nil
+}
+
+// claimName makes the user name of a provider's account the account's.
+func (p *Portal) claimName(ctx context.Context, id *session.Identity) error {
+	err := p.names.Claim(ctx, p.logins, id)
+	if errors.Is(err, login.ErrNameTaken) {
+		return fmt.Errorf("%w: %w", errNameOfOther, err)
+	}
+	return err
+}
+
+// endIfNameLost ends a new session if an administrator has released its user name while it was being
+// made, when it could not be found yet, and the name is somebody else's now.
+func (p *Portal) endIfNameLost(ctx context.Context, entry session.Entry) error {
+	err := p.claimName(ctx, entry.Identity)
+	if err == nil {
+		return nil
+	}
+	_, endErr := p.manager.End(ctx, session.Selection{Session: entry.ID}, nil)
+	return errors.Join(err, endErr)
 }
 
 // endIfProviderEnded ends a new session if the provider has ended it while it was being made, when

@@ -126,6 +126,10 @@ func (n *Notes) record(kind, name string, value []byte, until time.Time) (storag
 	return storage.Record{Key: noteKey(kind, name), Value: value, Expiry: until}, nil
 }
 
+// NoteKeys returns what the keys of all notes of a kind begin with in the store. What follows is the
+// SHA-256 of the name in unpadded base64url (RFC 4648, section 5).
+func NoteKeys(kind string) string { return notePrefix + kind + ":" }
+
 func noteKey(kind, name string) string { return notePrefix + kind + ":" + digest(name) }
 
 // checkNote returns what is wrong with a record under a note's key.

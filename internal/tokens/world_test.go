@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/internal/user"
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
@@ -221,7 +222,11 @@ func newWorld(t *testing.T) *world {
 		provider: &provider{id: "oidc", life: 10 * time.Minute, exposes: login.Exposed{Access: true, ID: true}},
 	}
 	w.jars = session.NewJars(w.store)
-	w.names = login.NewNames(session.NewNotes(w.store, time.Now))
+	users, err := user.Load(t.Context(), w.store, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.names = login.NewNames(users)
 	w.start()
 	w.provider.mu.Lock()
 	granted := w.provider.issue(&session.Identity{Account: session.Account{Method: "oidc", Subject: "alice"}, Issuer: issuer, UserName: "alice"})

@@ -67,14 +67,3 @@ func ValidatePicture(picture string) error {
 	}
 	return nil
 }
-
-// Fold makes equal what differs in case. It is of ASCII alone, as names and addresses are:
-// Unicode's would let the Kelvin sign stand for a k.
-func Fold(s string) string {
-	return strings.Map(func(c rune) rune {
-		if 'A' <= c && c <= 'Z' {
-			return c + 'a' - 'A'
-		}
-		return c
-	}, s)
-}

@@ -19,6 +19,7 @@ type Saved struct {
 	deleted     []*User
 	invitations []storage.Record
 	ids         map[string]bool // of invitations
+	names       []storage.Record
 	secret      *storage.Record
 }
 
@@ -48,8 +49,12 @@ func (s *Saved) Add(record storage.Record) error {
 		return nil
 	case strings.HasPrefix(record.Key, userPrefix):
 		return s.addUser(record)
+	case strings.HasPrefix(record.Key, namePrefix):
+		_, err := decodeName(record)
+		s.names = append(s.names, record)
+		return err
 	}
-	return errors.New("record is not of a user or an invitation")
+	return errors.New("record is not of a user, a user name or an invitation")
 }
 
 func (s *Saved) addUser(record storage.Record) error {
@@ -115,7 +120,9 @@ func (s *Saved) Len() (users, invitations int) { return len(s.index.byID), len(s
 // meanwhile.
 //
 // All sessions of a user that were ever made end: every epoch becomes a higher one than it was here
-// and there. Who is here and was not saved is deleted, so that nobody takes over the name.
+// and there. Who is here and was not saved is deleted, so that nobody takes over the name. For the same
+// reason accounts of identity providers keep the names that they have here, unless it was saved that
+// they are somebody else's.
 func (u *Users) Restore(ctx context.Context, saved *Saved, replace func(context.Context, iter.Seq2[storage.Record, error]) error) error {
 	u.writing.Lock()
 	defer u.writing.Unlock()
@@ -155,6 +162,11 @@ func (u *Users) restored(ctx context.Context, saved *Saved) ([]storage.Record, e
 		return nil, err
 	}
 	records := append(slices.Clone(saved.invitations), *saved.secret)
+	names, err := u.restoredNames(saved)
+	if err != nil {
+		return nil, err
+	}
+	records = append(records, names...)
 	add := func(user *User, deleted bool) error {
 		if here := left[user.ID]; here != nil {
 			user.Epoch = max(user.Epoch, here.Epoch)
@@ -179,6 +191,28 @@ func (u *Users) restored(ctx context.Context, saved *Saved) ([]storage.Record, e
 		if err := add(user, true); err != nil {
 			return nil, err
 		}
+	}
+	return records, nil
+}
+
+// restoredNames returns the records of names to be stored.
+func (u *Users) restoredNames(saved *Saved) ([]storage.Record, error) {
+	records := slices.Clone(saved.names)
+	is := make(map[string]bool, len(records))
+	for _, record := range records {
+		is[record.Key] = true
+	}
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	for key, o := range u.names.byKey {
+		if is[key] {
+			continue
+		}
+		record, err := encodeName(o)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
 	}
 	return records, nil
 }
@@ -211,6 +245,9 @@ func (u *Users) Check(ctx context.Context, report func(problem string)) (users i
 	})
 	if err != nil {
 		return users, fmt.Errorf("walk invitations: %w", err)
+	}
+	if err := checkNames(ctx, u.store, &seen, report); err != nil {
+		return users, err
 	}
 	record, _, err := u.store.Get(ctx, secretKey)
 	switch {

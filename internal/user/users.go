@@ -51,6 +51,7 @@ type Users struct {
 	retired map[string]string // names that users had, and those of deleted users, to the one id or none
 	schemes map[string]int    // how many hashes there are of each scheme
 	lengths nameLengths
+	names   names // of accounts of identity providers
 	secret  []byte
 }
 
@@ -103,8 +104,13 @@ func (u *Users) reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load users: %w", err)
 	}
+	owned, err := loadNames(ctx, u.store)
+	if err != nil {
+		return fmt.Errorf("load user names: %w", err)
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.names = owned
 	u.byID, u.byName, u.byEmail, u.retired, u.schemes, u.secret = fresh.byID, fresh.byName, fresh.byEmail, fresh.retired, fresh.schemes, secret
 	u.lengths = fresh.lengths
 	return nil
@@ -266,8 +272,9 @@ func (u *Users) NameLengths() (shortest, longest int) {
 }
 
 // Create stores a new user with what is given, beside ID, Epoch, FormerNames and the times, which
-// are set here. Reuse gives the user a name that somebody else had before, which is for an
-// administrator to decide; a name that somebody has is ErrNameTaken in any case. Other errors are
+// are set here. Reuse gives the user a name that another user had before or an account of an identity
+// provider has, which is for an administrator to decide; a name that a user has is ErrNameTaken in
+// any case. Other errors are
 // ErrEmailTaken, *InvalidError, or the store's.
 func (u *Users) Create(ctx context.Context, given User, reuse bool) (*User, error) {
 	u.writing.Lock()
@@ -340,11 +347,15 @@ func (u *Users) Delete(ctx context.Context, id string) (*User, error) {
 	return old.User, u.write(ctx, old, left, true)
 }
 
-// available refuses a name or an address that is somebody else's.
+// available refuses a name or an address that is somebody else's, an account's of an identity
+// provider too.
 func (u *Users) available(user *User, reuse bool) error {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
 	if id, ok := u.retired[Fold(user.Name)]; ok && id != user.ID && !reuse {
+		return ErrNameTaken
+	}
+	if _, owned := u.names.find(user.Name); owned && !reuse {
 		return ErrNameTaken
 	}
 	return u.free(user, user.ID)
@@ -375,7 +386,7 @@ func (u *Users) write(ctx context.Context, old stored, user *User, deleted bool)
 		}
 		old.revision = revision
 	}
-	revision, err := u.swap(ctx, old.revision, record)
+	revision, err := u.swap(ctx, record.Key, old.revision, record)
 	if err != nil {
 		return fmt.Errorf("store user: %w", err)
 	}
@@ -392,8 +403,8 @@ func (u *Users) write(ctx context.Context, old stored, user *User, deleted bool)
 
 // swap is the store's CompareAndSwap, which can fail without saying whether it was done, as when a
 // connection broke: then the store is asked, or memory and store would differ for good.
-func (u *Users) swap(ctx context.Context, old storage.Revision, next storage.Record) (storage.Revision, error) {
-	revision, err := u.store.CompareAndSwap(ctx, next.Key, old, next)
+func (u *Users) swap(ctx context.Context, key string, old storage.Revision, next storage.Record) (storage.Revision, error) {
+	revision, err := u.store.CompareAndSwap(ctx, key, old, next)
 	if err == nil || errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrInvalid) || errors.Is(err, storage.ErrClosed) {
 		return revision, err
 	}

@@ -93,7 +93,7 @@ func (m *Method) UpdateProfile(ctx context.Context, account session.Account, p l
 	}
 	changed, err := m.stored.users.Change(ctx, account.Subject, false, func(u *user.User) error {
 		if p.UserName != nil && *p.UserName != u.Name {
-			if err := m.mayTake(ctx, *p.UserName, u); err != nil {
+			if err := m.mayTake(*p.UserName, u); err != nil {
 				return err
 			}
 			u.Name = *p.UserName
@@ -119,7 +119,7 @@ func (m *Method) UpdateProfile(ctx context.Context, account session.Account, p l
 }
 
 // mayTake refuses a name that a user cannot choose.
-func (m *Method) mayTake(ctx context.Context, name string, u *user.User) error {
+func (m *Method) mayTake(name string, u *user.User) error {
 	if user.Fold(name) == user.Fold(u.Name) {
 		return nil // another case of the own one
 	}
@@ -129,7 +129,7 @@ func (m *Method) mayTake(ctx context.Context, name string, u *user.User) error {
 	if len(u.FormerNames) >= user.MaxFormerNames {
 		return login.ErrNameTaken
 	}
-	return m.mayChoose(ctx, name)
+	return m.mayChoose(name)
 }
 
 // EndSessions implements login.AccountEditor.

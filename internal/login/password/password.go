@@ -80,7 +80,6 @@ type Method struct {
 // stored is the users that the gateway keeps itself, and what was made of them for this method.
 type stored struct {
 	users    *user.Users
-	names    *login.Names    // of other logins' accounts; may be nil
 	reserved map[string]bool // names that nobody can choose, lower case
 	known    sync.Map        // user id to *known
 	decoys   sync.Map        // scheme to hash

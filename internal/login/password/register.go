@@ -83,7 +83,7 @@ func (m *Method) Register(ctx context.Context, r login.Registration) (*session.I
 	if err != nil {
 		return nil, told(err)
 	}
-	if err := m.unclaimed(ctx, &newcomer); err != nil {
+	if err := m.unclaimed(&newcomer); err != nil {
 		return nil, err
 	}
 	if newcomer.Hash, err = m.budget.make(ctx, prepare(r.Password)); err != nil {
@@ -165,7 +165,7 @@ func (m *Method) admits(ctx context.Context, email, code string) (invited bool, 
 }
 
 // unclaimed refuses a name or an address that is somebody's, before it costs a hash.
-func (m *Method) unclaimed(ctx context.Context, u *user.User) error {
+func (m *Method) unclaimed(u *user.User) error {
 	if _, known := m.stored.users.ByEmail(u.Email); known || m.Reserves("", u.Email) {
 		return login.ErrEmailTaken
 	}
@@ -175,7 +175,7 @@ func (m *Method) unclaimed(ctx context.Context, u *user.User) error {
 	if _, known := m.stored.users.ByName(u.Name); known {
 		return login.ErrNameTaken
 	}
-	return m.mayChoose(ctx, u.Name)
+	return m.mayChoose(u.Name)
 }
 
 // create stores a newcomer. Where no name was chosen it makes one of the address, and another one
@@ -196,10 +196,8 @@ func (m *Method) create(ctx context.Context, u user.User, invited bool, code str
 		if tries > 0 || len(base) < login.MinUserName {
 			u.Name += randomSuffix()
 		}
-		if err := m.mayChoose(ctx, u.Name); errors.Is(err, login.ErrNameTaken) {
+		if m.mayChoose(u.Name) != nil {
 			continue
-		} else if err != nil {
-			return nil, err
 		}
 		created, err := store()
 		if !errors.Is(err, user.ErrNameTaken) || tries == maxNamesTried {

@@ -13,43 +13,40 @@ import (
 
 // With returns the method with the users that the gateway keeps itself beside those of the
 // configuration. They are not asked for before that, because a configuration that is only validated
-// opens no store. Names are those of other logins' accounts, which nobody can choose; it may be nil.
-// Rights are names that somebody is let in by: nobody can choose one either, and an administrator can
-// give it.
-func (m *Method) With(users *user.Users, names *login.Names, rights ...string) *Method {
+// opens no store. Rights are names that somebody is let in by: nobody can choose one, and an
+// administrator can give it.
+func (m *Method) With(users *user.Users, rights ...string) *Method {
 	with := *m
-	with.stored = &stored{users: users, names: names, reserved: make(map[string]bool)}
+	with.stored = &stored{users: users, reserved: make(map[string]bool)}
 	for _, name := range slices.Concat(reservedNames, rights) {
 		with.stored.reserved[user.Fold(name)] = true
 	}
 	return &with
 }
 
-// HoldsName implements login.NameHolder.
-func (m *Method) HoldsName(name string) bool {
-	if m.Reserves(name, "") {
-		return true
-	}
+// HoldsName implements login.NameHolder. A name that only looks like a user's, and that the account
+// has had since before that was told, is not the user's.
+func (m *Method) HoldsName(other *session.Identity) bool {
+	name := user.FoldName(other.UserName)
 	if m.stored == nil {
+		return m.Reserves(name, "")
+	}
+	if !m.Reserves(name, "") && !m.stored.users.Holds(name) {
 		return false
 	}
-	return m.stored.users.Holds(name)
+	return !m.stored.users.KeepsName(other.UserName, other.Account.ID())
 }
 
 // mayChoose is login.ErrNameTaken for a name of the configuration or of another login's account, and for
 // one that stands for rights.
-func (m *Method) mayChoose(ctx context.Context, name string) error {
+func (m *Method) mayChoose(name string) error {
 	if m.Reserves(name, "") || m.stored.reserved[user.Fold(name)] {
 		return login.ErrNameTaken
 	}
-	if m.stored.names == nil {
-		return nil
+	if _, owned := m.stored.users.NameOwner(name); owned {
+		return login.ErrNameTaken
 	}
-	_, held, err := m.stored.names.Holder(ctx, name)
-	if err == nil && held {
-		err = login.ErrNameTaken
-	}
-	return err
+	return nil
 }
 
 // Configured returns the users of the configuration, in its order.

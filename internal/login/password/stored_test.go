@@ -39,7 +39,7 @@ func newUsers(t testing.TB) *user.Users {
 func withUsers(t testing.TB, c Config) (*Method, *user.Users) {
 	t.Helper()
 	users := newUsers(t)
-	return mustMethod(t, c).With(users, nil), users
+	return mustMethod(t, c).With(users), users
 }
 
 // add stores a user whose password is cheap to check.
@@ -109,7 +109,7 @@ func TestConfiguredUsersWin(t *testing.T) {
 	byNameToo := add(t, users, "ALICE", "other@example.com", "stored alice")
 	byEmailToo := add(t, users, "someone", "alice@example.com", "stored someone")
 	other := add(t, users, "carol", "carol@example.com", "stored carol")
-	before := mustMethod(t, Config{}).With(users, nil)
+	before := mustMethod(t, Config{}).With(users)
 	recorded := make(map[string]*session.Identity)
 	for _, u := range []*user.User{byNameToo, byEmailToo, other} {
 		identity, err := before.Authenticate(t.Context(), byName(u.Name, "stored "+strings.ToLower(u.Name)))
@@ -119,7 +119,7 @@ func TestConfiguredUsersWin(t *testing.T) {
 		recorded[u.ID] = identity
 	}
 
-	m := mustMethod(t, Config{Users: aliceAndBob(t)}).With(users, nil)
+	m := mustMethod(t, Config{Users: aliceAndBob(t)}).With(users)
 	for _, c := range []login.Credentials{
 		byName("alice", "stored alice"), byEmail("other@example.com", "stored alice"),
 		byName("someone", "stored someone"), byEmail("alice@example.com", "stored someone"),
@@ -245,7 +245,7 @@ func TestAttackFindOutWhoIsStored(t *testing.T) {
 	for _, name := range []string{"carol", "dave", "erin"} {
 		add(t, users, name, name+"@example.com", "stored "+name)
 	}
-	m := mustMethod(t, Config{Users: []User{{Name: "alice", Hash: cheapBcrypt(t, "wonderland")}}}).With(users, nil)
+	m := mustMethod(t, Config{Users: []User{{Name: "alice", Hash: cheapBcrypt(t, "wonderland")}}}).With(users)
 	count := make(map[string]int)
 	const names = 4000
 	for i := range names {
@@ -255,7 +255,7 @@ func TestAttackFindOutWhoIsStored(t *testing.T) {
 	if n := count[stored]; n < names*70/100 || n > names*80/100 {
 		t.Errorf("%d of %d unknown names cost what three of four users cost: %v", n, names, count)
 	}
-	again := mustMethod(t, Config{Users: []User{{Name: "alice", Hash: cheapBcrypt(t, "wonderland")}}}).With(users, nil)
+	again := mustMethod(t, Config{Users: []User{{Name: "alice", Hash: cheapBcrypt(t, "wonderland")}}}).With(users)
 	for _, name := range []string{"mallory", "x", "somebody@example.com"} {
 		if a, b := work(again.decoysNow().pick(name)), work(again.decoysNow().pick(name)); a != b {
 			t.Errorf("%s costs %s and then %s", name, a, b)
@@ -672,7 +672,7 @@ func TestRegisterMakesNames(t *testing.T) {
 			continue
 		}
 		name := identity.UserName
-		if seen[name] || m.mayChoose(t.Context(), name) != nil || validChosenName(name) != nil {
+		if seen[name] || m.mayChoose(name) != nil || validChosenName(name) != nil {
 			t.Errorf("%s is called %q", email, name)
 		}
 		seen[name] = true
@@ -701,7 +701,7 @@ func TestAttackRegisterWithoutEnd(t *testing.T) {
 func TestSignUpsDoNotCountAsFailures(t *testing.T) {
 	limits := login.Limits{Failures: 2, Window: time.Hour}
 	users := newUsers(t)
-	m := mustMethod(t, Config{SignUp: &SignUp{}, SignUps: login.NewThrottle(time.Now), Limits: limits}).With(users, nil)
+	m := mustMethod(t, Config{SignUp: &SignUp{}, SignUps: login.NewThrottle(time.Now), Limits: limits}).With(users)
 	for _, name := range []string{"dora", "emil"} {
 		_, err := m.Register(t.Context(), login.Registration{UserName: name, Email: name + "@example.com", Password: "password of " + name, ClientIP: byName("", "").ClientIP})
 		if err != nil {
@@ -749,7 +749,7 @@ func BenchmarkCurrentStored(b *testing.B) {
 // A rule that lets in somebody who has no account yet must not let in whoever takes the name first.
 func TestAttackChooseTheNameOfARule(t *testing.T) {
 	users := newUsers(t)
-	m := mustMethod(t, Config{SignUp: &SignUp{}}).With(users, nil, "Boss", "password:carol")
+	m := mustMethod(t, Config{SignUp: &SignUp{}}).With(users, "Boss", "password:carol")
 	_, err := m.Register(t.Context(), login.Registration{UserName: "boss", Email: "mallory@example.com", Password: "password of mallory"})
 	if !errors.Is(err, login.ErrNameTaken) {
 		t.Errorf("sign-up: %v", err)
