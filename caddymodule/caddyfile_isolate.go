@@ -56,12 +56,12 @@ func unmarshalIsolation(b *block, isOff *bool, known string, option func(*block)
 	}
 	given := b.NextArg()
 	if given {
-		switch b.Val() {
+		switch word := b.Val(); word {
 		case "on":
 		case off:
 			*isOff = true
 		default:
-			return b.Errf("%s: %q is neither on nor off", directive, b.Val())
+			return b.Errf("%s: %q is neither on nor off", directive, word)
 		}
 		if err := b.noMore(); err != nil {
 			return err
