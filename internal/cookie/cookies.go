@@ -62,8 +62,9 @@ func (j Spec) Parse(h http.Header) Cookies {
 	var c Cookies
 	for _, line := range h["Cookie"] {
 		c.Bytes += len(line)
-		for part := range pairs(line) {
-			name, value := Split(part)
+		for line != "" {
+			var name, value string
+			_, name, value, line = Next(line)
 			if name == "" && value == "" {
 				continue
 			}

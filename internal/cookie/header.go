@@ -11,11 +11,27 @@ import (
 // separate them, and quotes have no meaning (RFC 6265, section 4.2.1).
 func pairs(line string) iter.Seq[string] { return strings.SplitSeq(line, ";") }
 
+// Next splits the first cookie off a Cookie field. Pair is the cookie without the white space around
+// it, and name and value are those of Split. They are empty where the field has nothing between two
+// semicolons.
+func Next(line string) (pair, name, value, rest string) {
+	pair = line
+	if i := strings.IndexByte(line, ';'); i >= 0 {
+		pair, rest = line[:i], line[i+1:]
+	}
+	pair = Trim(pair)
+	name, value = Split(pair)
+	return pair, name, value, rest
+}
+
 // Split splits a pair as servers do: without the white space around name and value. A pair without
 // an equals sign is a name without a value, as some servers read it.
 func Split(pair string) (name, value string) {
-	name, value, _ = strings.Cut(pair, "=")
-	return Trim(name), Trim(value)
+	i := strings.IndexByte(pair, '=')
+	if i < 0 {
+		return Trim(pair), ""
+	}
+	return Trim(pair[:i]), Trim(pair[i+1:])
 }
 
 // Trim removes spaces and tabs from both ends of a text.
@@ -40,8 +56,9 @@ func only(h http.Header, name string) (value string, ok bool) {
 // comes as base and mark, so that no caller has to join them for each request.
 func find(h http.Header, base, mark string) (value string, count int) {
 	for _, line := range h["Cookie"] {
-		for part := range pairs(line) {
-			name, v := Split(part)
+		for line != "" {
+			var name, v string
+			_, name, v, line = Next(line)
 			if rest, ok := strings.CutPrefix(name, base); ok && rest == mark {
 				value = v
 				count++

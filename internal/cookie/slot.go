@@ -13,7 +13,7 @@ const UnknownOrigin = "x"
 // browsers heed stays in front. The mark is short, because every cookie of an app has it.
 const (
 	slotMark = "ms~"
-	slotEnd  = "~"
+	slotEnd  = '~'
 )
 
 // prefixes are beginnings of names that have a meaning to browsers, in upper or lower case (RFC
@@ -37,7 +37,7 @@ func CutPrefix(name string) (prefix, rest string) {
 // SlotName returns the name that an upstream's cookie has in a slot.
 func SlotName(tag, name string) string {
 	prefix, rest := CutPrefix(name)
-	return prefix + slotMark + tag + slotEnd + rest
+	return prefix + slotMark + tag + string(slotEnd) + rest
 }
 
 // Slotted reports whether a name is that of a slot's cookie, or looks like one.
@@ -53,10 +53,14 @@ func ParseSlotName(slot string) (tag, name string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
-	tag, name, ok = strings.Cut(rest, slotEnd)
-	if !ok || !validTag(tag) || hasControl(name) {
+	end := tagLength
+	if len(rest) > 1 && rest[1] == slotEnd {
+		end = 1 // Anonymous or UnknownOrigin
+	}
+	if len(rest) <= end || rest[end] != slotEnd || !validTag(rest[:end]) || hasControl(rest[end+1:]) {
 		return "", "", false
 	}
+	tag, name = rest[:end], rest[end+1:]
 	if prefix != "" {
 		name = prefix + name
 	}

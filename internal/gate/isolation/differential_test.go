@@ -1260,7 +1260,8 @@ func (w *diffWorld) checkAdopted(f *diffFlight) {
 		if !ok {
 			continue
 		}
-		kept, ok := decode(c.value)
+		var kept stored
+		ok = kept.decode(c.value)
 		token := tokenPattern.FindString(kept.value)
 		o := w.writers[token]
 		if !ok || o == nil || o.kind == byApp && !o.outside || w.adopted[token] {

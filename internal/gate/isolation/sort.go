@@ -15,17 +15,17 @@ import (
 func (x *Exchange) parse(h http.Header) {
 	x.items = make([]item, 0, x.request.Cookies.Apps)
 	for _, line := range h["Cookie"] {
-		for part := range strings.SplitSeq(line, ";") {
-			part = cookie.Trim(part)
-			name, value := cookie.Split(part)
+		for line != "" {
+			var pair, name, value string
+			pair, name, value, line = cookie.Next(line)
 			tag, own, slotted := cookie.ParseSlotName(name)
 			switch {
 			case slotted:
 				x.parseSlotted(tag, own, value)
-			case part == "", cookie.Reserved(name):
+			case pair == "", cookie.Reserved(name):
 			default:
 				k := x.add("", name)
-				k.raw, k.value, k.send = part, value, x.options.excepted(name)
+				k.raw, k.value, k.send = pair, value, x.options.excepted(name)
 			}
 		}
 	}
@@ -43,17 +43,20 @@ func (x *Exchange) add(tag, name string) *item {
 // parseSlotted reads a slot's cookie. If its value does not decode, the gateway has not set it and
 // leaves it alone.
 func (x *Exchange) parseSlotted(tag, name, value string) {
-	k, ok := decode(value)
+	n := len(x.items)
+	k := x.add(tag, name)
 	switch {
-	case !ok:
+	case !k.decode(value):
 	case tag == cookie.UnknownOrigin, k.has(deleted), k.has(guessed) && !x.options.scripted(name), x.options.excepted(name):
 		// Set by an earlier release, or under another configuration.
 		if x.within(k.domain) {
 			x.always = append(x.always, k.clear(cookie.SlotName(tag, name)))
 		}
 	default:
-		x.add(tag, name).stored = k
+		return
 	}
+	x.items[n] = item{}
+	x.items = x.items[:n]
 }
 
 // within reports whether cookies of a domain count as this jar's. Cookies of a wider domain may belong
@@ -140,37 +143,48 @@ func (x *Exchange) weigh() {
 // pair finds the copies of slots' cookies among the plain cookies, by their values. If several fit,
 // cookies of the active slot come before others, and current values before replaced ones.
 func (x *Exchange) pair() {
-	for p := range x.items {
-		if !x.items[p].plain() || x.items[p].send || x.options.scripted(x.items[p].name) {
+	for i := range x.items {
+		p := &x.items[i]
+		if !p.plain() || p.send || x.options.scripted(p.name) {
 			continue
 		}
-		for _, match := range [...]struct{ own, old bool }{{true, false}, {true, true}, {false, false}, {false, true}} {
-			if k := x.original(&x.items[p], match.own, match.old); k != nil {
-				x.items[p].pair, k.pair = k.index, x.items[p].index
-				x.items[p].old = match.old
-				break
-			}
+		if k, old := x.original(p); k != nil {
+			p.pair, k.pair, p.old = k.index, p.index, old
 		}
 	}
 }
 
-// original returns the slot's cookie that a plain one is a copy of, or nil.
-func (x *Exchange) original(plain *item, own, old bool) *item {
+// original returns the slot's cookie that a plain one is a copy of, or nil, and whether the copy
+// has the value before the last.
+func (x *Exchange) original(plain *item) (of *item, old bool) {
+	const none = 4
+	best := none // 0 and 1 for the active slot, 2 and 3 for others; the odd ones for replaced values
+	print := ""
 	for i := range x.items {
 		k := &x.items[i]
-		if k.plain() || k.pair >= 0 || !k.has(readable) || k.name != plain.name || (k.tag == x.slot) != own {
+		if k.plain() || k.pair >= 0 || !k.has(readable) || k.name != plain.name {
 			continue
 		}
+		rank := 0
+		if k.tag != x.slot {
+			rank = 2
+		}
 		switch {
-		case !old && k.value == plain.value:
-			return k
-		case old && !(own && x.alone && k.has(copied)) && k.before != "" && k.before == fingerprint(plain.value):
+		case rank >= best:
+		case k.value == plain.value:
+			of, best = k, rank
+		case rank+1 < best && k.before != "" && !(rank == 0 && x.alone && k.has(copied)):
 			// Alone, an earlier value may be one that a script has set again. Only a cookie whose
 			// answer set its copy can have one that a script changed.
-			return k
+			if print == "" {
+				print = fingerprint(plain.value)
+			}
+			if k.before == print {
+				of, best = k, rank+1
+			}
 		}
 	}
-	return nil
+	return of, best%2 == 1
 }
 
 // sortPlain decides about a plain cookie.

@@ -58,7 +58,7 @@ const maxExpiry = 253402300799 // the end of the year 9999
 func (k stored) has(f flags) bool { return k.flags&f == f }
 
 // valueMark separates the attributes of a cookie from its value.
-const valueMark = "~"
+const valueMark = '~'
 
 // encode returns the value of the slot's cookie.
 func (k stored) encode() string {
@@ -68,7 +68,7 @@ func (k stored) encode() string {
 		text = append(text, '"')
 	}
 	text = k.appendMeta(text)
-	text = append(text, valueMark...)
+	text = append(text, valueMark)
 	text = append(text, inner...)
 	if quoted {
 		text = append(text, '"')
@@ -114,66 +114,101 @@ func (k stored) appendMeta(text []byte) []byte {
 	return text[:end]
 }
 
-// decode reads the value of a slot's cookie. Only one text stands for each cookie. Decode is false
-// for any other, because encode did not write it.
-func decode(text string) (stored, bool) {
+// decode reads the value of a slot's cookie into the zero stored. Only one text stands for each
+// cookie. Decode is false for any other, because encode did not write it.
+func (k *stored) decode(text string) bool {
 	text, quoted := unquote(text)
-	meta, value, ok := strings.Cut(text, valueMark)
-	if !ok || len(meta) > 4*maxAttributeBytes {
-		return stored{}, false
+	end := strings.IndexByte(text, valueMark)
+	if end < 0 || end > 4*maxAttributeBytes {
+		return false
+	}
+	meta := text[:end]
+	k.value = text[end+1:]
+	if _, twice := unquote(k.value); twice && !quoted {
+		return false
 	}
 	if quoted {
-		value = `"` + value + `"`
-	} else if _, twice := unquote(value); twice {
-		return stored{}, false
+		k.value = `"` + k.value + `"`
 	}
-	k := stored{path: "/", value: value}
-	if meta == "" {
-		return k, true
-	}
-	letters, rest, fields := strings.Cut(meta, "!")
-	next := 0
-	for i := range len(letters) {
-		at := strings.IndexByte(flagLetters, letters[i])
+	k.path = "/"
+	for i, next := 0, 0; i < len(meta); i++ {
+		if meta[i] == '!' {
+			return k.decodeFields(meta[i+1:])
+		}
+		at := strings.IndexByte(flagLetters, meta[i])
 		if at < next {
-			return stored{}, false
+			return false
 		}
 		k.flags |= flagOrder[at]
 		next = at + 1
 	}
-	if !fields {
-		return k, true
-	}
-	if !k.decodeFields(rest) {
-		return stored{}, false
-	}
-	var buffer [128]byte
-	return k, string(k.appendMeta(buffer[:0])) == meta
+	return true
 }
 
-// decodeFields reads what follows the flags.
-func (k *stored) decodeFields(text string) (ok bool) {
-	path, rest, _ := strings.Cut(text, "!")
-	domain, rest, _ := strings.Cut(rest, "!")
-	expires, before, _ := strings.Cut(rest, "!")
-	if path != "" {
-		if k.path, ok = unescape(path); !ok || k.path == "" || k.path[0] != '/' || len(k.path) > maxAttributeBytes {
+// decodeFields reads what follows the flags. The last field is not empty, because defaults at the
+// end are left out.
+func (k *stored) decodeFields(text string) bool {
+	path, rest, more := cutField(text)
+	domain, expires, before := "", "", ""
+	if more {
+		domain, rest, more = cutField(rest)
+	}
+	if more {
+		expires, rest, more = cutField(rest)
+	}
+	if more {
+		before = rest
+	}
+	return text != "" && text[len(text)-1] != '!' &&
+		(path == "" || k.decodePath(path)) &&
+		(domain == "" || k.decodeDomain(domain)) &&
+		(expires == "" || k.decodeExpiry(expires)) &&
+		(before == "" || k.decodeBefore(before))
+}
+
+// cutField splits a field off. Most are empty or short, so it does not search by words.
+func cutField(text string) (field, rest string, more bool) {
+	for i := range len(text) {
+		if text[i] == '!' {
+			return text[:i], text[i+1:], true
+		}
+	}
+	return text, "", false
+}
+
+func (k *stored) decodePath(text string) (ok bool) {
+	if k.path, ok = unescape(text); !ok || k.path == "/" || k.path[0] != '/' || len(k.path) > maxAttributeBytes {
+		return false
+	}
+	return isPlain(text) || string(appendEscaped(nil, k.path)) == text
+}
+
+func (k *stored) decodeDomain(text string) bool {
+	k.domain = text // whose characters are never escaped
+	return hostLike(text)
+}
+
+func (k *stored) decodeExpiry(text string) bool {
+	const longest = 8 // of maxExpiry
+	if text[0] == '0' || len(text) > longest {
+		return false
+	}
+	for i := range len(text) {
+		switch c := text[i]; {
+		case '0' <= c && c <= '9':
+			k.expires = 36*k.expires + int64(c-'0')
+		case 'a' <= c && c <= 'z':
+			k.expires = 36*k.expires + int64(c-'a'+10)
+		default:
 			return false
 		}
 	}
-	if domain != "" {
-		if k.domain, ok = unescape(domain); !ok || !hostLike(k.domain) {
-			return false
-		}
-	}
-	if expires != "" {
-		var err error
-		if k.expires, err = strconv.ParseInt(expires, 36, 64); err != nil || k.expires <= 0 || k.expires > maxExpiry {
-			return false
-		}
-	}
-	k.before = before
-	return before == "" || len(before) == fingerprintLength && cookie.Alphabetic(before)
+	return k.expires <= maxExpiry
+}
+
+func (k *stored) decodeBefore(text string) bool {
+	k.before = text
+	return len(text) == fingerprintLength && cookie.Alphabetic(text)
 }
 
 // hostLike reports whether a text can be written as a Domain.
@@ -194,6 +229,15 @@ func plainByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '/' || c == '-' || c == '.' || c == '_'
 }
 
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if !plainByte(text[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // appendEscaped appends a path or a domain in bytes that every server takes within a cookie's
 // value.
 func appendEscaped(text []byte, s string) []byte {
@@ -210,7 +254,7 @@ func appendEscaped(text []byte, s string) []byte {
 // unescape is the reverse of appendEscaped. It is false for control characters, which no attribute
 // has.
 func unescape(text string) (string, bool) {
-	if !strings.ContainsFunc(text, func(c rune) bool { return c >= 0x80 || !plainByte(byte(c)) }) {
+	if isPlain(text) {
 		return text, true
 	}
 	var b strings.Builder

@@ -638,7 +638,8 @@ func FuzzDecode(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		k, ok := decode(text)
+		var k stored
+		ok := k.decode(text)
 		if !ok {
 			return
 		}
