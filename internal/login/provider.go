@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"time"
 
@@ -158,6 +159,10 @@ var (
 	// ErrProviderUnavailable says that a provider could not be reached or did not answer as providers do.
 	ErrProviderUnavailable = errors.New("provider is not available")
 
+	// ErrMisconfigured is ErrProviderUnavailable where the provider refuses the gateway itself, as its
+	// client. Only an administrator can fix that, so it is told apart.
+	ErrMisconfigured = fmt.Errorf("the configuration and the registration at the provider differ: %w", ErrProviderUnavailable)
+
 	// ErrNotAllowed says that an account is who it claims to be, and is not let in.
 	ErrNotAllowed = errors.New("account is not allowed")
 
@@ -173,10 +178,31 @@ func (e *NotAllowedError) Error() string { return ErrNotAllowed.Error() + ": " +
 // Is makes it ErrNotAllowed.
 func (e *NotAllowedError) Is(target error) bool { return target == ErrNotAllowed }
 
+// AnswerError is an error that a provider answered a request of the gateway itself with (RFC 6749,
+// section 5.2). It is wrapped together with what it means: ErrProviderUnavailable, ErrRefused or a
+// *RejectedError.
+type AnswerError struct {
+	Endpoint    string // that answered, such as token endpoint
+	Status      int    // of HTTP
+	Code        string // such as invalid_client, or empty
+	Description string // of the provider's making: bounded, printable, and without secrets that were sent
+}
+
+func (e *AnswerError) Error() string {
+	text := fmt.Sprintf("%s: answered status %d", e.Endpoint, e.Status)
+	if e.Code != "" {
+		text = fmt.Sprintf("%s: answered %s with status %d", e.Endpoint, e.Code, e.Status)
+	}
+	if e.Description != "" {
+		text += " (" + e.Description + ")"
+	}
+	return text
+}
+
 // DeniedError is an error that a provider answers with instead of a code (RFC 6749, section 4.1.2.1).
 type DeniedError struct {
 	Code        string // such as access_denied
-	Description string // of the provider's making; may be anything
+	Description string // bounded and printable; it came through the browser, so anybody may have written it
 }
 
 func (e *DeniedError) Error() string { return "provider answered " + e.Code }

@@ -78,8 +78,8 @@ func (a audit) logProviderFailure(r *http.Request, v Visitor, method string, err
 	a.write(r, v, v.Visit.JarID(), eventSignIn, "failure", append(cause(err), zap.String("method", method))...)
 }
 
-// cause returns why something failed at a provider: the reason, the account and the exact check
-// that failed, where they are known.
+// cause returns why something failed at a provider: the reason, the account, the exact check that
+// failed and the provider's own words, where they are known.
 func cause(err error) []zap.Field {
 	fields := []zap.Field{zap.String("reason", reason(err))}
 	var refused *login.NotAllowedError
@@ -90,6 +90,27 @@ func cause(err error) []zap.Field {
 	if errors.As(err, &rejected) && rejected.Err != nil {
 		fields = append(fields, zap.String("detail", bounded(rejected.Err.Error())))
 	}
+	return append(fields, providerError(err)...)
+}
+
+// providerError returns the code and the description of an error that a provider answered, if it did.
+func providerError(err error) []zap.Field {
+	var answer *login.AnswerError
+	var denied *login.DeniedError
+	var code, description string
+	switch {
+	case errors.As(err, &answer):
+		code, description = answer.Code, answer.Description
+	case errors.As(err, &denied):
+		code, description = denied.Code, denied.Description
+	}
+	var fields []zap.Field
+	if code != "" {
+		fields = append(fields, zap.String("provider_error", bounded(code)))
+	}
+	if description != "" {
+		fields = append(fields, zap.String("provider_error_description", bounded(description)))
+	}
 	return fields
 }
 
@@ -98,14 +119,15 @@ func cause(err error) []zap.Field {
 func AuditRefusals(log *zap.Logger) func(session.Ended, error) {
 	log = log.Named("audit")
 	return func(ended session.Ended, err error) {
-		log.Info(eventRefresh,
+		log.Info(eventRefresh, append([]zap.Field{
 			zap.String("event", eventRefresh),
 			zap.String("outcome", "failure"),
 			zap.String("reason", reason(err)),
 			zap.String("client_ip", ended.IP),
 			zap.String("user_agent", bounded(ended.UserAgent)),
 			zap.String("jar", ended.JarID),
-			sessionFields(&ended.Session))
+			sessionFields(&ended.Session),
+		}, providerError(err)...)...)
 	}
 }
 

@@ -129,6 +129,10 @@ var (
 		status: http.StatusServiceUnavailable, code: "TEMPORARILY_UNAVAILABLE", message: "The provider cannot be reached",
 		title: "The sign-in service cannot be reached", advice: "The sign-in service cannot be reached right now. Please try again in a moment, or sign in another way.", retryAfter: unavailableRetry,
 	}
+	errProviderMisconfigured = &problem{
+		status: http.StatusServiceUnavailable, code: "PROVIDER_MISCONFIGURED", message: "The provider does not accept this site's configuration",
+		title: "The sign-in service does not know this site", advice: "The sign-in service does not accept how this site is set up. Trying again will not help: tell whoever runs this site, or sign in another way. If you run it: the log has the reason.", retryAfter: misconfiguredRetry,
+	}
 	errNotAllowed = &problem{
 		status: http.StatusForbidden, code: "NOT_ALLOWED", message: "The account is not allowed here",
 		title: "This account has no access here", advice: "You signed in, but accounts like this one have no access here. Use another account, or ask whoever runs this site.",
@@ -168,6 +172,10 @@ var (
 // method: soon enough that few people notice, late enough not to make the failure worse.
 const unavailableRetry = 5 * time.Second
 
+// misconfiguredRetry is when a client may try again that a provider refuses for the configuration's
+// sake. Somebody has to change that first.
+const misconfiguredRetry = 5 * time.Minute
+
 // disclose decides what a client learns about an error; nothing else does. For an error that is not
 // listed it returns a general problem and known is false. Such errors are technical failures of the
 // store or of a login method.
@@ -186,6 +194,8 @@ func disclose(err error) (told *problem, known bool) {
 		return errInvalidAnswer, true
 	case errors.As(err, &parameter):
 		return &problem{status: http.StatusBadRequest, code: "VALIDATION_ERROR", message: "[body." + parameter.Name + "] Invalid input: " + parameter.Why}, true
+	case errors.Is(err, login.ErrMisconfigured):
+		return errProviderMisconfigured, false // known is false so that the cause is logged
 	case errors.Is(err, login.ErrProviderUnavailable):
 		return errProviderUnavailable, false // known is false so that the cause is logged
 	case errors.Is(err, login.ErrNotAllowed):

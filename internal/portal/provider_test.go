@@ -3,6 +3,7 @@ package portal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -308,6 +309,10 @@ func TestHostileAnswers(t *testing.T) {
 			b.fail(errors.Join(login.ErrProviderUnavailable, errors.New("dial: refused")))
 			return b.comeBack("idp", s, "mallory")
 		}, 503, "TEMPORARILY_UNAVAILABLE"},
+		"wrong client secret": {func(b *browser, s string) *httptest.ResponseRecorder {
+			b.fail(fmt.Errorf("%w: %w", login.ErrMisconfigured, &login.AnswerError{Code: "invalid_client", Description: "secret 0900 is wrong"}))
+			return b.comeBack("idp", s, "mallory")
+		}, 503, "PROVIDER_MISCONFIGURED"},
 		"unknown provider": {func(b *browser, s string) *httptest.ResponseRecorder { return b.comeBack("nobody", s, "mallory") }, 404, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -338,6 +343,11 @@ func TestAuditSaysWhoWasNotLetInAndWhatDidNotHold(t *testing.T) {
 	}{
 		"not allowed": {&login.NotAllowedError{Account: session.Account{Method: "idp", Subject: "bob"}}, "account", "idp:bob"},
 		"rejected":    {&login.RejectedError{Reason: "claims", Err: errors.New("claim upn: is missing")}, "detail", "claim upn: is missing"},
+		"denied":      {&login.DeniedError{Code: "access_denied", Description: "AADSTS65004: declined"}, "provider_error_description", "AADSTS65004: declined"},
+		"unavailable": {fmt.Errorf("%w: %w", login.ErrProviderUnavailable, &login.AnswerError{Code: "slow_down"}), "provider_error", "slow_down"},
+		"code":        {&login.RejectedError{Reason: "code", Err: &login.AnswerError{Code: "invalid_grant", Description: "AADSTS70008"}}, "provider_error", "invalid_grant"},
+		"misconfigured": {fmt.Errorf("%w: %w", login.ErrMisconfigured, &login.AnswerError{Code: "invalid_client", Description: "AADSTS7000215: Invalid client secret provided."}),
+			"provider_error_description", "AADSTS7000215: Invalid client secret provided."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			state := b.begin("idp")

@@ -26,6 +26,7 @@ type Method struct {
 	issuer string // of its accounts
 	oauth  oauth2.Config
 	http   *http.Client
+	health *oauthclient.Health // of what http asks
 	about  func(ctx context.Context, accessToken string) (map[string]any, error)
 }
 
@@ -42,8 +43,9 @@ func New(config Config) (*Method, error) {
 		config: filled,
 		issuer: filled.AuthorizationEndpoint,
 		oauth:  filled.client(),
-		http:   oauthclient.NewHTTPClient(oauthclient.Options{}),
+		health: oauthclient.NewHealth(filled.Now),
 	}
+	m.http = m.health.Watch(oauthclient.NewHTTPClient(oauthclient.Options{}))
 	m.about = m.userInfo
 	if filled.Preset == PresetGitHub {
 		m.issuer = filled.BaseURL
@@ -64,9 +66,8 @@ func (m *Method) RedirectURI() string { return m.config.RedirectURI }
 // Exposes implements login.Provider.
 func (m *Method) Exposes() login.Exposed { return m.config.Expose }
 
-// Available implements login.Provider. It is always true: nothing is read from the service before a
-// sign-in.
-func (m *Method) Available() bool { return true }
+// Available implements login.Provider. It is true before the first sign-in.
+func (m *Method) Available() bool { return m.health.Answers() }
 
 // SharesUserNames implements login.NameSharer.
 func (m *Method) SharesUserNames() bool { return m.config.SharedUserNames }
@@ -212,9 +213,8 @@ func (m *Method) tokens(token *oauth2.Token) login.Tokens {
 // logMisconfiguration logs an error that only an administrator can fix, and returns every error as
 // it is: people only learn that the service is not available.
 func (m *Method) logMisconfiguration(doing string, err error) error {
-	var misconfigured *oauthclient.ConfigError
-	if errors.As(err, &misconfigured) {
-		m.config.Log.Error("the provider refuses this client", zap.String("login", m.config.ID), zap.String("doing", doing), zap.Error(misconfigured))
+	if errors.Is(err, login.ErrMisconfigured) {
+		m.config.Log.Error("the provider refuses this client", zap.String("login", m.config.ID), zap.String("doing", doing), zap.Error(err))
 	}
 	return err
 }

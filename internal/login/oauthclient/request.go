@@ -188,10 +188,10 @@ func Code(answer url.Values, issuer string, requireIssuer bool) (string, error) 
 		}
 	}
 	if code := answer.Get("error"); code != "" {
-		if len(code) > 64 || !visible(code) {
+		if len(code) > maxCode || !visible(code) {
 			code = "invalid_request"
 		}
-		return "", &login.DeniedError{Code: code, Description: answer.Get("error_description")}
+		return "", &login.DeniedError{Code: code, Description: printable(answer.Get("error_description"))}
 	}
 	code := answer.Get("code")
 	if code == "" {

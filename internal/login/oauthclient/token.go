@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"golang.org/x/oauth2"
 
@@ -15,30 +16,30 @@ import (
 
 // Exchange exchanges an authorization code for tokens (RFC 6749, section 4.1.3, with RFC 7636). If
 // the provider does not accept the code, the error is a *login.RejectedError with the reason
-// "code". All other errors are login.ErrProviderUnavailable, some of them also *ConfigError.
+// "code". All other errors are login.ErrProviderUnavailable, some of them login.ErrMisconfigured.
 func Exchange(ctx context.Context, client *http.Client, config oauth2.Config, code, verifier string) (*oauth2.Token, error) {
 	token, err := fixAuthStyle(config).Exchange(withClient(ctx, client), code, oauth2.VerifierOption(verifier))
 	if err != nil {
-		e := describe(err, config.ClientSecret, code, verifier)
-		if e.code == "invalid_grant" || e.code == "bad_verification_code" { // the latter is GitHub's
-			return nil, &login.RejectedError{Reason: "code", Err: e}
+		err = describe(err, config.ClientSecret, code, verifier)
+		if code := answeredCode(err); code == "invalid_grant" || code == "bad_verification_code" { // the latter is GitHub's
+			return nil, &login.RejectedError{Reason: "code", Err: err}
 		}
-		return nil, e.unavailable()
+		return nil, unavailable(err)
 	}
 	return checkToken(token)
 }
 
 // Refresh exchanges a refresh token for tokens (RFC 6749, section 6). The result has the old
 // refresh token if the provider gives no new one. login.ErrRefused says that the grant is revoked
-// or expired. All other errors are login.ErrProviderUnavailable, some of them also *ConfigError.
+// or expired. All other errors are login.ErrProviderUnavailable, some of them login.ErrMisconfigured.
 func Refresh(ctx context.Context, client *http.Client, config oauth2.Config, refreshToken string) (*oauth2.Token, error) {
 	token, err := fixAuthStyle(config).TokenSource(withClient(ctx, client), &oauth2.Token{RefreshToken: refreshToken}).Token()
 	if err != nil {
-		e := describe(err, config.ClientSecret, refreshToken)
-		if e.refuses() {
-			return nil, fmt.Errorf("%w: %w", login.ErrRefused, e)
+		err = describe(err, config.ClientSecret, refreshToken)
+		if refuses(err) {
+			return nil, fmt.Errorf("%w: %w", login.ErrRefused, err)
 		}
-		return nil, e.unavailable()
+		return nil, unavailable(err)
 	}
 	return checkToken(token)
 }
@@ -73,84 +74,59 @@ func visible(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
-// ConfigError says that a provider refused the client itself: the configuration differs from the
-// client's registration at the provider. Only an administrator can fix it.
-type ConfigError struct {
-	Code        string // from RFC 6749, section 5.2, or the provider's own
-	Description string // the provider's explanation, or empty
-}
+const tokenEndpoint = "token endpoint"
 
-func (e *ConfigError) Error() string {
-	text := "the token endpoint answered " + e.Code + ": client_id, client_secret, redirect_uri or the way to authenticate differ from the registration at the provider"
-	if e.Description != "" {
-		text += " (" + e.Description + ")"
-	}
-	return text
-}
-
-// answerError is a failed request to the token endpoint. Of the answer's body it only has the
-// members that describe the error.
-type answerError struct {
-	status      int    // 0 without an answer
-	code        string // empty if the answer has no valid one
-	description string
-	err         error // why there was no answer
-}
-
-func (e *answerError) Error() string {
-	switch {
-	case e.err != nil:
-		return "token endpoint: " + e.err.Error()
-	case e.status == 0:
-		return "token endpoint: the answer is not a token response"
-	case e.code != "":
-		return fmt.Sprintf("token endpoint: answered %s with status %d", e.code, e.status)
-	default:
-		return fmt.Sprintf("token endpoint: answered status %d", e.status)
-	}
-}
-
-// Unwrap returns why there was no answer.
-func (e *answerError) Unwrap() error { return e.err }
-
-// describe returns the parts of an error that may be logged. The library's texts quote the answer's
-// body, which may contain tokens.
-func describe(err error, secrets ...string) *answerError {
+// describe returns what may be logged of an error of the token endpoint: a *login.AnswerError, or why
+// there was no answer. The library's texts quote the answer's body, which may contain tokens.
+func describe(err error, secrets ...string) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
-		e := &answerError{status: refused.Response.StatusCode}
-		if code := refused.ErrorCode; len(code) <= 64 && visible(code) {
-			e.code = redact(code, secrets)
-		}
-		e.description = redact(refused.ErrorDescription, secrets)
-		return e
+		return newAnswerError(tokenEndpoint, refused.Response.StatusCode, refused.ErrorCode, refused.ErrorDescription, secrets)
 	}
 	// The address is left out: its query may contain a key.
 	var failed *url.Error
 	if errors.As(err, &failed) {
-		return &answerError{err: failed.Err}
+		return fmt.Errorf("%s: %w", tokenEndpoint, failed.Err)
 	}
-	return &answerError{}
+	return errors.New(tokenEndpoint + ": the answer is not a token response")
 }
 
-// redact returns a description in printable ASCII, cut to 300 bytes, and nothing if it repeats a
-// secret.
+// newAnswerError returns an error without the secrets that were sent.
+func newAnswerError(endpoint string, status int, code, description string, secrets []string) *login.AnswerError {
+	e := &login.AnswerError{Endpoint: endpoint, Status: status, Description: redact(description, secrets)}
+	if len(code) <= maxCode && visible(code) {
+		e.Code = redact(code, secrets)
+	}
+	return e
+}
+
+const (
+	maxCode        = 64  // bytes of an error's code
+	maxDescription = 300 // bytes of its description
+)
+
+// redact returns a description in printable characters, cut to maxDescription, and nothing if it
+// repeats a secret.
 func redact(description string, secrets []string) string {
-	const most = 300
 	for _, secret := range secrets {
 		if secret != "" && (strings.Contains(description, secret) || strings.Contains(description, url.QueryEscape(secret))) {
 			return ""
 		}
 	}
-	if len(description) > most {
-		description = description[:most]
+	return printable(description)
+}
+
+// printable returns a text cut to maxDescription, with a space for each character that is not printable.
+func printable(text string) string {
+	if len(text) > maxDescription {
+		text = text[:maxDescription]
 	}
 	return strings.Map(func(c rune) rune {
-		if c < ' ' || c > '~' {
+		if !unicode.IsPrint(c) {
 			return ' '
 		}
 		return c
-	}, description)
+	}, strings.ToValidUTF8(text, ""))
 }
 
 // configErrors are the codes that refuse the client (RFC 6749, section 5.2, and two of GitHub's).
@@ -166,21 +142,34 @@ var temporaryErrors = map[string]bool{"temporarily_unavailable": true, "server_e
 // refusals are the codes that refuse a grant with any status: GitHub sends 200.
 var refusals = map[string]bool{"invalid_grant": true, "bad_refresh_token": true}
 
-// refuses reports whether the provider clearly refused the refresh token. Nothing less ends a
-// session.
-func (e *answerError) refuses() bool {
-	switch {
-	case e.code == "" || configErrors[e.code] || temporaryErrors[e.code]:
-		return false
-	case e.status >= 500 || e.status == http.StatusTooManyRequests:
-		return false
+// answeredCode returns the code of an error that the provider answered, or nothing.
+func answeredCode(err error) string {
+	var answer *login.AnswerError
+	if errors.As(err, &answer) {
+		return answer.Code
 	}
-	return refusals[e.code] || e.status == http.StatusBadRequest || e.status == http.StatusUnauthorized
+	return ""
 }
 
-func (e *answerError) unavailable() error {
-	if configErrors[e.code] {
-		return fmt.Errorf("%w: %w", login.ErrProviderUnavailable, &ConfigError{e.code, e.description})
+// refuses reports whether the provider clearly refused the refresh token. Nothing less ends a
+// session.
+func refuses(err error) bool {
+	var answer *login.AnswerError
+	switch {
+	case !errors.As(err, &answer):
+		return false
+	case answer.Code == "" || configErrors[answer.Code] || temporaryErrors[answer.Code]:
+		return false
+	case answer.Status >= 500 || answer.Status == http.StatusTooManyRequests:
+		return false
 	}
-	return fmt.Errorf("%w: %w", login.ErrProviderUnavailable, e)
+	return refusals[answer.Code] || answer.Status == http.StatusBadRequest || answer.Status == http.StatusUnauthorized
+}
+
+// unavailable returns what it means that a request failed which refused neither a code nor a grant.
+func unavailable(err error) error {
+	if configErrors[answeredCode(err)] {
+		return fmt.Errorf("%w: %w: check client_id, client_secret, redirect_uri and the way to authenticate", login.ErrMisconfigured, err)
+	}
+	return fmt.Errorf("%w: %w", login.ErrProviderUnavailable, err)
 }

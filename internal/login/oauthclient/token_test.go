@@ -42,13 +42,12 @@ func answer(status int, contentType, body string) http.HandlerFunc {
 // outcome is how an error is classified.
 func outcome(err error) string {
 	var rejected *login.RejectedError
-	var misconfigured *ConfigError
 	switch {
 	case err == nil:
 		return "ok"
 	case errors.As(err, &rejected):
 		return "rejected: " + rejected.Reason
-	case errors.As(err, &misconfigured) && errors.Is(err, login.ErrProviderUnavailable):
+	case errors.Is(err, login.ErrMisconfigured) && errors.Is(err, login.ErrProviderUnavailable):
 		return "configuration"
 	case errors.Is(err, login.ErrRefused):
 		return "refused"
@@ -154,6 +153,8 @@ func TestAttackDescriptions(t *testing.T) {
 		"a secret that is cut off": {strings.Repeat("x", 300-len(secret)/2) + secret, ""},
 		"a long one":               {strings.Repeat("x", 1000), strings.Repeat("x", 300)},
 		"lines of a log":           {"no\n{\"level\":\"info\"}\x1b[2J", "no {\"level\":\"info\"} [2J"},
+		"another language":         {"Ungültiges Geheimnis\u202e", "Ungültiges Geheimnis "},
+		"a character that is cut":  {strings.Repeat("x", 299) + "ü", strings.Repeat("x", 299)},
 	} {
 		if got := redact(tc.description, []string{secret, "a/b+c", ""}); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
@@ -161,11 +162,11 @@ func TestAttackDescriptions(t *testing.T) {
 	}
 }
 
-func TestConfigErrorSaysWhatToDo(t *testing.T) {
+func TestMisconfigurationSaysWhatToDo(t *testing.T) {
 	address := serve(t, answer(401, "application/json", `{"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret provided."}`))
 	_, err := Exchange(t.Context(), client(t), config(address), code, verifier)
-	var misconfigured *ConfigError
-	if !errors.As(err, &misconfigured) || !strings.Contains(err.Error(), "client_secret") || !strings.Contains(err.Error(), "AADSTS7000215") {
+	var answer *login.AnswerError
+	if !errors.Is(err, login.ErrMisconfigured) || !errors.As(err, &answer) || answer.Code != "invalid_client" || !strings.Contains(err.Error(), "client_secret") || !strings.Contains(err.Error(), "AADSTS7000215") {
 		t.Errorf("got %v", err)
 	}
 }

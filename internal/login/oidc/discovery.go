@@ -73,6 +73,7 @@ func (p *Providers) get(key providerKey, now func() time.Time) *provider {
 type provider struct {
 	providerKey
 	client *http.Client
+	health *oauthclient.Health // of what client asks
 	now    func() time.Time
 
 	asking singleflight.Group
@@ -99,7 +100,13 @@ type metadata struct {
 }
 
 func newProvider(key providerKey, now func() time.Time) *provider {
-	return &provider{providerKey: key, client: oauthclient.NewHTTPClient(oauthclient.Options{}), now: now}
+	health := oauthclient.NewHealth(now)
+	return &provider{
+		providerKey: key,
+		client:      health.Watch(oauthclient.NewHTTPClient(oauthclient.Options{})),
+		health:      health,
+		now:         now,
+	}
 }
 
 // metadata returns the known metadata, and fetches it if there is none. After a failure within
@@ -118,11 +125,12 @@ func (p *provider) peek() *metadata {
 	return p.known
 }
 
-// available reports whether the last attempt succeeded. It is true before the first one.
+// available reports whether the last discovery succeeded, and the provider has answered since. It is
+// true before the first one.
 func (p *provider) available() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.failed == nil
+	return p.failed == nil && p.health.Answers()
 }
 
 // untilStale returns for how long the known metadata is not older than the age.

@@ -343,6 +343,34 @@ func TestProviderChangesItsAlgorithm(t *testing.T) {
 	})
 }
 
+// The sign-in page says that a provider is out of reach, also if it was discovered before.
+func TestOutageIsShown(t *testing.T) {
+	w := newWorld(t)
+	m := w.method()
+	granted := w.mustSignIn(m, nil)
+	if !m.Available() {
+		t.Error("is out of reach")
+	}
+	for path, ask := range map[string]func(){
+		pathToken: func() { w.signIn(m, nil) },
+		pathKeys:  func() { w.pass(2 * keysFresh); w.signIn(m, nil) },
+		"renewal": func() { w.respond(pathToken, unwell); m.Renew(t.Context(), granted.Identity, granted.Tokens) },
+	} {
+		w.respond(path, unwell)
+		ask()
+		if m.Available() {
+			t.Errorf("%s fails, and the provider counts as available", path)
+		}
+		w.respond(path, nil)
+		w.respond(pathToken, nil)
+		w.pass(retryAfter)
+		w.mustSignIn(m, nil)
+		if !m.Available() {
+			t.Errorf("%s answers again, and the provider counts as out of reach", path)
+		}
+	}
+}
+
 func TestTwoLoginsAtOneProviderAskOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newSilentWorld(t)

@@ -27,8 +27,8 @@ func (m *Method) ID() string { return m.id }
 // Label implements login.Provider.
 func (m *Method) Label() string { return m.label }
 
-// Available implements login.Provider. It reports whether the last fetch of metadata succeeded, and
-// is true before the first one.
+// Available implements login.Provider. It reports whether the last fetch of metadata succeeded and the
+// provider answered since, and is true before the first fetch.
 func (m *Method) Available() bool { return m.provider.available() }
 
 // RedirectURI implements login.Provider.
