@@ -80,6 +80,7 @@ type Manager struct {
 	mu       sync.Mutex
 	renewals map[string]*renewal // renewals of this Manager, by session id
 	setbacks map[string]setback  // sessions whose last renewal failed, by id
+	outages  map[string]*outage  // providers that do not answer, by the id of the login
 	closed   bool
 }
 
@@ -105,6 +106,7 @@ func New(c Config) *Manager {
 		underway: c.Underway,
 		renewals: make(map[string]*renewal),
 		setbacks: make(map[string]setback),
+		outages:  make(map[string]*outage),
 	}
 	if m.underway == nil {
 		m.underway = NewUnderway()
@@ -121,8 +123,9 @@ func New(c Config) *Manager {
 //
 // Tokens that are due for renewal are renewed in the background. If the access token has expired,
 // the request waits for the renewal, for waitTimeout at most: since then nobody has vouched for the
-// account. While the provider is not available, the session stays, the entry is returned unchanged,
-// and a later request tries again. After a renewal the returned entry has a new Session.
+// account. While the provider is not available, the session stays, the entry is returned unchanged
+// without waiting, and a later request tries again. After a renewal the returned entry has a new
+// Session.
 func (m *Manager) Current(ctx context.Context, e session.Entry) (now session.Entry, live bool) {
 	if e.Grant == nil || e.Grant.RenewAt.IsZero() {
 		return e, true
@@ -171,6 +174,7 @@ func (m *Manager) renewer(account session.Account) (login.Renewer, bool) {
 // renewal returns the running renewal of a session, or starts one. It returns nil if none runs and
 // none may start now.
 func (m *Manager) renewal(s *session.Session, now time.Time) *renewal {
+	loginID := s.Recorded.Account.Method
 	provider, ok := m.renewer(s.Recorded.Account)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -180,7 +184,14 @@ func (m *Manager) renewal(s *session.Session, now time.Time) *renewal {
 	if !ok || m.closed || now.Before(m.setbacks[s.ID].until) || !m.underway.begin(s.ID) {
 		return nil
 	}
-	r := newRenewal(m.ctx)
+	if !m.admits(loginID, now) {
+		m.underway.end(s.ID)
+		return nil
+	}
+	r := newRenewal(m.ctx, loginID)
+	if m.outages[loginID] != nil {
+		r.cancel() // nobody waits
+	}
 	m.renewals[s.ID] = r
 	id := s.ID
 	m.running.Go(func() {
@@ -199,7 +210,7 @@ type setback struct {
 	until    time.Time
 }
 
-// Pauses between two renewals of a session. The first is as short as a restart of a provider. The
+// Pauses between two renewals of a session, and between two questions to a provider in an outage. The first is as short as a restart of a provider. The
 // longest is how long sessions stay unrenewed after a provider is back.
 const (
 	firstSetback = time.Second
@@ -217,8 +228,7 @@ func (m *Manager) setBack(id string) {
 		}
 	}
 	s := m.setbacks[id]
-	pause := min(firstSetback<<min(s.failures, 16), maxSetback)
-	m.setbacks[id] = setback{s.failures + 1, now.Add(pause)}
+	m.setbacks[id] = setback{s.failures + 1, now.Add(pauseAfter(s.failures))}
 }
 
 // clearSetback forgets the failed renewals of a session.

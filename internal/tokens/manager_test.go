@@ -435,11 +435,13 @@ func TestProviderIsUnavailable(t *testing.T) {
 				w.provider.before = nil
 				w.provider.mu.Unlock()
 				advance(askTimeout + maxSetback)
+				w.took(0, func() { w.must() }) // nobody waits for a provider that was away
+				synctest.Wait()
 				if _, tokens := w.must(); tokens.Refresh == "refresh-0" {
 					t.Error("once the provider is back nothing is renewed")
 				}
-				if len(w.setbacks) != 0 {
-					t.Errorf("setbacks are remembered: %v", w.setbacks)
+				if len(w.setbacks)+len(w.outages) != 0 {
+					t.Errorf("setbacks are remembered: %v, %v", w.setbacks, w.outages)
 				}
 			})
 		})

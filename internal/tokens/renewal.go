@@ -28,6 +28,7 @@ const (
 
 // renewal is a running renewal of a session's tokens. It lasts until its outcome is stored.
 type renewal struct {
+	login    string        // id of the login whose provider is asked
 	known    chan struct{} // closed when result is set
 	result   outcome
 	patience context.Context // ends when requests stop waiting
@@ -40,8 +41,8 @@ type outcome struct {
 	ended   bool             // the session has ended
 }
 
-func newRenewal(ctx context.Context) *renewal {
-	r := &renewal{known: make(chan struct{})}
+func newRenewal(ctx context.Context, loginID string) *renewal {
+	r := &renewal{login: loginID, known: make(chan struct{})}
 	r.patience, r.cancel = context.WithTimeout(ctx, waitTimeout)
 	return r
 }
@@ -180,7 +181,23 @@ func (m *Manager) ask(provider login.Renewer, recorded *session.Identity, tokens
 	}()
 	ctx, cancel := context.WithTimeout(m.ctx, askTimeout)
 	defer cancel()
+	loginID, asked := recorded.Account.Method, m.now()
+	slow := time.AfterFunc(waitTimeout, func() {
+		m.recordOutage(loginID, asked, fmt.Errorf("no answer within %s", waitTimeout))
+	})
+	defer slow.Stop()
 	granted, err = provider.Renew(ctx, recorded, tokens)
+	switch inTime := slow.Stop(); {
+	case errors.Is(err, login.ErrProviderUnavailable):
+		if m.ctx.Err() == nil {
+			m.recordOutage(loginID, asked, err)
+		}
+	case err != nil && !isFinal(err):
+	case inTime:
+		m.endOutage(loginID)
+	default:
+		m.retryOutage(loginID)
+	}
 	if err == nil && granted == nil {
 		err = errors.New("provider gave no answer")
 	}

@@ -44,17 +44,22 @@ const (
 	// outages of a provider, and few requests have to wait because a token has expired.
 	maxMargin = 5 * time.Minute
 
+	// unknownLife is after how long tokens are renewed whose provider does not say when they expire. A
+	// provider that issues a refresh token takes it, and asking is how the gateway learns that an account
+	// is closed.
+	unknownLife = time.Hour
+
 	// minAge is the shortest time between two renewals. Without it, a provider whose clock is wrong
 	// and whose tokens arrive expired would be asked at every request.
 	minAge = time.Second
 )
 
 // renewAt returns when tokens that were issued now are due for renewal: when four fifths of their
-// life have passed, but no earlier than maxMargin before their expiry. Zero means never: they do
-// not expire.
+// life have passed, but no earlier than maxMargin before their expiry. Without an expiry it is after
+// unknownLife.
 func renewAt(expiry, now time.Time) time.Time {
 	if expiry.IsZero() {
-		return time.Time{}
+		return now.Add(unknownLife).UTC().Truncate(time.Millisecond)
 	}
 	at := expiry.Add(-min(maxMargin, expiry.Sub(now)/5))
 	if first := now.Add(minAge); at.Before(first) {

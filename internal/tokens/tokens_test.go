@@ -59,7 +59,8 @@ func TestSeal(t *testing.T) {
 		"a SID":                  {"both", login.Granted{SID: "s"}, "sid"},
 		"an access token":        {"both", login.Granted{Tokens: login.Tokens{Access: "a", Expiry: expiry}}, "tokens"},
 		"an ID token":            {"both", login.Granted{Tokens: login.Tokens{ID: "i"}, SID: "s"}, "tokens"},
-		"tokens without end":     {"both", login.Granted{Tokens: login.Tokens{Access: "a", Refresh: "r"}}, "tokens"},
+		"tokens without end":     {"both", login.Granted{Tokens: login.Tokens{Access: "a", Refresh: "r"}}, "renewed"},
+		"no refresh token":       {"both", login.Granted{Tokens: login.Tokens{Access: "a"}}, "tokens"},
 		"a refresh token":        {"both", login.Granted{Tokens: login.Tokens{Refresh: "r", Expiry: expiry}}, "renewed"},
 		"all":                    {"access", login.Granted{Tokens: login.Tokens{Access: "a", Refresh: "r", ID: "i", Expiry: expiry}, SID: "s"}, "renewed"},
 		"of one who cannot":      {"none", login.Granted{Tokens: login.Tokens{Access: "a", Refresh: "r", Expiry: expiry}}, "tokens"},
@@ -171,8 +172,8 @@ func TestRenewAt(t *testing.T) {
 			t.Errorf("of a life of %s: after %s, want %s", life, got, want)
 		}
 	}
-	if got := renewAt(time.Time{}, now); !got.IsZero() {
-		t.Errorf("without an expiry: %s, want never", got)
+	if got := renewAt(time.Time{}, now).Sub(now); got != unknownLife {
+		t.Errorf("without an expiry: after %s, want %s", got, unknownLife)
 	}
 }
 
