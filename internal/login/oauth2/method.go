@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,6 +29,8 @@ type Method struct {
 	http   *http.Client
 	health *oauthclient.Health // of what http asks
 	about  func(ctx context.Context, accessToken string) (map[string]any, error)
+
+	noRefresh sync.Once // logs oauthclient.NoRefreshToken
 }
 
 // New returns the method. It sends no request.
@@ -114,6 +117,9 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 	}
 	if err := m.config.Allow.Check(identity); err != nil {
 		return nil, err
+	}
+	if m.config.Refresh && token.RefreshToken == "" {
+		m.noRefresh.Do(func() { m.config.Log.Warn(oauthclient.NoRefreshToken) })
 	}
 	return &login.Granted{Identity: identity, Tokens: m.tokens(token)}, nil
 }

@@ -74,6 +74,12 @@ func visible(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
+// NoRefreshToken is what to log once of a provider that gives no refresh tokens although the gateway
+// would keep them. Nothing else shows that: people sign in, and stay signed in.
+const NoRefreshToken = "the provider gives no refresh token, so it is not asked about its accounts after sign-in: " +
+	"somebody whom it suspends stays signed in here for the lifetime of the session. " +
+	"Many providers give one for the scope offline_access; refresh off accepts that there is none"
+
 const tokenEndpoint = "token endpoint"
 
 // describe returns what may be logged of an error of the token endpoint: a *login.AnswerError, or why

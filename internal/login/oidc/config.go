@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -71,6 +72,7 @@ type Method struct {
 	expose        login.Exposed
 	sharesNames   bool
 	provider      *provider
+	noRefresh     sync.Once // logs oauthclient.NoRefreshToken
 	log           *zap.Logger
 	now           func() time.Time
 }

@@ -113,6 +113,9 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 	if err != nil {
 		return nil, err
 	}
+	if m.refresh && token.RefreshToken == "" {
+		m.noRefresh.Do(func() { m.log.Warn(oauthclient.NoRefreshToken) })
+	}
 	sid, _ := said.text("sid")
 	return &login.Granted{Identity: identity, Tokens: m.keep(token, raw), SID: sid}, nil
 }

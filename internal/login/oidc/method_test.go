@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/claims"
 	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
@@ -511,6 +514,31 @@ func TestCurrent(t *testing.T) {
 	}
 	if _, ok := m.Current(&session.Identity{Account: recorded.Account, Email: recorded.Email, EmailVerified: true}); ok {
 		t.Error("an account without an issuer is of this one")
+	}
+}
+
+func TestMissingRefreshTokenIsLoggedOnce(t *testing.T) {
+	for name, tc := range map[string]struct {
+		refresh bool
+		given   string
+		want    int
+	}{
+		"none is given":     {true, "", 1},
+		"one is given":      {true, "refresh-1", 0},
+		"none is asked for": {false, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newSilentWorld(t)
+			core, lines := observer.New(zap.WarnLevel)
+			m := w.connect(w.method(func(c *Config) { c.Refresh, c.Log = tc.refresh, zap.New(core) }))
+			w.answer["refresh_token"] = tc.given
+			for range 3 {
+				w.mustSignIn(m, nil)
+			}
+			if n := lines.FilterMessageSnippet("no refresh token").Len(); n != tc.want {
+				t.Errorf("logged %d times, want %d", n, tc.want)
+			}
+		})
 	}
 }
 
