@@ -8,8 +8,8 @@ import (
 )
 
 // TestSignOutAgainstSignIn has a browser sign in and out at the same moment, with the same cookie. Each
-// of the two cookies that may come of it is looked at: a sign-out that found the account must have
-// ended it, wherever the sign-in has moved the jar meanwhile, and the old cookie is dead in any case.
+// of the two cookies that may come of it is looked at: the sign-out must have ended the account,
+// wherever the sign-in has moved the jar meanwhile, and the old cookie is dead in any case.
 func TestSignOutAgainstSignIn(t *testing.T) {
 	up := newEcho(t)
 	address := freeAddress(t)
@@ -62,8 +62,8 @@ func TestSignOutAgainstSignIn(t *testing.T) {
 		moved := newBrowser(t, base)
 		moved.client.Jar.SetCookies(moved.request(http.MethodGet, "/", nil).URL, answers[0].Cookies())
 		accounts := moved.accounts()
-		if (signedOut || revoked) && slices.Contains(accounts, "alice") {
-			t.Errorf("signed out (%t) or revoked (%t), and still there: %v", signedOut, revoked, accounts)
+		if slices.Contains(accounts, "alice") {
+			t.Errorf("the sign-out was acknowledged, and she is still there: %v; logged: signed out %t, revoked %t", accounts, signedOut, revoked)
 		}
 		if len(accounts) > 2 {
 			t.Errorf("the browser holds %v", accounts)

@@ -35,6 +35,10 @@ func (p *Portal) setPassword(w http.ResponseWriter, r *http.Request, v Visitor, 
 	if !ok {
 		return session.Entry{}, errNoCredential
 	}
+	client, err := p.client(r, v, !v.Visit.Transient())
+	if err != nil {
+		return session.Entry{}, err
+	}
 	identity, err := editor.ChangePassword(r.Context(), login.PasswordChange{
 		Account:     active.Identity.Account,
 		Current:     current,
@@ -50,7 +54,7 @@ func (p *Portal) setPassword(w http.ResponseWriter, r *http.Request, v Visitor, 
 	case err != nil:
 		return session.Entry{}, err
 	case endOthers:
-		done, err := p.admit(w, r, v, identity, nil, !v.Visit.Transient())
+		done, err := p.admit(w, r, v, identity, nil, client)
 		return done.Entry, err
 	}
 	active.Identity = identity

@@ -20,7 +20,7 @@ func (p *Portal) switchTo(w http.ResponseWriter, r *http.Request, v Visitor, han
 		return session.Entry{}, err
 	}
 	v.confirm(w, r, v.Visit.JarID())
-	p.updateView(w, r, v, v.Token)
+	p.updateView(w, r, v)
 	p.audit.logSwitch(r, v, event, entry)
 	return entry, nil
 }
@@ -36,7 +36,7 @@ func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v Visitor, handl
 		v.Cookie.Clear(w.Header())
 	}
 	if v.Visit.Confirmed() { // else no account has a view here
-		p.updateView(w, r, v, v.Token)
+		p.updateView(w, r, v)
 	}
 	p.audit.logRevocation(r, v, done)
 	return done, nil
@@ -45,7 +45,7 @@ func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v Visitor, handl
 // signOut signs out all of the browser's accounts and returns their sessions. A browser without
 // accounts is no error.
 func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v Visitor) ([]session.Session, error) {
-	ended, err := p.manager.SignOut(r.Context(), v.Token)
+	ended, err := p.manager.SignOut(r.Context(), v.Token, v.Visit)
 	if err != nil {
 		return nil, err
 	}

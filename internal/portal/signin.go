@@ -27,10 +27,14 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v Visitor, c cre
 	if !ok {
 		return session.Entry{}, errNoPasswords
 	}
+	client, err := p.client(r, v, c.remember)
+	if err != nil {
+		return session.Entry{}, err
+	}
 	identity, err := p.authenticate(r.Context(), method, v, c)
 	if err == nil {
 		var done session.SignedIn
-		if done, err = p.admit(w, r, v, identity, nil, c.remember); err == nil {
+		if done, err = p.admit(w, r, v, identity, nil, client); err == nil {
 			return done.Entry, nil
 		}
 	}
@@ -38,21 +42,36 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v Visitor, c cre
 	return session.Entry{}, err
 }
 
+// client describes the client of a sign-in whose request has arrived in full. It is called before
+// the account is proved, which takes time: see session.Manager.JarOf.
+func (p *Portal) client(r *http.Request, v Visitor, remember bool) (session.Client, error) {
+	id, err := p.manager.JarOf(r.Context(), v.Token)
+	if err != nil {
+		return session.Client{}, err
+	}
+	return session.Client{
+		IP:        v.ip(),
+		UserAgent: r.UserAgent(),
+		Transient: !remember,
+		JarID:     id,
+		Confirmed: v.Cookie.Confirms(&v.Cookies, id),
+	}, nil
+}
+
 // admit adds a session for the identity to the browser's sessions, and gives the browser the jar's
 // new token. The grant comes from a provider, or is nil.
-func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identity *session.Identity, grant *session.Grant, remember bool) (session.SignedIn, error) {
-	client := session.Client{IP: v.ip(), UserAgent: r.UserAgent(), Transient: !remember}
+func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identity *session.Identity, grant *session.Grant, client session.Client) (session.SignedIn, error) {
 	done, err := p.manager.At(v.Visit.Site()).SignIn(r.Context(), v.Token, identity, grant, client)
 	if err != nil {
 		return session.SignedIn{}, err
 	}
 	maxAge := p.manager.Lifetime()
-	if !remember {
+	if client.Transient {
 		maxAge = 0
 	}
 	v.Cookie.Set(w.Header(), done.Token, maxAge)
 	v.confirm(w, r, done.JarID)
-	p.updateView(w, r, v, done.Token)
+	v.setView(w, done.Visit)
 	p.audit.logSignIn(r, v, done)
 	return done, nil
 }

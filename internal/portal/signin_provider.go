@@ -159,6 +159,10 @@ func (p *Portal) takeFlow(w http.ResponseWriter, r *http.Request, v Visitor, pro
 }
 
 func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, pending login.Pending) (session.SignedIn, error) {
+	client, err := p.client(r, v, true)
+	if err != nil {
+		return session.SignedIn{}, err
+	}
 	since := p.now()
 	granted, err := provider.Redeem(r.Context(), pending, r.URL.Query())
 	if err != nil {
@@ -171,7 +175,7 @@ func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v Visitor, provi
 	if err := p.claimName(r.Context(), granted.Identity); err != nil {
 		return session.SignedIn{}, err
 	}
-	done, err := p.admit(w, r, v, granted.Identity, kept, true)
+	done, err := p.admit(w, r, v, granted.Identity, kept, client)
 	if err != nil {
 		return session.SignedIn{}, err
 	}

@@ -17,6 +17,10 @@ func (p *Portal) signUp(w http.ResponseWriter, r *http.Request, v Visitor, regis
 	if !open {
 		return session.Entry{}, errSignUpDisabled
 	}
+	client, err := p.client(r, v, remember)
+	if err != nil {
+		return session.Entry{}, err
+	}
 	registration.ClientIP = v.ClientIP
 	identity, err := p.register(r, v, method, registration)
 	if err != nil {
@@ -24,7 +28,7 @@ func (p *Portal) signUp(w http.ResponseWriter, r *http.Request, v Visitor, regis
 		return session.Entry{}, err
 	}
 	p.audit.logSignUp(r, v, identity)
-	done, err := p.admit(w, r, v, identity, nil, remember)
+	done, err := p.admit(w, r, v, identity, nil, client)
 	return done.Entry, err
 }
 

@@ -7,10 +7,10 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// updateView is setView with the current state of a token's jar. If the jar cannot be read, the
+// updateView is setView with the current state of the visitor's jar. If the jar cannot be read, the
 // gate sets the view with its next answer.
-func (p *Portal) updateView(w http.ResponseWriter, r *http.Request, v Visitor, token session.Token) {
-	if now, err := p.manager.Visit(r.Context(), token); err == nil {
+func (p *Portal) updateView(w http.ResponseWriter, r *http.Request, v Visitor) {
+	if now, err := p.manager.Visit(r.Context(), v.Token); err == nil {
 		v.setView(w, now)
 	}
 }

@@ -7,15 +7,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
 // Versions of jar records that this release reads. It refuses records of later releases. Records of
 // earlier versions lack optional members: version 1 a jar's Transient and an identity's Epoch,
 // versions 1 and 2 a session's Grant and Slot and an identity's Issuer, versions 1 to 3 a jar's
-// Pins. A jar without pins is written as version 3, so that the previous release can read it.
+// Pins, versions 1 to 4 a jar's Move. A jar is written as the earliest version that has its members,
+// from version 3 on, so that previous releases can read it.
 const (
-	recordVersion   = 4
+	recordVersion   = 5
+	versionPinned   = 4
 	versionUnpinned = 3
 	oldestVersion   = 1
 )
@@ -35,6 +38,14 @@ type (
 		Active    string          `json:"active,omitempty"`
 		Pins      []pinRecord     `json:"pins,omitempty"`
 		Sessions  []sessionRecord `json:"sessions"`
+		Move      *moveRecord     `json:"move,omitempty"`
+	}
+	moveRecord struct {
+		From      []byte    `json:"from"`
+		Salt      []byte    `json:"salt"`
+		At        time.Time `json:"at"`
+		Added     []string  `json:"added"`
+		Presented bool      `json:"presented,omitempty"`
 	}
 	pinRecord struct {
 		Site    Site    `json:"site,omitempty"`
@@ -64,7 +75,11 @@ func encodeJar(j *Jar) ([]byte, error) {
 		Sessions:  make([]sessionRecord, len(j.Sessions)),
 	}
 	if len(j.Pins) > 0 {
+		rec.Version = versionPinned
+	}
+	if m := j.Move; m != nil {
 		rec.Version = recordVersion
+		rec.Move = &moveRecord{m.From[:], m.Salt[:], m.At, m.Added, m.presented.Load()}
 	}
 	for _, p := range j.Pins {
 		rec.Pins = append(rec.Pins, pinRecord(p))
@@ -110,6 +125,9 @@ func decodeJar(data []byte) (*Jar, error) {
 	if len(jar.Pins) > 0 && jar.Active != "" {
 		return nil, fmt.Errorf("%w: it has both an active session and pins", ErrUnreadable)
 	}
+	if jar.Move, err = decodeMove(rec.Move); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
 	accounts := make(map[Account]bool, len(rec.Sessions))
 	ids := make(map[string]bool, len(rec.Sessions))
 	for i, s := range rec.Sessions {
@@ -146,6 +164,20 @@ func decodeJar(data []byte) (*Jar, error) {
 	return jar, nil
 }
 
+func decodeMove(rec *moveRecord) (*Move, error) {
+	if rec == nil {
+		return nil, nil
+	}
+	move := &Move{At: rec.At, Added: rec.Added, presented: new(atomic.Bool)}
+	if len(rec.From) != len(move.From) || len(rec.Salt) != len(move.Salt) {
+		return nil, errors.New("its move has no key or no salt")
+	}
+	copy(move.From[:], rec.From)
+	copy(move.Salt[:], rec.Salt)
+	move.presented.Store(rec.Presented)
+	return move, nil
+}
+
 // decodePins reads pins and checks the invariants that choose relies on.
 func decodePins(records []pinRecord) ([]Pin, error) {
 	if len(records) == 0 {
@@ -177,11 +209,14 @@ func decodePins(records []pinRecord) ([]Pin, error) {
 }
 
 // indexTerms returns the terms by which a jar is found without its token. They stay within
-// storage.MaxTerms: five for each of MaxSessionsLimit sessions, and the jar's. Sessions share the
+// storage.MaxTerms: five for each of MaxSessionsLimit sessions, and two of the jar's. Sessions share the
 // terms of their login method and of the provider's session, in which several accounts can have
 // signed in.
 func indexTerms(j *Jar) []string {
 	terms := []string{jarTerm(j.ID)}
+	if j.Move != nil && !j.Move.presented.Load() {
+		terms = append(terms, movedTerm(j.Move.From))
+	}
 	shared := make(map[string]bool, 1)
 	share := func(term string) {
 		if !shared[term] {
@@ -204,6 +239,7 @@ func indexTerms(j *Jar) []string {
 }
 
 func jarTerm(id string) string           { return "jar:" + id }
+func movedTerm(from Key) string          { return "moved:" + base64.RawURLEncoding.EncodeToString(from[:]) }
 func sessionTerm(id string) string       { return "session:" + id }
 func slotTerm(tag string) string         { return "slot:" + digest(tag) }
 func methodTerm(method string) string    { return "method:" + digest(method) }

@@ -131,7 +131,7 @@ func TestDamagedRecordsAreUnreadable(t *testing.T) {
 		{"data after it", string(good) + "{}"},
 		{"no version", change(`"v":3,`, "")},
 		{"version 0", change(`"v":3,`, `"v":0,`)},
-		{"version of a later release", change(`"v":3,`, `"v":5,`)},
+		{"version of a later release", change(`"v":3,`, `"v":6,`)},
 		{"version is text", change(`"v":3,`, `"v":"1",`)},
 		{"member of a later release", change(`"v":3,`, `"v":3,"new":true,`)},
 		{"session member of a later release", change(`"handle":"handle-1"`, `"handle":"handle-1","new":true`)},
@@ -282,7 +282,7 @@ func TestUnreadableJarIsLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	record.Value = bytes.Replace(record.Value, []byte(`"v":3`), []byte(`"v":5`), 1)
+	record.Value = bytes.Replace(record.Value, []byte(`"v":5`), []byte(`"v":6`), 1)
 	if _, err := w.store.CompareAndSwap(ctx, key, revision, record); err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +298,7 @@ func TestUnreadableJarIsLeftAlone(t *testing.T) {
 	if _, err := w.Revoke(ctx, token, handles["alice"]); !errors.Is(err, ErrUnknownHandle) {
 		t.Errorf("Revoke: %v, want ErrUnknownHandle", err)
 	}
-	if ended, err := w.SignOut(ctx, token); err != nil || len(ended) != 0 {
+	if ended, err := w.SignOut(ctx, token, Visit{}); err != nil || len(ended) != 0 {
 		t.Errorf("SignOut = %v, %v; want nothing", ended, err)
 	}
 	if err := w.recordUse(ctx, use{token.Key(), handles["alice"], w.clock.now().Add(time.Hour)}); err != nil {
@@ -355,7 +355,7 @@ func TestFullJarFitsTheStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d bytes, %d terms", len(record.Value), len(record.Terms))
-	if len(record.Value) < storage.MaxValueBytes*3/4 || len(record.Terms) != 1+5*MaxSessionsLimit {
+	if len(record.Value) < storage.MaxValueBytes*3/4 || len(record.Terms) != 2+5*MaxSessionsLimit {
 		t.Error("the jar is not the largest that there can be")
 	}
 	if err := w.recordUse(context.Background(), use{token.Key(), w.visit(token).jar.Active, w.clock.now().Add(time.Hour)}); err != nil {

@@ -248,7 +248,7 @@ func TestEverythingAtOnce(t *testing.T) {
 					return nil
 				}
 				token, _, _, _ := snapshot()
-				sessions, err := w.SignOut(ctx, token)
+				sessions, err := w.SignOut(ctx, token, Visit{})
 				end("signed out", sessions...)
 				return err
 			},

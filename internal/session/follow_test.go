@@ -30,12 +30,12 @@ func TestFollow(t *testing.T) {
 			}
 		}, "bob*"},
 		{"a sign-out", func(w *world, token Token, _ map[string]string) {
-			if _, err := w.SignOut(context.Background(), token); err != nil {
+			if _, err := w.SignOut(context.Background(), token, Visit{}); err != nil {
 				w.Fatal(err)
 			}
 		}, ""},
 		{"a sign-out of the jar that was moved", func(w *world, token Token, _ map[string]string) {
-			if _, err := w.SignOut(context.Background(), w.signIn(token, "carol").Token); err != nil {
+			if _, err := w.SignOut(context.Background(), w.signIn(token, "carol").Token, Visit{}); err != nil {
 				w.Fatal(err)
 			}
 		}, ""},

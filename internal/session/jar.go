@@ -29,6 +29,10 @@ type Jar struct {
 
 	// Sessions are in the order of their sign-in, at most one for each account.
 	Sessions []Session
+
+	// Move says how the jar came to its token. It is nil if nobody has signed in to it a second
+	// time, and some time after that.
+	Move *Move
 }
 
 // Session is one signed-in account in one jar. Times are UTC, to the millisecond.
@@ -60,6 +64,14 @@ type Client struct {
 	IP        string
 	UserAgent string
 	Transient bool // the browser forgets the jar's token when it closes
+
+	// JarID names the jar that the client's token named when its request arrived, by Manager.JarOf.
+	// Empty: the sign-in joins no jar that has moved since.
+	JarID string
+
+	// Confirmed says that this jar is known to be the browser's own, which a token that another
+	// host of the domain has planted is not.
+	Confirmed bool
 }
 
 // clone returns a copy whose fields, sessions and pins can be changed.

@@ -198,6 +198,23 @@ func (j *Jars) find(ctx context.Context, term string, visit func(Key) error) err
 	}
 }
 
+// first returns the first jar that has a term, and its key. It returns errNoJar if there is none.
+func (j *Jars) first(ctx context.Context, term string) (Key, storedJar, error) {
+	page, err := j.store.Find(ctx, term, "", 1)
+	if err != nil {
+		return Key{}, storedJar{}, fmt.Errorf("find jar: %w", err)
+	}
+	if len(page) == 0 {
+		return Key{}, storedJar{}, errNoJar
+	}
+	key, err := parseStoreKey(page[0])
+	if err != nil {
+		return Key{}, storedJar{}, err
+	}
+	jar, err := j.load(ctx, key)
+	return key, jar, err
+}
+
 // all calls visit with the key of every jar, until visit returns an error. The keys are those of
 // one instant. No transaction of the store is open while visit runs.
 func (j *Jars) all(ctx context.Context, visit func(Key) error) error {

@@ -31,7 +31,7 @@ func TestLoadThatWriteOvertakes(t *testing.T) {
 			return token, err
 		}, "alice*"},
 		{"delete", func(w *world, token Token, _ map[string]string) (Token, error) {
-			_, err := w.SignOut(ctx, token)
+			_, err := w.SignOut(ctx, token, Visit{})
 			return token, err
 		}, ""},
 		{"move", func(w *world, token Token, _ map[string]string) (Token, error) {
@@ -174,7 +174,7 @@ func TestMemoryAfterAnAmbiguousError(t *testing.T) {
 	w.want(old, "")
 
 	token, _ = w.browser("erin")
-	failing(func() error { _, err := w.SignOut(ctx, token); return err })
+	failing(func() error { _, err := w.SignOut(ctx, token, Visit{}); return err })
 	w.want(token, "")
 }
 
@@ -466,7 +466,7 @@ func TestMemoryIsNeverOlderThanAnAcknowledgedWrite(t *testing.T) {
 				_, err := m.SignIn(ctx, token, person("dave"), nil, Client{})
 				return err
 			}},
-			{"sign out", func(ctx context.Context) error { _, err := m.SignOut(ctx, token); return err }},
+			{"sign out", func(ctx context.Context) error { _, err := m.SignOut(ctx, token, Visit{}); return err }},
 			{"end bob", func(ctx context.Context) error {
 				_, err := m.EndAccount(ctx, person("bob").Account, w.clock.now())
 				return err

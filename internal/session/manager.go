@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,6 +122,7 @@ func (m *Manager) Visit(ctx context.Context, token Token) (Visit, error) {
 	if err != nil {
 		return Visit{site: m.site}, err
 	}
+	m.present(key, jar.Jar)
 	return Visit{manager: m, key: key, jar: jar.Jar, at: m.now(), site: m.site}, nil
 }
 
@@ -269,8 +271,11 @@ func (o Options) jarExpiry(j *Jar) time.Time {
 	return last
 }
 
-// prune removes the dead sessions from a jar that is being changed.
+// prune removes the dead sessions from a jar that is being changed, and a Move whose time is over.
 func (m *Manager) prune(j *Jar, at time.Time) {
+	if j.Move != nil && !j.Move.recent(repeatTime, at) {
+		j.Move = nil
+	}
 	j.remove(func(s *Session) bool {
 		_, alive := m.live(s, at)
 		return !alive
@@ -284,15 +289,14 @@ type SignedIn struct {
 	Entry    Entry     // the new session, which is active
 	Replaced []Session // the account's previous session in this jar, if any
 	Evicted  []Session // sessions evicted to make room
+	Visit    Visit     // the jar with the new session
 }
 
 // SignIn adds a session of the identity's account to the jar of the token, or to a new jar if the
 // token names none, and makes it active. The jar gets a new token, so that a token planted or seen
-// before the sign-in is useless afterwards.
-//
-// Of two overlapping sign-ins in one browser, the second finds its token dead and creates a new
-// jar. Adding its account to the moved jar would give that jar to whoever knows the old token,
-// which the new token prevents.
+// before the sign-in is useless afterwards. A sign-in that overlaps with another one of the same
+// browser, or repeats it, joins the moved jar and returns the same new token; the package doc says
+// when.
 //
 // Errors are ErrFull, a refusal of the identity or the grant by Validate or Fits, and those of the
 // store.
@@ -301,13 +305,13 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 	if err != nil {
 		return SignedIn{}, err
 	}
-	next := NewToken()
 	for {
 		at := m.now()
-		key, old, jar, err := m.jarForSignIn(ctx, token, next, at)
+		to, err := m.jarForSignIn(ctx, token, identity.Account, client, at)
 		if err != nil {
 			return SignedIn{}, err
 		}
+		jar := to.jar
 		m.prune(jar, at)
 		switch {
 		case len(jar.Sessions) == 0:
@@ -316,7 +320,7 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 		case m.site != "":
 			jar.pinAll()
 		}
-		done := SignedIn{Token: next, JarID: jar.ID}
+		done := SignedIn{Token: to.token, JarID: jar.ID}
 		done.Replaced = jar.remove(func(s *Session) bool { return s.Recorded.Account == identity.Account })
 		if len(jar.Sessions) >= m.options.MaxSessions && m.options.RejectAtMax {
 			return SignedIn{}, ErrFull
@@ -329,15 +333,20 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 		jar.Transient = client.Transient
 		jar.Sessions = append(jar.Sessions, session)
 		jar.choose(m.site, &jar.Sessions[len(jar.Sessions)-1])
+		if to.move != nil {
+			jar.Move = to.move.with(session.ID, jar)
+		}
 		done.Entry = Entry{Session: &session, Identity: session.Recorded, Active: true}
 
-		err = m.jars.swap(ctx, key, old, next.Key(), jar, m.options.jarExpiry(jar))
+		key := to.token.Key()
+		err = m.jars.swap(ctx, to.from, to.old, key, jar, m.options.jarExpiry(jar))
 		if errors.Is(err, storage.ErrConflict) {
 			continue
 		}
 		if err != nil {
 			return SignedIn{}, err
 		}
+		done.Visit = Visit{manager: m, key: key, jar: jar, at: at, site: m.site}
 		return done, nil
 	}
 }
@@ -359,24 +368,55 @@ func toStore(identity *Identity, grant *Grant) (*Grant, error) {
 	return kept, nil
 }
 
-// jarForSignIn returns a clone of the jar, or a new jar, to add a session to, and the stored jar
-// that it replaces. An unreadable jar stays as it is, and the browser gets a new one.
-func (m *Manager) jarForSignIn(ctx context.Context, token, next Token, at time.Time) (Key, storedJar, *Jar, error) {
-	if !token.IsZero() {
-		key := token.Key()
-		old, err := m.jars.load(ctx, key)
-		switch {
-		case err == nil:
-			return key, old, old.clone(), nil
-		case !errors.Is(err, errNoJar) && !errors.Is(err, ErrUnreadable):
-			return Key{}, storedJar{}, nil, err
+// signInTo is the jar that a sign-in adds a session to.
+type signInTo struct {
+	jar   *Jar      // a clone, or new
+	from  Key       // where the jar is stored; that of token if it is new or does not move
+	old   storedJar // as it is stored; zero if it is new
+	token Token     // the jar's token afterwards
+	move  *Move     // nil if it is new
+}
+
+// jarForSignIn returns the jar to add a session to: that of the token, the one that it has moved to
+// if the sign-in joins it, or a new one. An unreadable jar stays as it is, and the browser gets a
+// new one.
+func (m *Manager) jarForSignIn(ctx context.Context, token Token, account Account, client Client, at time.Time) (signInTo, error) {
+	if token.IsZero() {
+		return newJar(at), nil
+	}
+	from := token.Key()
+	old, err := m.jars.load(ctx, from)
+	if err == nil {
+		move := newMove(from, at)
+		return signInTo{old.clone(), from, old, token.next(move.Salt), move}, nil
+	}
+	if errors.Is(err, errNoJar) && client.JarID != "" {
+		var key Key
+		key, old, err = m.jars.first(ctx, jarTerm(client.JarID))
+		if err == nil && old.joins(from, account, client, at) {
+			if next := token.next(old.Move.Salt); next.Key() == key {
+				return signInTo{old.clone(), key, old, next, old.Move}, nil
+			}
 		}
 	}
-	return next.Key(), storedJar{}, &Jar{ID: newName(), CreatedAt: at}, nil
+	if err != nil && !errors.Is(err, errNoJar) && !errors.Is(err, ErrUnreadable) {
+		return signInTo{}, err
+	}
+	return newJar(at), nil
+}
+
+func newJar(at time.Time) signInTo {
+	token := NewToken()
+	return signInTo{jar: &Jar{ID: newName(), CreatedAt: at}, from: token.Key(), token: token}
 }
 
 // maxUserAgentBytes bounds the recorded User-Agent.
 const maxUserAgentBytes = 512
+
+// recordedUserAgent returns a User-Agent as it is recorded.
+func recordedUserAgent(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxUserAgentBytes)], "")
+}
 
 func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at time.Time) Session {
 	recorded := *identity
@@ -386,9 +426,6 @@ func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at
 	if recorded.UpdatedAt.IsZero() {
 		recorded.UpdatedAt = at
 	}
-	if len(client.UserAgent) > maxUserAgentBytes {
-		client.UserAgent = client.UserAgent[:maxUserAgentBytes]
-	}
 	s := Session{
 		ID:         newName(),
 		Handle:     newName(),
@@ -397,7 +434,7 @@ func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at
 		LastUsedAt: at,
 		ExpiresAt:  at.Add(m.options.Lifetime),
 		IP:         client.IP,
-		UserAgent:  strings.ToValidUTF8(client.UserAgent, ""),
+		UserAgent:  recordedUserAgent(client.UserAgent),
 		Grant:      grant,
 		Slot:       newName(),
 	}
@@ -483,36 +520,52 @@ func (m *Manager) Revoke(ctx context.Context, token Token, handle string) (Revok
 
 // SignOut ends every session of the jar and returns those that were live. A token without a jar is
 // not an error: the browser is already signed out.
-func (m *Manager) SignOut(ctx context.Context, token Token) ([]Session, error) {
+//
+// An overlapping sign-in may have moved the jar to a new token. Then SignOut ends the sessions that
+// the old token named, or they would outlive an acknowledged sign-out. Those that were added since
+// stay. Seen is the jar as the request found it when it arrived.
+func (m *Manager) SignOut(ctx context.Context, token Token, seen Visit) ([]Session, error) {
 	var ended []Session
-	var jarID string
-	all := func(jar *Jar, _ time.Time) (bool, error) {
-		ended, jarID = jar.Sessions, jar.ID
+	err := m.change(ctx, token, func(jar *Jar, at time.Time) (bool, error) {
+		seen = Visit{jar: jar.clone()}
+		ended = jar.Sessions
 		jar.Sessions, jar.Active = nil, ""
 		return true, nil
+	})
+	if !errors.Is(err, errNoJar) {
+		return ended, err
 	}
-	err := m.change(ctx, token, all)
-	if errors.Is(err, errNoJar) && jarID != "" {
-		// An overlapping sign-in moved the jar to a new token. The sessions that this call has seen
-		// must end too, or they would outlive an acknowledged sign-out.
-		seen := make(map[string]bool, len(ended))
-		for _, s := range ended {
-			seen[s.Handle] = true
+	if seen.jar == nil {
+		if seen, err = m.named(ctx, token); seen.jar == nil || err != nil {
+			return nil, err
 		}
-		_, err = m.End(ctx, Selection{Jar: jarID}, func(s *Session) bool { return !seen[s.Handle] })
 	}
-	if errors.Is(err, errNoJar) {
-		err = nil
+	moved, err := m.End(ctx, Selection{Jar: seen.jar.ID}, func(s *Session) bool { return seen.jar.byID(s.ID) == nil })
+	ended = make([]Session, len(moved))
+	for i := range moved {
+		ended[i] = moved[i].Session
 	}
-	if err != nil {
-		return nil, err
-	}
-	return ended, nil
+	return ended, err
 }
 
-// recordUse stores that a session was used. The jar or the session may be gone.
+// named returns a jar that has just moved, with the sessions that the replaced token named.
+func (m *Manager) named(ctx context.Context, token Token) (Visit, error) {
+	jar, err := m.justMoved(ctx, token.Key())
+	if jar.Jar == nil || err != nil {
+		return Visit{}, err
+	}
+	before := jar.clone()
+	before.remove(func(s *Session) bool { return slices.Contains(before.Move.Added, s.ID) })
+	return Visit{jar: before}, nil
+}
+
+// recordUse stores that a session was used, or without a handle that the jar's token was presented.
+// The jar or the session may be gone.
 func (m *Manager) recordUse(ctx context.Context, u use) error {
 	err := m.changeKey(ctx, u.key, func(jar *Jar, at time.Time) (bool, error) {
+		if u.handle == "" {
+			return jar.Move != nil, nil // dead sessions stay: this is no use of the jar
+		}
 		m.prune(jar, at)
 		i := jar.find(u.handle)
 		if i < 0 || !jar.Sessions[i].LastUsedAt.Before(u.at) {
@@ -544,7 +597,7 @@ func (m *Manager) change(ctx context.Context, token Token, edit func(*Jar, time.
 }
 
 // changeKey applies edit to a clone of the jar under key and stores the clone if edit reports a
-// change. edit must leave no dead sessions in a changed jar; a jar without sessions is deleted.
+// change. A jar without sessions is deleted.
 // After a conflict, changeKey starts again with the stored jar, so edit may run several times and
 // must not depend on earlier runs.
 func (m *Manager) changeKey(ctx context.Context, key Key, edit func(*Jar, time.Time) (changed bool, err error)) error {

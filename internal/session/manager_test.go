@@ -683,7 +683,7 @@ func TestTokenRotates(t *testing.T) {
 		if _, err := w.SetActive(ctx, first.Token, first.Entry.Handle); !errors.Is(err, ErrUnknownHandle) {
 			w.Errorf("the old token switches: %v", err)
 		}
-		if ended, err := w.SignOut(ctx, first.Token); err != nil || len(ended) != 0 {
+		if ended, err := w.SignOut(ctx, first.Token, Visit{}); err != nil || len(ended) != 0 {
 			w.Errorf("the old token signs out %v, %v", ended, err)
 		}
 		third := w.signIn(first.Token, "mallory") // finds nothing to add to
@@ -719,7 +719,7 @@ func TestSignOut(t *testing.T) {
 		other, _ := w.browser("alice")
 		token, _ := w.browser("alice", "bob", "carol")
 		w.people.setGone(true, person("bob").Account)
-		ended, err := w.SignOut(ctx, token)
+		ended, err := w.SignOut(ctx, token, Visit{})
 		if err != nil || len(ended) != 2 {
 			w.Errorf("SignOut = %v, %v; want the two that were live", ended, err)
 		}
@@ -729,7 +729,7 @@ func TestSignOut(t *testing.T) {
 			w.Error("the jar is still stored")
 		}
 		for name, token := range map[string]Token{"again": token, "zero": {}, "unknown": NewToken()} {
-			if ended, err := w.SignOut(ctx, token); err != nil || len(ended) != 0 {
+			if ended, err := w.SignOut(ctx, token, Visit{}); err != nil || len(ended) != 0 {
 				w.Errorf("%s: SignOut = %v, %v; want nothing", name, ended, err)
 			}
 		}
@@ -743,7 +743,7 @@ func TestSignOutEndsWhatItSawInAMovedJar(t *testing.T) {
 	reached, release := w.mem.pause(&w.mem.before, "delete")
 	out := make(chan error)
 	go func() {
-		ended, err := w.SignOut(ctx, token)
+		ended, err := w.SignOut(ctx, token, Visit{})
 		if len(ended) != 2 {
 			err = errors.Join(err, errors.New("did not tell of the two sessions it ended"))
 		}
@@ -766,7 +766,7 @@ func TestSignOutEndsWhatItSawInAJarThatMovesOn(t *testing.T) {
 	found, goOnFromFind := w.mem.pause(&w.mem.after, "find")
 	out := make(chan error)
 	go func() {
-		_, err := w.SignOut(ctx, token)
+		_, err := w.SignOut(ctx, token, Visit{})
 		out <- err
 	}()
 	<-deleting

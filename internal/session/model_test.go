@@ -377,7 +377,7 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 			}
 			log("%d signs out", b)
 			m.begin(jar)
-			ended, err := w.SignOut(ctx, token)
+			ended, err := w.SignOut(ctx, token, Visit{})
 			if err != nil || len(ended) != len(jar.sessions) {
 				fail("signed out %d, %v; want %d", len(ended), err, len(jar.sessions))
 			}
@@ -476,6 +476,7 @@ func modelRun(t *testing.T, run int, rng *rand.Rand) {
 				}
 			}
 		}
+		synctest.Wait() // until it is recorded that the tokens were presented
 		if len(dead) > 0 {
 			if got := names(w.visit(dead[pick(len(dead))])); got != "" {
 				fail("a replaced token is worth %q", got)

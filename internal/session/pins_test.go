@@ -137,6 +137,8 @@ func TestChoosingWhatIsActiveWritesNothing(t *testing.T) {
 	p := pin(t)
 	p.signInAt(grafana, "me")
 	p.signInAt(grafana, "admin")
+	p.visit(p.token)
+	p.settle()
 	was := p.stored(p.token)
 	p.chooseAt(grafana, "admin")
 	p.chooseAt(wiki, "me")
@@ -212,7 +214,7 @@ func TestSignOutEndsEverySite(t *testing.T) {
 	p := pin(t)
 	p.signInAt(grafana, "me")
 	p.signInAt(wiki, "admin")
-	ended, err := p.At(files).SignOut(ctx, p.token)
+	ended, err := p.At(files).SignOut(ctx, p.token, Visit{})
 	if err != nil || len(ended) != 2 {
 		t.Errorf("signed out %d, %v", len(ended), err)
 	}

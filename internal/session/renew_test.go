@@ -128,7 +128,7 @@ func TestRenewRefuses(t *testing.T) {
 func TestRenewDoesNotReviveASession(t *testing.T) {
 	for name, end := range map[string]func(w *world, done SignedIn){
 		"revoked":    func(w *world, done SignedIn) { _, _ = w.Revoke(ctx, done.Token, done.Entry.Handle) },
-		"signed out": func(w *world, done SignedIn) { _, _ = w.SignOut(ctx, done.Token) },
+		"signed out": func(w *world, done SignedIn) { _, _ = w.SignOut(ctx, done.Token, Visit{}) },
 		"ended by SID": func(w *world, _ SignedIn) {
 			_, _ = w.End(ctx, Selection{Method: "oidc", SID: "sid"}, nil)
 		},

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -54,6 +55,18 @@ func ParseToken(text string) (Token, error) {
 		return Token{}, ErrMalformedToken
 	}
 	return t, nil
+}
+
+// next returns the token that replaces t. It is as unguessable as t to those who do not know the
+// salt, and as the salt to those who do not know t. The store has the salt and not the tokens.
+func (t Token) next(salt [32]byte) Token {
+	secret, err := hkdf.Key(sha256.New, t.secret[:], salt[:], "next token of a jar", tokenBytes)
+	if err != nil { // only a length that SHA-256 cannot fill is an error
+		panic(err)
+	}
+	next := Token{set: true}
+	copy(next.secret[:], secret)
+	return next
 }
 
 // IsZero reports whether t stands for no jar.

@@ -20,9 +20,17 @@ func (o Options) touchInterval() time.Duration {
 // use is a use of a session, to be recorded.
 type use struct {
 	key    Key
-	handle string
+	handle string // empty: only the jar's token was presented
 	at     time.Time
 }
+
+// pendingUse names what is in the queue: a use of a jar, or that its token was presented.
+type pendingUse struct {
+	key       Key
+	presented bool
+}
+
+func (u use) pending() pendingUse { return pendingUse{u.key, u.handle == ""} }
 
 // toucher records uses in the background, so that no request waits for a write. If the queue is
 // full, a use is dropped: the session's next use is as good.
@@ -34,7 +42,7 @@ type toucher struct {
 	cancel  context.CancelFunc
 
 	mu      sync.Mutex
-	pending map[Key]bool // jars with a use in the queue
+	pending map[pendingUse]bool
 	closed  bool
 }
 
@@ -45,7 +53,7 @@ const (
 )
 
 func newToucher(record func(context.Context, use) error) *toucher {
-	t := &toucher{record: record, queue: make(chan use, touchQueue), pending: make(map[Key]bool)}
+	t := &toucher{record: record, queue: make(chan use, touchQueue), pending: make(map[pendingUse]bool)}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	for range touchWorkers {
 		t.workers.Go(t.work)
@@ -57,12 +65,12 @@ func newToucher(record func(context.Context, use) error) *toucher {
 func (t *toucher) touch(u use) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || t.pending[u.key] {
+	if t.closed || t.pending[u.pending()] {
 		return
 	}
 	select {
 	case t.queue <- u:
-		t.pending[u.key] = true
+		t.pending[u.pending()] = true
 	default:
 	}
 }
@@ -75,7 +83,7 @@ func (t *toucher) work() {
 		_ = t.record(ctx, u)
 		cancel()
 		t.mu.Lock()
-		delete(t.pending, u.key)
+		delete(t.pending, u.pending())
 		t.mu.Unlock()
 	}
 }

@@ -21,7 +21,7 @@ func TestWatchTellsOfEveryWrite(t *testing.T) {
 		"sign-in":  func(w *world, token Token, _ string) { w.signIn(token, "carol") },
 		"switch":   func(w *world, token Token, handle string) { _, _ = w.SetActive(ctx, token, handle) },
 		"revoke":   func(w *world, token Token, handle string) { _, _ = w.Revoke(ctx, token, handle) },
-		"sign-out": func(w *world, token Token, _ string) { _, _ = w.SignOut(ctx, token) },
+		"sign-out": func(w *world, token Token, _ string) { _, _ = w.SignOut(ctx, token, Visit{}) },
 		"ended by an administrator": func(w *world, _ Token, _ string) {
 			_, _ = w.EndAccount(ctx, person("alice").Account, w.clock.now().Add(time.Hour))
 		},

@@ -325,8 +325,17 @@ func everyWorld(t *testing.T, options Options, test func(*world)) {
 
 // restart begins anew with what is stored.
 func (w *world) restart(options Options) {
+	if w.Manager != nil {
+		w.Close()
+	}
 	w.jars = NewJars(w.store)
 	w.reload(options)
+}
+
+// settle waits until it is recorded that sessions were used and tokens presented.
+func (w *world) settle() {
+	w.Close()
+	w.reload(w.options)
 }
 
 // reload replaces the manager, as a new configuration does, and keeps the jars.
@@ -351,7 +360,7 @@ func (w *world) signIn(token Token, name string) SignedIn {
 }
 
 // browser signs people in, one after the other, a minute apart, into one jar. It returns the jar's
-// token and everybody's handle; the last one is active.
+// token, which has been presented, and everybody's handle; the last one is active.
 func (w *world) browser(names ...string) (Token, map[string]string) {
 	w.Helper()
 	var token Token
@@ -363,6 +372,8 @@ func (w *world) browser(names ...string) (Token, map[string]string) {
 		done := w.signIn(token, name)
 		token, handles[name] = done.Token, done.Entry.Handle
 	}
+	w.visit(token)
+	w.settle()
 	return token, handles
 }
 

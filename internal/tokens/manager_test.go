@@ -658,7 +658,7 @@ func TestStaleEntryAsksNobody(t *testing.T) {
 
 func TestSessionEndsWhileTheProviderIsAsked(t *testing.T) {
 	for name, end := range map[string]func(w *world){
-		"signed out": func(w *world) { _, _ = w.manager.SignOut(w.Context(), w.token) },
+		"signed out": func(w *world) { _, _ = w.manager.SignOut(w.Context(), w.token, session.Visit{}) },
 		"ended":      func(w *world) { _, _ = w.manager.End(w.Context(), session.Selection{Method: "oidc", SID: "sid"}, nil) },
 		"replaced": func(w *world) {
 			old := w.id
