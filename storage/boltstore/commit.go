@@ -8,6 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"go.etcd.io/bbolt"
+	"go.uber.org/zap"
+
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
@@ -52,13 +55,19 @@ func (s *Store) await(w *write) (storage.Revision, error) {
 	}
 	select {
 	case <-w.done:
+		return w.revision, w.err
 	case <-w.ctx.Done():
 		if w.claimed.CompareAndSwap(false, true) {
 			return 0, w.ctx.Err()
 		}
-		<-w.done
+	case <-s.broken.happened:
 	}
-	return w.revision, w.err
+	select {
+	case <-w.done:
+		return w.revision, w.err
+	case <-s.broken.happened:
+		return 0, s.broken.cause() // the committer may never come back; the write may have happened
+	}
 }
 
 // queue is where writes wait for the committer.
@@ -126,7 +135,10 @@ func (s *Store) commitQueued() {
 		if batch == nil {
 			return
 		}
-		s.commit(batch)
+		if err := contain(func() error { s.commit(batch); return nil }); err != nil {
+			s.logPanic(err)
+			s.breakDown(err)
+		}
 	}
 }
 
@@ -163,13 +175,14 @@ func (s *Store) commit(batch []*write) {
 // that fails midway takes the whole transaction back: it is then spoilt, and no result holds
 // but that of a write that was alone in it.
 func (s *Store) transact(writes []*write) (spoilt bool) {
-	if s.broken != nil {
-		failAll(writes, s.broken)
-		return false
+	tx, err := s.begin(true)
+	if err == nil {
+		if err = s.ready(tx); err != nil {
+			_ = tx.Rollback()
+		}
 	}
-	tx, err := s.file.db.Begin(true)
 	if err != nil {
-		failAll(writes, fmt.Errorf("begin transaction: %w", err))
+		failAll(writes, err)
 		return false
 	}
 
@@ -200,17 +213,50 @@ func (s *Store) transact(writes []*write) (spoilt bool) {
 		return false
 	}
 
-	if err := contain(tx.Commit); err != nil {
-		if _, panicked := errors.AsType[*panicError](err); panicked {
-			// bbolt's locks and its list of free pages are as the panic left them. The file is
-			// as sound as it was, for a commit takes effect with its last page; to go on writing
-			// by that list could ruin it.
-			s.logPanic(err)
-			s.broken = fmt.Errorf("database takes no writes until it is opened again: %v", err)
-		}
-		failAll(writes, fmt.Errorf("commit: %w", err))
+	id := int64(tx.ID())
+	err = contain(tx.Commit)
+	if err == nil {
+		s.committed.Store(id)
+		return false
 	}
+	if _, panicked := errors.AsType[*panicError](err); panicked {
+		// bbolt's locks and its list of free pages are as the panic left them. The file is as sound
+		// as it was, for a commit takes effect with its last page; to go on writing by that list
+		// could ruin it.
+		s.logPanic(err)
+		err = s.breakDown(err)
+	}
+	s.doubt = true
+	failAll(writes, fmt.Errorf("commit: %w", err))
 	return false
+}
+
+// ready reports why nothing can be written in a transaction that has just begun.
+func (s *Store) ready(tx *bbolt.Tx) error {
+	last := s.committed.Load()
+	if seen := int64(tx.ID()) - 1; seen != last {
+		if !s.doubt {
+			return s.breakDown(fmt.Errorf("its headers were changed: they tell of transaction %d, not of %d", seen, last))
+		}
+		s.committed.Store(seen) // the commit that failed had come as far as the header
+	}
+	s.doubt = false
+	err := s.file.inPlace()
+	if (err != nil) != s.adrift {
+		s.adrift = err != nil
+		if err != nil {
+			s.log.Error("the database takes no writes: what is written would be lost", zap.String("path", s.file.path), zap.Error(err))
+		} else {
+			s.log.Info("the database is in its place again, and takes writes", zap.String("path", s.file.path))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("database %w", err)
+	}
+	if err := s.file.whole(tx); err != nil {
+		return s.breakDown(err)
+	}
+	return nil
 }
 
 // failAll makes err the result of every write that has no error of its own.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"go.etcd.io/bbolt"
 	"go.uber.org/zap"
 )
 
@@ -28,6 +29,18 @@ func contain(fn func() error) (err error) {
 		}
 	}()
 	return fn()
+}
+
+// errStuck reports a panic that left bbolt's locks taken.
+var errStuck = errors.New("headers cannot be read")
+
+// begin is bbolt's Begin. After errStuck, bbolt must not be called again.
+func (f file) begin(writable bool) (tx *bbolt.Tx, err error) {
+	err = contain(func() (err error) { tx, err = f.db.Begin(writable); return err })
+	if _, panicked := errors.AsType[*panicError](err); panicked {
+		err = fmt.Errorf("%w: %w", errStuck, err)
+	}
+	return tx, err
 }
 
 // logPanic notes what an error is no place for: where a panic came from.

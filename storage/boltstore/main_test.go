@@ -161,15 +161,12 @@ func commits(t testing.TB, s *Store) (n int) {
 	return n
 }
 
-// rawUpdate changes the file behind the store's back.
+// rawUpdate writes what no call would.
 func rawUpdate(t testing.TB, s *Store, fn func(*tables) error) {
 	t.Helper()
-	err := s.file.db.Update(func(tx *bbolt.Tx) error {
-		tables, err := tablesOf(tx)
-		if err != nil {
-			return err
-		}
-		return fn(tables)
+	_, err := s.submit(t.Context(), func(tables *tables) (storage.Revision, error) {
+		tables.wrote = true
+		return 0, fn(tables)
 	})
 	if err != nil {
 		t.Fatal(err)

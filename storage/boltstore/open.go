@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 
@@ -41,8 +42,10 @@ var mapBytes = func() int {
 
 // file is an open database file.
 type file struct {
-	db  *bbolt.DB
-	raw *os.File // what db reads and writes
+	db     *bbolt.DB
+	raw    *os.File // what db reads and writes
+	path   string   // absolute
+	opened int      // id of the last transaction when it was opened
 }
 
 // open opens the database at path, after it has made sure that it is one.
@@ -72,9 +75,10 @@ func open(path string, opts Options) (file, error) {
 		return file{}, err
 	}
 	if err = probe.check(); err == nil && opts.ReadOnly {
+		probe.logDamagedHeader(opts.Logger)
 		return probe, nil
 	}
-	if err := errors.Join(err, probe.close()); err != nil {
+	if err := errors.Join(err, probe.closeAfter(err)); err != nil {
 		return file{}, err
 	}
 
@@ -90,22 +94,27 @@ func open(path string, opts Options) (file, error) {
 	}
 	// Between the two a process of a newer version may have had the file.
 	if err := f.check(); err != nil {
-		return file{}, errors.Join(err, f.close())
+		return file{}, errors.Join(err, f.closeAfter(err))
 	}
+	f.logDamagedHeader(opts.Logger)
 	f.tighten(opts.Logger)
 	return f, nil
 }
 
 // openBolt is bbolt.Open, which panics on some damaged files and then forgets to close them.
 func openBolt(path string, opts *bbolt.Options) (file, error) {
-	var f file
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return file{}, err
+	}
+	f := file{path: absolute}
 	opts.OpenFile = func(name string, flag int, mode fs.FileMode) (*os.File, error) {
 		// Without O_CREATE, a file that was removed just now is not replaced by an empty one.
 		opened, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
 		f.raw = opened
 		return opened, err
 	}
-	err := contain(func() (err error) {
+	err = contain(func() (err error) {
 		f.db, err = bbolt.Open(path, fileMode, opts)
 		return err
 	})
@@ -125,32 +134,64 @@ func openBolt(path string, opts *bbolt.Options) (file, error) {
 }
 
 // check refuses a file that is truncated or not of this program and version.
-func (f file) check() error {
-	return f.db.View(func(tx *bbolt.Tx) error {
-		return contain(func() error {
-			info, err := f.raw.Stat()
-			if err != nil {
-				return err
-			}
-			// To read a page beyond the end of the file is a fault, not an error.
-			if info.Size() < tx.Size() {
-				return fmt.Errorf("is truncated: it has %d of %d bytes", info.Size(), tx.Size())
-			}
-			meta := tx.Bucket(metaBucket)
-			if meta == nil || string(meta.Get(formatKey)) != format {
-				return errors.New("is a bbolt database, but not of this program")
-			}
-			version := meta.Get(schemaKey)
-			if len(version) != 4 {
-				return errors.New("is damaged: its schema version is missing")
-			}
-			if v := binary.BigEndian.Uint32(version); v != schema {
-				return fmt.Errorf("has schema version %d, but this program knows version %d only; was it written by a newer one?", v, schema)
-			}
-			_, err = tablesOf(tx)
+func (f *file) check() error {
+	tx, err := f.begin(false)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	f.opened = tx.ID()
+	return contain(func() error {
+		if err := f.whole(tx); err != nil {
 			return err
-		})
+		}
+		meta := tx.Bucket(metaBucket)
+		if meta == nil || string(meta.Get(formatKey)) != format {
+			return errors.New("is a bbolt database, but not of this program")
+		}
+		version := meta.Get(schemaKey)
+		if len(version) != 4 {
+			return errors.New("is damaged: its schema version is missing")
+		}
+		if v := binary.BigEndian.Uint32(version); v != schema {
+			return fmt.Errorf("has schema version %d, but this program knows version %d only; was it written by a newer one?", v, schema)
+		}
+		_, err := tablesOf(tx)
+		return err
 	})
+}
+
+// whole refuses a file that ends before the pages that a transaction sees do. To read a page beyond
+// the end of the file is a fault, not an error.
+func (f file) whole(tx *bbolt.Tx) error {
+	info, err := f.raw.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() < tx.Size() {
+		return fmt.Errorf("is truncated: it has %d of %d bytes", info.Size(), tx.Size())
+	}
+	return nil
+}
+
+// inPlace returns an error if the path does not name the open file any more. Whatever is written to
+// the open file then is lost when it is closed.
+func (f file) inPlace() error {
+	there, err := os.Stat(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("was removed or renamed while it was open; put it back, or restart to begin with a new one")
+	}
+	if err != nil {
+		return nil // nobody can tell
+	}
+	open, err := f.raw.Stat()
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(open, there) {
+		return errors.New("was replaced by another file while it was open; put it back, or restart to use the other one")
+	}
+	return nil
 }
 
 // tighten takes from others what access they have to the file: it holds the sessions of everyone.
@@ -172,6 +213,14 @@ func (f file) tighten(log *zap.Logger) {
 
 // close waits for the open transactions and releases the file.
 func (f file) close() error { return f.db.Close() }
+
+// closeAfter is close after check has returned err.
+func (f file) closeAfter(err error) error {
+	if errors.Is(err, errStuck) {
+		return f.abandon()
+	}
+	return f.close()
+}
 
 // abandon releases the file without a word to bbolt, for when a panic has left bbolt in no state
 // to listen. The memory map stays: nobody can tell who still reads it.

@@ -8,6 +8,10 @@
 // The file belongs to one process at a time; a lock of the operating system sees to that. A file
 // that is damaged, of another program or of a newer version of this one is refused as it is,
 // never repaired, replaced or written to.
+//
+// A file that is damaged while it is open ends nothing but the calls that need it. Damage to a page
+// fails the calls that read the page. After damage to the file as a whole every call fails until the
+// file is opened again. Writes fail as long as the path names another file, or none.
 package boltstore
 
 import (
@@ -81,7 +85,13 @@ type Store struct {
 	log   *zap.Logger
 	queue *queue
 
-	broken error // set and read by the committer, and after its end: why it writes no more
+	broken    *breakage
+	beginning sync.Mutex   // held while a transaction begins
+	committed atomic.Int64 // id of the last transaction that was committed
+
+	// Of the committer alone.
+	doubt  bool // the last commit failed, and may have happened all the same
+	adrift bool // the last look found another file at the path, or none
 
 	workers   sync.WaitGroup // the committer and the sweeper
 	stopSweep context.CancelFunc
@@ -106,7 +116,8 @@ func Open(path string, opts Options) (*Store, error) {
 	}
 
 	sweeping, stop := context.WithCancel(context.Background())
-	s := &Store{file: f, now: opts.Now, log: opts.Logger, queue: newQueue(), stopSweep: stop}
+	s := &Store{file: f, now: opts.Now, log: opts.Logger, queue: newQueue(), stopSweep: stop, broken: newBreakage()}
+	s.committed.Store(int64(f.opened))
 	s.shutDown = sync.OnceValue(s.shutDownOnce)
 	if opts.ReadOnly {
 		s.queue.shut(storage.ErrReadOnly)
@@ -128,9 +139,8 @@ func (s *Store) shutDownOnce() error {
 	s.closed.Store(true)
 	s.queue.shut(storage.ErrClosed)
 	s.stopSweep()
-	s.workers.Wait()
 	release := s.file.close
-	if s.broken != nil {
+	if !s.awaitWorkers() {
 		release = s.file.abandon
 	}
 	if err := release(); err != nil {
@@ -264,14 +274,16 @@ func (s *Store) snapshot(ctx context.Context, fn func(*bbolt.Tx) error) error {
 	if s.closed.Load() {
 		return storage.ErrClosed
 	}
-	tx, err := s.file.db.Begin(false)
+	tx, err := s.begin(false)
 	if errors.Is(err, bbolterrors.ErrDatabaseNotOpen) {
 		return storage.ErrClosed
 	}
 	if err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
+		return err
 	}
-	defer tx.Rollback()
+	// Rollback waits for a lock that another call's Begin may keep for ever; see begin. This call
+	// must not wait with it.
+	defer func() { go tx.Rollback() }()
 	return fn(tx)
 }
 

@@ -22,7 +22,12 @@ func (s *Store) sweepEvery(ctx context.Context, interval time.Duration) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		removed, err := s.sweep(ctx)
+		var removed int
+		err := s.look(ctx)
+		if err == nil {
+			err = contain(func() (err error) { removed, err = s.sweep(ctx); return err })
+			s.logPanic(err)
+		}
 		switch {
 		case ctx.Err() != nil || errors.Is(err, storage.ErrClosed):
 			return
@@ -37,6 +42,13 @@ func (s *Store) sweepEvery(ctx context.Context, interval time.Duration) {
 		case <-ticker.C:
 		}
 	}
+}
+
+// look has the committer look after the file as it does before each write, for times when nobody
+// writes.
+func (s *Store) look(ctx context.Context) error {
+	_, err := s.submit(ctx, func(*tables) (storage.Revision, error) { return 0, nil })
+	return err
 }
 
 // sweep removes the records that have expired by now and returns how many they were. A corrupt

@@ -205,6 +205,7 @@ func TestFailedSweepIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.InfoLevel)
 		s := openStore(t, filepath.Join(t.TempDir(), "test.db"), Options{Logger: zap.New(core), unsynced: true})
+		synctest.Wait() // until the sweep on opening has ended
 		fill(t, s, "expired", 1, time.Now())
 		rawUpdate(t, s, func(tables *tables) error { return tables.records.Put([]byte("expired0"), []byte("garbage")) })
 		advance(DefaultSweepInterval)
