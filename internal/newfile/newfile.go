@@ -37,7 +37,7 @@ func Create(path string, fill func(temp string) error) error {
 	if err := publish(temp.Name(), path, os.Link); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return SyncDir(dir)
 }
 
 // Write makes a file at path with the content, as Create does.
@@ -80,8 +80,8 @@ func publish(temp, path string, link func(from, to string) error) error {
 	return err
 }
 
-// syncDir brings the names in a directory to disk. Windows does that by itself, and cannot be asked to.
-func syncDir(dir string) error {
+// SyncDir brings the names in a directory to disk. Windows does that by itself, and cannot be asked to.
+func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil
 	}

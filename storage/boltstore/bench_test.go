@@ -20,6 +20,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/caddy-multi-session/gateway/storage"
+	"github.com/caddy-multi-session/gateway/storage/storagetest"
 )
 
 // benchValue is the size of a record of a few sessions.
@@ -281,4 +282,66 @@ func replacedStore(b *testing.B, n int) *Store {
 		b.Fatal(err)
 	}
 	return s
+}
+
+// BenchmarkSweep measures the removal of a hundred thousand records that have all expired, what the
+// file grows by meanwhile, and how long a writer waits meanwhile and afterwards.
+func BenchmarkSweep(b *testing.B) {
+	const records = 100_000
+	for b.Loop() {
+		b.StopTimer()
+		path := filepath.Join(b.TempDir(), "bench.db")
+		var clock storagetest.Clock
+		s := openStore(b, path, Options{SweepInterval: -1, Now: clock.Now})
+		err := s.Replace(b.Context(), func(yield func(storage.Record, error) bool) {
+			for i := range records {
+				r := benchRecord(i)
+				r.Expiry = clock.Now().Add(time.Duration(1+i) * time.Millisecond)
+				r.Terms = nil
+				for _, kind := range []string{"jar:", "session:", "account:", "slot:"} {
+					r.Terms = append(r.Terms, kind+benchKey(-i)[:22])
+				}
+				if !yield(r, nil) {
+					return
+				}
+			}
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		clock.Advance(time.Hour)
+		before := pagesOf(b, s)
+		writes := func(until <-chan struct{}, most int) (n int, each time.Duration) {
+			start := time.Now()
+			for n = 0; n < most; n++ {
+				select {
+				case <-until:
+					return n, time.Since(start) / time.Duration(max(n, 1))
+				default:
+				}
+				r := benchRecord(n)
+				r.Expiry = clock.Now().Add(time.Hour)
+				r.Key = fmt.Sprint("live-", before, n, most)
+				put(b, s, r)
+			}
+			return n, time.Since(start) / time.Duration(n)
+		}
+		swept := make(chan struct{})
+		b.StartTimer()
+		go func() {
+			defer close(swept)
+			if n, err := s.sweep(b.Context()); n != records || err != nil {
+				b.Errorf("sweep = %d, %v", n, err)
+			}
+		}()
+		_, during := writes(swept, 1<<30)
+		<-swept
+		b.StopTimer()
+		_, after := writes(nil, 50)
+		b.ReportMetric(float64(during.Microseconds())/1000, "ms/write-during")
+		b.ReportMetric(float64(after.Microseconds())/1000, "ms/write-after")
+		b.ReportMetric(float64(pagesOf(b, s))/float64(before), "growth")
+		closeStore(b, s)
+		b.StartTimer()
+	}
 }

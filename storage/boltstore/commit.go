@@ -214,6 +214,7 @@ func (s *Store) transact(writes []*write) (spoilt bool) {
 	}
 
 	id := int64(tx.ID())
+	s.chooseFreeListSync()
 	err = contain(tx.Commit)
 	if err == nil {
 		s.committed.Store(id)

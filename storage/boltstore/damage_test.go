@@ -73,6 +73,26 @@ func sample(t testing.TB) (content []byte, keys []string) {
 	return content[:size], keys
 }
 
+// withoutFreeList returns a database as a crash can leave it, without a list of its free pages.
+func withoutFreeList(t testing.TB, content []byte) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sample.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, fileMode, &bbolt.Options{NoFreelistSync: true})
+	if err == nil {
+		err = errors.Join(db.Update(func(*bbolt.Tx) error { return nil }), db.Close())
+	}
+	if err == nil {
+		content, err = os.ReadFile(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
 // garbage overwrites b with the bytes that seed stands for.
 func garbage(b []byte, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -166,15 +186,22 @@ func TestOpenRefusesAFileForADirectory(t *testing.T) {
 // Whatever page of the file is damaged: a database that opens at all serves what it can, fails
 // what it cannot, and neither ends the process nor hangs nor keeps the lock.
 func TestDamagedPagesEndNothing(t *testing.T) {
-	good, keys := sample(t)
-	size, page := len(good), os.Getpagesize()
-	for name, damage := range map[string]func(b []byte, seed uint64){
-		"garbage":              func(b []byte, seed uint64) { garbage(b, seed) },
-		"zeros":                func(b []byte, _ uint64) { clear(b) },
-		"garbage below header": func(b []byte, seed uint64) { garbage(b[16:], seed) },
-		"garbage in the data":  func(b []byte, seed uint64) { garbage(b[page/2:], seed) },
+	listed, keys := sample(t)
+	unlisted := withoutFreeList(t, listed)
+	page := os.Getpagesize()
+	for name, test := range map[string]struct {
+		good   []byte
+		damage func(b []byte, seed uint64)
+	}{
+		"garbage":                      {listed, func(b []byte, seed uint64) { garbage(b, seed) }},
+		"garbage, without a free list": {unlisted, func(b []byte, seed uint64) { garbage(b, seed) }},
+		"zeros":                        {listed, func(b []byte, _ uint64) { clear(b) }},
+		"zeros, without a free list":   {unlisted, func(b []byte, _ uint64) { clear(b) }},
+		"garbage below header":         {listed, func(b []byte, seed uint64) { garbage(b[16:], seed) }},
+		"garbage in the data":          {listed, func(b []byte, seed uint64) { garbage(b[page/2:], seed) }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			good, damage, size := test.good, test.damage, len(test.good)
 			path := filepath.Join(t.TempDir(), "test.db")
 			for at := 2 * page; at < size; at += page {
 				content := bytes.Clone(good)

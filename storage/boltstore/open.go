@@ -78,26 +78,37 @@ func open(path string, opts Options) (file, error) {
 		probe.logDamagedHeader(opts.Logger)
 		return probe, nil
 	}
+	if err == nil {
+		err = probe.checkUnlisted()
+	}
 	if err := errors.Join(err, probe.closeAfter(err)); err != nil {
 		return file{}, err
 	}
 
+	f, err := openToWrite(path, opts)
+	if err != nil {
+		return file{}, err
+	}
+	f.logDamagedHeader(opts.Logger)
+	f.tighten(opts.Logger)
+	return f.compactIfSparse(opts), nil
+}
+
+func openToWrite(path string, opts Options) (file, error) {
 	f, err := openBolt(path, &bbolt.Options{
 		Timeout:         opts.LockTimeout,
 		FreelistType:    bbolt.FreelistMapType, // the other one slows down in a large, fragmented file
-		NoStatistics:    true,                  // they would cost every read a lock
+		NoFreelistSync:  true,                  // else bbolt would write the list of free pages where it is missing
 		InitialMmapSize: mapBytes,
 		NoSync:          opts.unsynced,
 	})
 	if err != nil {
 		return file{}, err
 	}
-	// Between the two a process of a newer version may have had the file.
+	// The process that had the file since the last look at it may be of a newer version.
 	if err := f.check(); err != nil {
 		return file{}, errors.Join(err, f.closeAfter(err))
 	}
-	f.logDamagedHeader(opts.Logger)
-	f.tighten(opts.Logger)
 	return f, nil
 }
 
@@ -141,8 +152,11 @@ func (f *file) check() error {
 	}
 	defer tx.Rollback()
 	f.opened = tx.ID()
-	return contain(func() error {
+	return contain(func() (err error) {
 		if err := f.whole(tx); err != nil {
+			return err
+		}
+		if f.db.NoFreelistSync, err = lacksFreeList(tx); err != nil {
 			return err
 		}
 		meta := tx.Bucket(metaBucket)
@@ -156,7 +170,7 @@ func (f *file) check() error {
 		if v := binary.BigEndian.Uint32(version); v != schema {
 			return fmt.Errorf("has schema version %d, but this program knows version %d only; was it written by a newer one?", v, schema)
 		}
-		_, err := tablesOf(tx)
+		_, err = tablesOf(tx)
 		return err
 	})
 }

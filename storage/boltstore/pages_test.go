@@ -268,6 +268,8 @@ func TestCheckKnowsTheFormat(t *testing.T) {
 	if err := s.Replace(t.Context(), sequence(record("last", "t"))); err != nil {
 		t.Fatal(err)
 	}
+	closeStore(t, s) // which writes the list
+	s = openStore(t, path, Options{ReadOnly: true})
 	l := layoutOf(t, s)
 	if count := order.Uint16(readAt(t, s, l.freeList*l.pageSize+10, 2)); count != 1<<16-1 {
 		t.Errorf("the free list has %d pages, too few for this test", count)

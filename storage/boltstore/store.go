@@ -142,6 +142,12 @@ func (s *Store) shutDownOnce() error {
 	release := s.file.close
 	if !s.awaitWorkers() {
 		release = s.file.abandon
+	} else if err := s.file.syncFreeList(); err != nil {
+		// The next Open makes the list again.
+		s.log.Warn("could not write the list of free pages", zap.String("path", s.file.path), zap.Error(err))
+		if _, panicked := errors.AsType[*panicError](err); panicked {
+			release = s.file.abandon
+		}
 	}
 	if err := release(); err != nil {
 		return fmt.Errorf("close database: %w", err)

@@ -15,7 +15,7 @@ import (
 
 // sweepBatch is how many expired records one write removes: few enough that the writers who
 // share its commit hardly notice.
-const sweepBatch = 256
+const sweepBatch = 48
 
 // sweepEvery removes the expired records now and at every interval, until ctx ends.
 func (s *Store) sweepEvery(ctx context.Context, interval time.Duration) {
@@ -52,7 +52,8 @@ func (s *Store) look(ctx context.Context) error {
 }
 
 // sweep removes the records that have expired by now and returns how many they were. A corrupt
-// one is passed over and is the error in the end.
+// one is passed over and is the error in the end. It leaves the committer to others for half of the
+// time, however many records have expired at once.
 func (s *Store) sweep(ctx context.Context) (removed int, err error) {
 	now := s.now()
 	var after []byte
@@ -66,6 +67,7 @@ func (s *Store) sweep(ctx context.Context) (removed int, err error) {
 
 		var n int
 		var passedOver error
+		start := time.Now()
 		_, err = s.submit(ctx, func(t *tables) (_ storage.Revision, err error) {
 			n, passedOver, err = t.removeDue(due)
 			return 0, err
@@ -77,7 +79,18 @@ func (s *Store) sweep(ctx context.Context) (removed int, err error) {
 		if corrupt == nil {
 			corrupt = passedOver
 		}
+		if len(due) < sweepBatch {
+			return removed, corrupt
+		}
+		rest(ctx, time.Since(start))
 	}
+}
+
+// rest waits for a time, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-ctx.Done()
 }
 
 // due returns the first entries greater than after in the index of expiries that are not later

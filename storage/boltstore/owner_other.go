@@ -1,0 +1,8 @@
+//go:build !unix
+
+package boltstore
+
+import "os"
+
+// keepOwner does nothing: here access is inherited from the directory.
+func keepOwner(string, *os.File) error { return nil }
