@@ -139,15 +139,63 @@ func TestChromiumAFormOnItsWayIsNotInterrupted(t *testing.T) {
 	sending.awaitText("Bob Example\nbob@example.com\nSign out")
 }
 
-// TestChromiumASwitchKeepsTheFragment: it is the browser's own, and no server sees it.
-func TestChromiumASwitchKeepsTheFragment(t *testing.T) {
+// TestChromiumAFormIsSentOnce: a double click would drop the answer to the first request, and the
+// cookie that comes with it. A page that the browser restores sends again.
+func TestChromiumAFormIsSentOnce(t *testing.T) {
+	startFront(t, "", "multi_session")
+	b := newTab(t)
+	b.open(frontOrigin + "/.auth/sign-in")
+	b.fill(identifierField, "alice")
+	b.fill(passwordField, password("alice"))
+	// The answer takes long: to the page that is the same as if the browser did not send.
+	b.must(b.run(chromedp.Evaluate[chromedp.Void](`
+		window.sent = 0;
+		addEventListener("submit", event => {
+			if (!event.defaultPrevented) sent++;
+			event.preventDefault();
+		})`)))
+	press := func(want int) {
+		t.Helper()
+		for range 2 {
+			b.must(b.run(b.click(b.find("button", "Sign in"))))
+		}
+		if got := evaluate[int](b, "sent"); got != want {
+			t.Errorf("the form is sent %d times, want %d", got, want)
+		}
+	}
+	press(1)
+	b.must(b.run(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new PageTransitionEvent("pageshow", {persisted: true}))`)))
+	press(2)
+}
+
+// TestChromiumTheFragmentIsKept: it is the browser's own, and no server sees it. Apps keep in it which
+// of their pages is shown.
+func TestChromiumTheFragmentIsKept(t *testing.T) {
 	startFront(t, "", followGates)
 	portal := frontOrigin + "/.auth"
 	b := newTab(t)
-	b.signInAs(portal, "alice", "bob")
+	const wanted = frontOrigin + "/app?x=1#/view/CI01"
+	b.open(wanted)
+	b.signIn(http.StatusUnauthorized, "bob", "wrong")
+	b.signIn(http.StatusOK, "bob", password("bob"))
+	b.at(wanted)
+
+	// Another account is added on the way to a page that this one has no access to.
 	const refused = frontOrigin + "/admin/a%2Fb?x=%20&y=+#a/b?c"
 	b.openAs(http.StatusForbidden, refused)
+	b.follow("link", "Add another account")
+	b.signIn(http.StatusOK, "alice", password("alice"))
+	b.at(refused)
+
+	b.open(portal + "/accounts")
+	b.follow("button", "Switch to Bob Example bob@example.com")
+	b.openAs(http.StatusForbidden, refused)
+	b.follow("link", "All accounts")
 	b.follow("button", "Switch to Alice Example alice@example.com")
 	b.at(refused)
 	b.awaitText("Hello, alice")
+
+	b.openAs(http.StatusOK, portal+"/accounts?return_to=%2Fapp#/view/CI02")
+	b.follow("link", "Continue as Alice Example Active alice@example.com")
+	b.at(frontOrigin + "/app#/view/CI02")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 	"github.com/caddy-multi-session/gateway/internal/seal"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -30,6 +31,7 @@ type flow struct {
 	Pending  login.Pending `json:"pending"`
 	Site     session.Site  `json:"site,omitempty"` // where the account is to be the active one
 	ReturnTo string        `json:"return_to,omitempty"`
+	TooLong  bool          `json:"too_long,omitempty"` // a return address was too long to be kept
 	ErrorTo  string        `json:"error_to,omitempty"` // of a client of the API; else errors are shown here
 	Asked    string        `json:"asked,omitempty"`    // the login hint
 	Ask      login.Ask     `json:"ask,omitempty"`      // what the provider is to ask the user
@@ -89,19 +91,41 @@ var errFlowTooLarge = &problem{
 	message: "[body.callbackURL] Invalid input: too long together with errorCallbackURL", advice: "The return address is too long.",
 }
 
-// keep stores the flow of a state in the browser.
+// keep stores the flow of a state in the browser. A return address from a page is dropped where the
+// cookie has no room for it; clients of the API get an error instead.
 func (f *flows) keep(w http.ResponseWriter, r *http.Request, v Visitor, state string, begun flow) error {
 	begun.Began = f.now()
-	plain, err := json.Marshal(begun)
-	if err != nil {
-		return fmt.Errorf("keep a sign-in that is under way: %w", err)
+	value, err := f.seal(state, begun)
+	if err == nil && len(value) > maxFlowBytes && !begun.Client {
+		begun.ReturnTo, begun.TooLong = rootOf(begun.ReturnTo), true
+		value, err = f.seal(state, begun)
 	}
-	value := base64.RawURLEncoding.EncodeToString(f.sealer.Seal(plain, []byte(state)))
+	if err != nil {
+		return err
+	}
 	if len(value) > maxFlowBytes {
 		return errFlowTooLarge
 	}
 	v.Cookie.Flow(tagOf(state)).Set(w.Header(), r.Header, value, flowLifetime)
 	return nil
+}
+
+// seal returns the value of a flow's cookie.
+func (f *flows) seal(state string, begun flow) (string, error) {
+	plain, err := json.Marshal(begun)
+	if err != nil {
+		return "", fmt.Errorf("keep a sign-in that is under way: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(f.sealer.Seal(plain, []byte(state))), nil
+}
+
+// rootOf returns the root of the site that a destination is on.
+func rootOf(to string) string {
+	there, _, err := origin.Cut(to)
+	if err != nil { // a path
+		return ""
+	}
+	return there + "/"
 }
 
 // resume returns the flow of a state, once. It deletes the flow's cookie in any case.

@@ -127,6 +127,9 @@ func (p *Portal) Insecure(w http.ResponseWriter, r *http.Request, v Visitor) {
 // requestedAddress returns the request's own address, byte for byte, to come back to. It is the
 // site's root where the address is no valid destination.
 func (p *Portal) requestedAddress(r *http.Request, v Visitor) destination {
+	if len(r.RequestURI) > maxReturnTo {
+		return destination{tooLong: true}
+	}
 	to, _ := p.destination(v, r.RequestURI)
 	return to
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -31,7 +32,8 @@ func TestChallengeOfANavigation(t *testing.T) {
 		"host as path":      {"//evil.example/x", "/.auth/sign-in"},
 		"backslash":         {`/\evil.example`, "/.auth/sign-in"},
 		"another authority": {"http://evil.example/", "/.auth/sign-in"},
-		"too long":          {"/" + strings.Repeat("x", maxReturnTo), "/.auth/sign-in"},
+		"longest":           {"/" + strings.Repeat("x", maxReturnTo-1), "/.auth/sign-in?return_to=%2F" + strings.Repeat("x", maxReturnTo-1)},
+		"too long":          {"/" + strings.Repeat("x", maxReturnTo), "/.auth/sign-in?too_long=1"},
 		"none":              {"*", "/.auth/sign-in"},
 	}
 	b := newGateway(t).browser()
@@ -39,6 +41,35 @@ func TestChallengeOfANavigation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			wantRedirect(t, b.challenge(b.request("GET", "/", "", navigating...), test.uri), test.location)
 		})
+	}
+}
+
+// TestPagesSayThatAnAddressIsTooLong: people else wonder why they do not get where they wanted to go.
+func TestPagesSayThatAnAddressIsTooLong(t *testing.T) {
+	const says = "is too long to be kept"
+	b := newGateway(t, func(s *setup) { s.signUp = new(password.SignUp); s.noPasswords = true }).browser()
+	long := "/" + strings.Repeat("x", maxReturnTo)
+	for _, path := range []string{"/.auth/sign-in", "/.auth/accounts", "/.auth/sign-up"} {
+		for _, query := range []string{"too_long=1", "return_to=" + long} {
+			wantPage(t, b.get(path+"?"+query), http.StatusOK, says)
+		}
+		if w := b.get(path + "?return_to=" + long[:maxReturnTo]); w.Code != http.StatusOK || strings.Contains(w.Body.String(), says) || !strings.Contains(w.Body.String(), long[1:maxReturnTo]) {
+			t.Errorf("%s does not keep a long address: %d", path, w.Code)
+		}
+	}
+
+	b = newGateway(t).browser()
+	b.signInAs("bob")
+	refuse := func(uri string) *httptest.ResponseRecorder {
+		r := b.request("GET", "/", "", navigating...)
+		r.RequestURI = uri
+		w := httptest.NewRecorder()
+		b.Refuse(w, r, b.visitor(r), nil, session.Rule{Kind: session.RequireGroup, Values: []string{"staff"}})
+		return w
+	}
+	wantPage(t, refuse(long), http.StatusForbidden, says)
+	if w := refuse(long[:maxReturnTo]); strings.Contains(w.Body.String(), says) || !strings.Contains(w.Body.String(), long[1:maxReturnTo]) {
+		t.Error("the page for an account without access does not keep a long address")
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 // Query parameters of the pages.
 const (
 	paramReturnTo  = "return_to"
+	paramTooLong   = "too_long" // "1": say that the return address was too long to be kept
 	paramLoginHint = "login_hint"
 	paramSignedOut = "signed_out" // "1": say that it happened. Pages never show text from an address
 	paramOther     = "other"      // "1": say that another account than the requested one has signed in
@@ -36,7 +37,12 @@ func (p *Portal) readForm(w http.ResponseWriter, r *http.Request, v Visitor) (ur
 
 // returning returns the destination of a page's query or form.
 func (p *Portal) returning(v Visitor, values url.Values) (destination, error) {
-	to, ok := p.destination(v, values.Get(paramReturnTo))
+	text := values.Get(paramReturnTo)
+	if len(text) > maxReturnTo {
+		return destination{tooLong: true}, nil
+	}
+	to, ok := p.destination(v, text)
+	to.tooLong = values.Get(paramTooLong) == "1"
 	if !ok {
 		return destination{}, errReturnTo
 	}
@@ -55,6 +61,9 @@ func (p *Portal) address(path string, to destination, params url.Values) string 
 	}
 	if to.text != "" {
 		params.Set(paramReturnTo, to.text)
+	}
+	if to.tooLong {
+		params.Set(paramTooLong, "1")
 	}
 	if len(params) == 0 {
 		return p.prefix + path

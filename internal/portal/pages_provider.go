@@ -138,7 +138,7 @@ func (p *Portal) callbackPage(provider login.Provider) handler {
 		}
 		p.noteSignIn(r, v, result)
 		// Both addresses were checked when the sign-in began, and the flow is sealed.
-		to := destination{text: result.ReturnTo}
+		to := destination{text: result.ReturnTo, tooLong: result.TooLong}
 		if result.differsFromHint() {
 			redirect(w, p.address("/accounts", to, url.Values{paramOther: {"1"}}))
 			return nil
@@ -149,6 +149,10 @@ func (p *Portal) callbackPage(provider login.Provider) handler {
 				params.Set(paramTried, "1")
 			}
 			redirect(w, p.address("/same-account", to, params))
+			return nil
+		}
+		if to.tooLong {
+			redirect(w, p.address("/accounts", to, nil)) // which says so
 			return nil
 		}
 		redirect(w, to.location())

@@ -550,11 +550,16 @@ func (b *browser) begunByAPI() (state string) {
 	return b.lastState("idp")
 }
 
-// The longest return address still fits into the cookie beside everything else.
-func TestLongReturnAddressFitsIntoTheCookie(t *testing.T) {
+// TestLongReturnAddressAtAProvider: the cookie of a sign-in that is under way keeps what it has room
+// for, and a page says if that was not enough.
+func TestLongReturnAddressAtAProvider(t *testing.T) {
 	b := newGateway(t, withProviders(newIDP("idp"))).browser()
 	long := "/" + strings.Repeat("a", maxReturnTo-1)
-	wantRedirect(t, b.comeBack("idp", b.begin("idp", "return_to", long), "alice"), long)
+	wantRedirect(t, b.comeBack("idp", b.begin("idp", "return_to", long[:2048]), "alice"), long[:2048])
+	wantRedirect(t, b.comeBack("idp", b.begin("idp", "return_to", long), "bob"), "/.auth/accounts?too_long=1")
+	if got := b.names(); got != "alice *bob" {
+		t.Errorf("the browser has %q", got)
+	}
 }
 
 // The account whose session has expired is the one that the provider is asked for.

@@ -6,14 +6,18 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
-// maxReturnTo bounds a return address, in bytes, so that redirects that carry it stay within what
-// browsers and servers accept as a URL.
-const maxReturnTo = 2048
+// maxReturnTo bounds a return address, in bytes. Dashboards and maps keep their state in addresses of
+// several KiB, and browsers and Caddy take them.
+const maxReturnTo = 8 << 10
 
 // destination is a place that this site may send the browser to.
 type destination struct {
 	text   string // byte for byte as it was given; empty for the site's root
 	origin string // the destination's origin where that is not this one; else empty
+
+	// tooLong says that the address which was wanted is too long to be kept. The browser goes to the
+	// site's root instead, and pages say so.
+	tooLong bool
 }
 
 // location returns the value for a Location header.

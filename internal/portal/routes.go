@@ -36,7 +36,8 @@ func (p *Portal) table() map[string]route {
 		"/account":   {get: p.accountPage, post: p.accountForm, page: true},
 		"/style.css": {get: asset(page.Style()), asset: true, static: true},
 		"/icon.svg":  {get: asset(page.Icon()), asset: true, static: true},
-		"/follow.js": {get: asset(page.Script()), asset: true, static: true},
+		"/follow.js": {get: asset(page.FollowScript()), asset: true, static: true},
+		"/forms.js":  {get: asset(page.FormsScript()), asset: true, static: true},
 
 		"/openapi.json":                       p.description(),
 		"/ok":                                 {get: p.health, static: true},

@@ -24,8 +24,14 @@
 		if (told === page.state) return root.replaceChildren();
 		if (typed || filled() || !mayRenew()) return void notify();
 		leaving = true;
-		// To reload the answer of a form, the browser would send the form again.
-		if (page.here) location.replace(page.here);
+		reload();
+	}
+
+	// reload shows the page anew. To reload the answer of a form, the browser would send the form again,
+	// so the page goes to the address that it has by GET. A page whose address has the fragment of
+	// another one has no form's answer.
+	function reload() {
+		if (page.here && !("fragment" in page && location.hash)) location.replace(page.here);
 		else location.reload();
 	}
 
@@ -70,9 +76,8 @@
 		link.href = page.here ?? location.href;
 		link.textContent = "Update this page";
 		link.addEventListener("click", (event) => {
-			if (page.here) return;
 			event.preventDefault(); // the browser would not reload an address with a fragment
-			location.reload();
+			reload();
 		});
 		const message = document.createElement("p");
 		message.className = "message";
@@ -139,12 +144,7 @@
 	channel?.addEventListener("message", (event) => hearPage(event.data));
 	document.addEventListener("visibilitychange", look);
 	document.addEventListener("input", () => { typed = true; });
-	document.addEventListener("submit", (event) => {
-		leaving = true;
-		// The server does not see the fragment, so return_to lacks it.
-		const back = event.target.elements.return_to;
-		if (!page.here && back && location.hash && !back.value.includes("#")) back.value += location.hash;
-	});
+	document.addEventListener("submit", () => { leaving = true; });
 	addEventListener("pagehide", () => stop?.());
 	addEventListener("pageshow", (event) => {
 		if (!event.persisted) return;

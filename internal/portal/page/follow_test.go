@@ -3,6 +3,7 @@ package page
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,10 +41,12 @@ func TestWhichPagesFollow(t *testing.T) {
 				t.Fatal(err)
 			}
 			policy := w.Header().Get("Content-Security-Policy")
-			script := find(document, func(n *html.Node) bool { return n.DataAtom == atom.Script })
+			script := find(document, func(n *html.Node) bool {
+				return n.DataAtom == atom.Script && strings.HasSuffix(attr(n, "src"), "/follow.js")
+			})
 			body := find(document, func(n *html.Node) bool { return n.DataAtom == atom.Body })
 			if want == none {
-				if script != nil || strings.Contains(policy, "script-src") || strings.Contains(policy, "connect-src") || len(body.Attr) != 0 {
+				if script != nil || strings.Contains(policy, "connect-src") || len(body.Attr) != 0 {
 					t.Errorf("follows, with %s", policy)
 				}
 				return
@@ -58,16 +61,48 @@ func TestWhichPagesFollow(t *testing.T) {
 	}
 }
 
-func TestPagesWithoutAStateRunNoScript(t *testing.T) {
+// TestWhichPagesHaveTheFormsScript: the pages with forms have it, whether or not they follow, and no
+// other page runs a script.
+func TestWhichPagesHaveTheFormsScript(t *testing.T) {
+	keeps := []string{"sign-in", "sign-up", "accounts", "continue", "refusal"}
+	for name, view := range views("/x") {
+		t.Run(name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			view(w)
+			document, err := html.Parse(strings.NewReader(w.Body.String()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			form := find(document, func(n *html.Node) bool { return n.DataAtom == atom.Form })
+			script := find(document, func(n *html.Node) bool { return n.DataAtom == atom.Script && attr(n, "src") == "/.auth/forms.js" })
+			policy := w.Header().Get("Content-Security-Policy")
+			if has := script != nil; has != (form != nil) || strings.Contains(policy, "script-src 'self'; ") != has {
+				t.Errorf("has a form: %t, has the script: %t, with %s", form != nil, has, policy)
+			}
+			body := find(document, func(n *html.Node) bool { return n.DataAtom == atom.Body })
+			if got := has(body, "data-fragment"); got != slices.Contains(keeps, name) {
+				t.Errorf("keeps fragments: %t", got)
+			}
+		})
+	}
+}
+
+func TestPagesWithoutAStateDoNotFollow(t *testing.T) {
 	w := httptest.NewRecorder()
 	WriteSignIn(w, http.StatusOK, SignIn{Frame: frame, Password: true})
-	if strings.Contains(w.Body.String(), "<script") || strings.Contains(w.Header().Get("Content-Security-Policy"), "script-src") {
+	if strings.Contains(w.Body.String(), "follow.js") || strings.Contains(w.Header().Get("Content-Security-Policy"), "connect-src") {
 		t.Error(w.Header(), w.Body)
 	}
 }
 
-func TestScriptNeedsNothingElse(t *testing.T) {
-	body, contentType := Script()
+func TestScriptsNeedNothingElse(t *testing.T) {
+	for name, script := range map[string]func() ([]byte, string){"follow.js": FollowScript, "forms.js": FormsScript} {
+		t.Run(name, func(t *testing.T) { checkScript(t, script) })
+	}
+}
+
+func checkScript(t *testing.T, script func() ([]byte, string)) {
+	body, contentType := script()
 	if contentType != "text/javascript; charset=utf-8" {
 		t.Errorf("content type %q", contentType)
 	}

@@ -31,6 +31,11 @@ type Frame struct {
 	FormTarget string // another origin that the page's forms may lead to, or empty
 	State      string // names the active account and the list of accounts; empty for a page that does not follow changes
 	Here       string // address of a page that answers a form; empty for the address that was requested
+	TooLong    bool   // the address to lead back to was too long to be kept
+
+	// What the Write functions know of their pages.
+	Forms         bool // the page has forms
+	KeepsFragment bool // the fragment of the page's address is one of the address that it leads back to
 }
 
 // SignIn is the sign-in page.

@@ -79,7 +79,7 @@ func views(text string) map[string]func(http.ResponseWriter) {
 			})
 		},
 		"profile of a provider": func(w http.ResponseWriter) {
-			WriteProfile(w, http.StatusOK, Profile{Frame: following, ReturnTo: text, Account: who, Provider: text, Email: text})
+			WriteProfile(w, http.StatusOK, Profile{Frame: following, ReturnTo: text, Account: who, Provider: text, Email: text, Devices: []Device{{ID: text, Browser: text}}})
 		},
 		"accounts": func(w http.ResponseWriter) {
 			WriteAccounts(w, http.StatusOK, Accounts{Frame: following, ReturnTo: text, Place: text, Accounts: []Account{active(who), who}, Notice: text, Problem: text})
@@ -202,13 +202,12 @@ func checkStructure(t *testing.T, document *html.Node) {
 	count := map[atom.Atom]int{}
 	ids := map[string]bool{}
 	labelled := map[string]bool{}
+	scripts := map[string]bool{}
 	for n := range document.Descendants() {
 		if n.Type != html.ElementNode {
 			continue
 		}
-		if count[n.DataAtom]++; n.DataAtom == atom.Script && count[n.DataAtom] > 1 {
-			t.Error("<script> twice")
-		}
+		count[n.DataAtom]++
 		if id := attr(n, "id"); id != "" {
 			if ids[id] {
 				t.Errorf("id %q twice", id)
@@ -225,9 +224,11 @@ func checkStructure(t *testing.T, document *html.Node) {
 		}
 		switch n.DataAtom {
 		case atom.Script:
-			if attr(n, "src") != frame.Prefix+"/follow.js" || !has(n, "defer") || n.FirstChild != nil {
-				t.Errorf("<script> of %q is none of the page's", attr(n, "src"))
+			src := attr(n, "src")
+			if src != frame.Prefix+"/follow.js" && src != frame.Prefix+"/forms.js" || scripts[src] || !has(n, "defer") || n.FirstChild != nil {
+				t.Errorf("<script> of %q is none of the page's, or twice", src)
 			}
+			scripts[src] = true
 		case atom.Style, atom.Base, atom.Iframe, atom.Object:
 			t.Errorf("<%s> is none of the page's", n.Data)
 		case atom.Form:
@@ -667,9 +668,12 @@ func TestHeaders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
 			WriteSignIn(w, http.StatusUnauthorized, SignIn{Frame: Frame{Prefix: "/.auth", FormTarget: c.target}})
-			want := "default-src 'none'; style-src 'self'; img-src 'self'; form-action " + c.formAction + "; base-uri 'none'; frame-ancestors 'none'"
+			want := "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action " + c.formAction + "; base-uri 'none'; frame-ancestors 'none'"
 			if got := w.Header().Get("Content-Security-Policy"); got != want {
 				t.Errorf("policy %q", got)
+			}
+			if got := w.Header().Get("Cross-Origin-Opener-Policy"); got != "same-origin" {
+				t.Errorf("opener policy %q", got)
 			}
 			if got := w.Header().Get("Content-Type"); w.Code != http.StatusUnauthorized || got != "text/html; charset=utf-8" {
 				t.Errorf("%d %q", w.Code, got)

@@ -19,7 +19,9 @@ var (
 	//go:embed icon.svg
 	icon []byte
 	//go:embed follow.js
-	script []byte
+	followScript []byte
+	//go:embed forms.js
+	formsScript []byte
 )
 
 // Style returns the stylesheet and its content type, for <prefix>/style.css. Do not change the
@@ -30,9 +32,15 @@ func Style() (body []byte, contentType string) { return style, "text/css; charse
 // bytes; they are shared.
 func Icon() (body []byte, contentType string) { return icon, "image/svg+xml" }
 
-// Script returns the script that follows changes in other tabs and its content type, for
+// FollowScript returns the script that follows changes in other tabs and its content type, for
 // <prefix>/follow.js. Do not change the bytes; they are shared.
-func Script() (body []byte, contentType string) { return script, "text/javascript; charset=utf-8" }
+func FollowScript() (body []byte, contentType string) { return followScript, javaScript }
+
+// FormsScript returns the script that sends forms once and its content type, for <prefix>/forms.js.
+// Do not change the bytes; they are shared.
+func FormsScript() (body []byte, contentType string) { return formsScript, javaScript }
+
+const javaScript = "text/javascript; charset=utf-8"
 
 var (
 	signInPage   = parse("sign-in.html")
@@ -75,6 +83,7 @@ func home(returnTo string) string {
 // method, the provider's ID, and login_hint unless that is empty.
 func WriteSignIn(w http.ResponseWriter, status int, v SignIn) {
 	v.Here = link(v.Prefix, "/sign-in", v.ReturnTo)
+	v.Forms, v.KeepsFragment = true, true
 	write(w, status, signInPage, v.Frame, signInView{v, v.Problem != "" && isInputError(status)})
 }
 
@@ -92,6 +101,7 @@ func isInputError(status int) bool {
 // invitation where the page asks for it, and return_to unless that is empty, to <prefix>/sign-up.
 func WriteSignUp(w http.ResponseWriter, status int, v SignUp) {
 	v.Here = link(v.Prefix, "/sign-up", v.ReturnTo)
+	v.Forms, v.KeepsFragment = true, true
 	write(w, status, signUpPage, v.Frame, signUpView{v})
 }
 
@@ -100,6 +110,7 @@ func WriteSignUp(w http.ResponseWriter, status int, v SignUp) {
 // to <prefix>/accounts.
 func WriteAccounts(w http.ResponseWriter, status int, v Accounts) {
 	v.Here = link(v.Prefix, "/accounts", v.ReturnTo)
+	v.Forms, v.KeepsFragment = true, true
 	write(w, status, accountsPage, v.Frame, v)
 }
 
@@ -133,6 +144,7 @@ func (a Account) MorePlaces() int { return len(a.Places) - len(a.NamedPlaces()) 
 func WriteProfile(w http.ResponseWriter, status int, v Profile) {
 	v.Account.Active = false // the page shows one account only
 	v.Here = link(v.Prefix, "/account", v.ReturnTo)
+	v.Forms = true // its fragments name its sections
 	write(w, status, profilePage, v.Frame, profileView{v})
 }
 
@@ -140,6 +152,7 @@ func WriteProfile(w http.ResponseWriter, status int, v Profile) {
 // chooser for "switch".
 func WriteRefusal(w http.ResponseWriter, status int, v Refusal) {
 	v.Active.Active = false // the heading says so already
+	v.Forms, v.KeepsFragment = true, true
 	write(w, status, refusalPage, v.Frame, v)
 }
 
@@ -148,6 +161,7 @@ func WriteRefusal(w http.ResponseWriter, status int, v Refusal) {
 // provider first also posts sign_out, which is "1".
 func WriteSameAccount(w http.ResponseWriter, status int, v SameAccount) {
 	v.State = "" // it is about one sign-in, and not who is active
+	v.Forms = true
 	write(w, status, samePage, v.Frame, v)
 }
 
@@ -155,6 +169,7 @@ func WriteSameAccount(w http.ResponseWriter, status int, v SameAccount) {
 // WriteSignIn for a provider, and may also post ask.
 func WriteFailure(w http.ResponseWriter, v Failure) {
 	v.State = "" // it is about one request, and not who is active
+	v.Forms = v.Retry != nil
 	if v.Title == "" {
 		v.Title = http.StatusText(v.Status)
 	}
@@ -194,6 +209,8 @@ func send(w http.ResponseWriter, status int, body []byte, policy string) {
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Frame-Options", "DENY")
+	// No page that opened this one, or that it opens, may hold on to its window and lead it elsewhere.
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // fails only when the browser has gone
 }
@@ -214,8 +231,11 @@ func contentSecurityPolicy(frame Frame) string {
 		formAction += " " + frame.FormTarget
 	}
 	policy := "default-src 'none'; style-src 'self'; img-src 'self'; "
+	if frame.Forms || frame.State != "" {
+		policy += "script-src 'self'; "
+	}
 	if frame.State != "" {
-		policy += "script-src 'self'; connect-src 'self'; "
+		policy += "connect-src 'self'; "
 	}
 	return policy + "form-action " + formAction + "; base-uri 'none'; frame-ancestors 'none'"
 }
