@@ -132,6 +132,10 @@ type Renewer interface {
 type LogoutInitiator interface {
 	Provider
 
+	// SendsBack reports whether the provider sends browsers back after a sign-out. Else its own page is
+	// the last one that people see, and EndSession is called without an address to come back to.
+	SendsBack() bool
+
 	// EndSession returns where to send the browser, and false where that is not possible or not wanted.
 	EndSession(tokens Tokens, postLogoutRedirectURI, state string) (location string, ok bool)
 }

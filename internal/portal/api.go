@@ -135,7 +135,7 @@ func (p *Portal) signOutAPI(w http.ResponseWriter, r *http.Request, v Visitor) e
 		then = p.address("/sign-in", destination{}, url.Values{paramSignedOut: {"1"}})
 	}
 	answer := wireSignedOut{Success: true}
-	if next := p.signOutElsewhere(r, v, ended, then); next.label != "" {
+	if next := p.signOutElsewhere(r, v, ended, then); next.location != then {
 		follow := !stay
 		answer.URL, answer.Redirect = next.location, &follow
 		if follow {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -94,6 +95,7 @@ func cause(err error) []zap.Field {
 }
 
 // providerError returns the code and the description of an error that a provider answered, if it did.
+// They may have come through the browser, so anybody may have written them.
 func providerError(err error) []zap.Field {
 	var answer *login.AnswerError
 	var denied *login.DeniedError
@@ -106,10 +108,10 @@ func providerError(err error) []zap.Field {
 	}
 	var fields []zap.Field
 	if code != "" {
-		fields = append(fields, zap.String("provider_error", bounded(code)))
+		fields = append(fields, zap.String("provider_error", printable(code)))
 	}
 	if description != "" {
-		fields = append(fields, zap.String("provider_error_description", bounded(description)))
+		fields = append(fields, zap.String("provider_error_description", printable(description)))
 	}
 	return fields
 }
@@ -262,6 +264,17 @@ func (s auditedSession) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 // maxLogged bounds text from the client in a line, in bytes.
 const maxLogged = 256
+
+// printable returns text for a line in which nothing but letters, digits, punctuation and spaces is
+// left, so that no terminal or viewer of logs takes it for anything else.
+func printable(text string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
+		}
+		return c
+	}, bounded(text))
+}
 
 func bounded(text string) string {
 	if len(text) > maxLogged {

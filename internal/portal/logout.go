@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/origin"
+	"github.com/caddy-multi-session/gateway/internal/portal/page"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -151,15 +153,29 @@ type nextHop struct{ location, label string }
 
 // signOutElsewhere returns where the browser goes to sign out at the providers of ended sessions,
 // and in the end to an address of ours. It cannot fail: the sessions here have ended already.
+//
+// The newest session comes first, because it is the one that its provider has with the browser.
+// Providers that do not send browsers back come last, once each: see finalSignOuts.
 func (p *Portal) signOutElsewhere(r *http.Request, v Visitor, ended []session.Session, to string) nextHop {
 	left := signOuts{To: to}
-	for i := range ended {
-		method := ended[i].Recorded.Account.Method
-		if _, ok := p.initiator(method); ok {
-			tokens, _ := p.grants.Open(&ended[i])
-			left.Rest = append(left.Rest, signOutAt{method, login.Tokens{ID: tokens.ID}})
+	var final []signOutAt
+	newestFirst := slices.SortedStableFunc(slices.Values(ended), func(a, b session.Session) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	for i := range newestFirst {
+		method := newestFirst[i].Recorded.Account.Method
+		provider, ok := p.initiator(method)
+		if !ok {
+			continue
+		}
+		tokens, _ := p.grants.Open(&newestFirst[i])
+		at := signOutAt{method, login.Tokens{ID: tokens.ID}}
+		switch {
+		case provider.SendsBack():
+			left.Rest = append(left.Rest, at)
+		case !slices.ContainsFunc(final, func(other signOutAt) bool { return other.Method == method }):
+			final = append(final, at)
 		}
 	}
+	left.Rest = append(left.Rest, final...)
 	return p.nextSignOut(r, v, left)
 }
 
@@ -192,6 +208,10 @@ func (p *Portal) nextSignOut(r *http.Request, v Visitor, left signOuts) nextHop 
 		if !ok {
 			continue
 		}
+		if !provider.SendsBack() {
+			left.Rest = append([]signOutAt{next}, left.Rest...)
+			return p.lastSignOut(r, v, left)
+		}
 		there := p.callbackOrigin(v, provider)
 		state := newState()
 		location, ok := provider.EndSession(next.Tokens, there+p.prefix+"/signed-out", state)
@@ -202,17 +222,49 @@ func (p *Portal) nextSignOut(r *http.Request, v Visitor, left signOuts) nextHop 
 		if there != v.Origin() && after.To[0] == '/' {
 			after.To = v.Origin() + after.To
 		}
-		err := p.noteSignOuts(r.Context(), state, after)
-		if errors.Is(err, session.ErrNote) {
-			// Too large. Without the hint a provider asks people to confirm.
-			err = p.noteSignOuts(r.Context(), state, after.withoutHints())
-		}
-		if err != nil {
+		if err := p.noteSignOuts(r.Context(), state, after); err != nil {
 			p.logFailure(r, v, err)
 		}
 		return nextHop{location, provider.Label()}
 	}
 	return nextHop{location: left.To}
+}
+
+// lastSignOut returns where the browser goes if only providers are left that do not send it back. With
+// one of them it goes there. With more, a page of ours has a link to each.
+func (p *Portal) lastSignOut(r *http.Request, v Visitor, left signOuts) nextHop {
+	final := p.finalSignOuts(left)
+	if len(final) == 0 {
+		return nextHop{location: left.To}
+	}
+	if len(final) > 1 {
+		state := newState()
+		err := p.noteSignOuts(r.Context(), state, left)
+		if err == nil {
+			return nextHop{location: p.prefix + "/signed-out?" + url.Values{"state": {state}}.Encode()}
+		}
+		p.logFailure(r, v, err)
+	}
+	return nextHop{final[0].Location, final[0].Label}
+}
+
+// finalSignOuts returns the sign-outs from which the browser does not come back. It returns none
+// while there are others to do first.
+func (p *Portal) finalSignOuts(left signOuts) []page.SignOut {
+	var final []page.SignOut
+	for _, at := range left.Rest {
+		provider, ok := p.initiator(at.Method)
+		if !ok {
+			continue
+		}
+		if provider.SendsBack() {
+			return nil
+		}
+		if location, ok := provider.EndSession(at.Tokens, "", ""); ok {
+			final = append(final, page.SignOut{Location: location, Label: provider.Label()})
+		}
+	}
+	return final
 }
 
 // callbackOrigin returns the origin of the addresses that a provider sends browsers back to.
@@ -223,7 +275,17 @@ func (p *Portal) callbackOrigin(v Visitor, provider login.Provider) string {
 	return v.Origin()
 }
 
+// noteSignOuts notes what is left to do under a state.
 func (p *Portal) noteSignOuts(ctx context.Context, state string, left signOuts) error {
+	err := p.putSignOuts(ctx, state, left)
+	if errors.Is(err, session.ErrNote) {
+		// Too large. Without the hint a provider asks people to confirm.
+		err = p.putSignOuts(ctx, state, left.withoutHints())
+	}
+	return err
+}
+
+func (p *Portal) putSignOuts(ctx context.Context, state string, left signOuts) error {
 	plain, err := json.Marshal(left)
 	if err != nil {
 		return fmt.Errorf("note sign-outs: %w", err)
@@ -232,10 +294,10 @@ func (p *Portal) noteSignOuts(ctx context.Context, state string, left signOuts) 
 	return p.notes.Put(ctx, noteSignOuts, state, sealed, p.now().Add(flowLifetime))
 }
 
-// signedOutElsewhere returns where to go after the sign-out of a state. An unknown or used state
-// leads to the sign-in page, since nothing is left to do.
-func (p *Portal) signedOutElsewhere(r *http.Request, v Visitor, state string) (nextHop, error) {
-	nowhere := nextHop{location: p.address("/sign-in", destination{}, url.Values{paramSignedOut: {"1"}})}
+// signOutsLeft returns what is left to do after the sign-out of a state. An unknown or used state leads
+// to the sign-in page, since nothing is left to do.
+func (p *Portal) signOutsLeft(r *http.Request, state string) (signOuts, error) {
+	nowhere := signOuts{To: p.address("/sign-in", destination{}, url.Values{paramSignedOut: {"1"}})}
 	if state == "" {
 		return nowhere, nil
 	}
@@ -251,5 +313,5 @@ func (p *Portal) signedOutElsewhere(r *http.Request, v Visitor, state string) (n
 	if err := json.Unmarshal(plain, &left); err != nil {
 		return nowhere, fmt.Errorf("note of sign-outs: %w", err)
 	}
-	return p.nextSignOut(r, v, left), nil
+	return left, nil
 }

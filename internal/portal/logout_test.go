@@ -77,10 +77,102 @@ func TestSignOutOfAllGoesFromProviderToProvider(t *testing.T) {
 	}
 	w := b.get("/.auth/signed-out?state=" + first.Query().Get("state"))
 	second, err := url.Parse(w.Header().Get("Location"))
-	if err != nil || first.Host != "one.example.net" || second.Host != "three.example.net" {
+	if err != nil || first.Host != "three.example.net" || second.Host != "one.example.net" {
 		t.Fatalf("sent to %s, then to %s", first, second)
 	}
 	wantRedirect(t, b.get("/.auth/signed-out?state="+second.Query().Get("state")), "/.auth/sign-in?return_to=%2Fx&signed_out=1")
+}
+
+// The provider's session with the browser is that of the last sign-in.
+func TestSignOutOfAllBeginsWithTheNewestAccount(t *testing.T) {
+	p := newIDP("idp")
+	p.logout = true
+	b := newGateway(t, withProviders(p)).browser()
+	for _, name := range []string{"alice", "bob", "carol"} {
+		b.signInAt("idp", name)
+	}
+	b.post("/.auth/multi-session/set-active", `{"sessionToken":"`+b.handleOf("alice")+`"}`)
+	w := b.submit("/.auth/accounts", "action", "sign-out-all")
+	to := sentTo(t, w)
+	for _, name := range []string{"carol", "bob", "alice"} {
+		if got := to.Query().Get("id_token_hint"); got != "id token of "+name {
+			t.Errorf("signs out %q, want %s", got, name)
+		}
+		w = b.get("/.auth/signed-out?state=" + to.Query().Get("state"))
+		to, _ = url.Parse(w.Header().Get("Location"))
+	}
+	wantRedirect(t, w, "/.auth/sign-in?signed_out=1")
+}
+
+// handleOf returns the handle of the browser's session of a user name.
+func (b *browser) handleOf(name string) string {
+	b.t.Helper()
+	for _, e := range b.visitor(b.request(http.MethodGet, "/", "")).Visit.Entries() {
+		if e.Identity.UserName == name {
+			return e.Handle
+		}
+	}
+	b.t.Fatalf("%s is not signed in", name)
+	return ""
+}
+
+func TestProviderThatDoesNotSendBackComesLast(t *testing.T) {
+	returning, final := newIDP("returning"), newIDP("final")
+	returning.logout, final.logout, final.endsThere = true, true, true
+	b := newGateway(t, withProviders(returning, final)).browser()
+	b.signInAt("returning", "alice")
+	b.signInAt("final", "alice")
+	b.signInAt("final", "bob")
+	first := sentTo(t, b.submit("/.auth/accounts", "action", "sign-out-all"))
+	if first.Host != "returning.example.net" {
+		t.Fatalf("sent to %s", first)
+	}
+	w := b.get("/.auth/signed-out?state=" + first.Query().Get("state"))
+	wantRedirect(t, w, "https://final.example.net/logout?id_token_hint=id+token+of+bob")
+}
+
+func TestSignOutOfOneAtAProviderThatDoesNotSendBack(t *testing.T) {
+	p := newIDP("idp")
+	p.logout, p.endsThere = true, true
+	b := newGateway(t, withProviders(p)).browser()
+	b.signInAt("idp", "alice")
+	to := sentTo(t, b.submit("/.auth/accounts", "action", "sign-out", "session", b.active().Handle))
+	if to.Query().Has("post_logout_redirect_uri") || to.Query().Has("state") {
+		t.Errorf("sent to %s", to)
+	}
+}
+
+// A browser cannot come back from the first of them to go to the second.
+func TestSignOutAtSeveralProvidersThatDoNotSendBack(t *testing.T) {
+	one, two, three := newIDP("one"), newIDP("two"), newIDP("three")
+	for _, p := range []*idp{one, two, three} {
+		p.logout = true
+	}
+	one.endsThere, two.endsThere = true, true
+	b := newGateway(t, withProviders(one, two, three)).browser()
+	for _, method := range []string{"one", "two", "three"} {
+		b.signInAt(method, "bob")
+	}
+	first := sentTo(t, b.submit("/.auth/accounts", "action", "sign-out-all", "return_to", "/x"))
+	if first.Host != "three.example.net" {
+		t.Fatalf("sent to %s", first)
+	}
+	page := "/.auth/signed-out?state=" + first.Query().Get("state")
+	wantPage(t, b.get(page), http.StatusOK, "signed out here",
+		`href="https://one.example.net/logout?id_token_hint=id&#43;token&#43;of&#43;bob" target="_blank"`, "The ONE", "The TWO",
+		`href="/.auth/sign-in?return_to=%2Fx&amp;signed_out=1"`)
+	wantRedirect(t, b.get(page), "/.auth/sign-in?signed_out=1") // once
+
+	b.signInAt("one", "bob")
+	b.signInAt("two", "bob")
+	w := b.submit("/.auth/accounts", "action", "sign-out-all")
+	wantPage(t, b.get(w.Header().Get("Location")), http.StatusOK, "The ONE", "The TWO")
+
+	// A client of the API is given the address of the page.
+	b.signInAt("one", "bob")
+	b.signInAt("two", "bob")
+	answer := decode[struct{ URL string }](t, b.post("/.auth/sign-out", "{}"))
+	wantPage(t, b.get(answer.URL), http.StatusOK, "The ONE", "The TWO")
 }
 
 func TestSignOutByTheAPITellsWhereTo(t *testing.T) {

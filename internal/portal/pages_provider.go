@@ -234,12 +234,18 @@ func withError(address, code string) string {
 	return address
 }
 
-// signedOutPage is where a provider sends the browser back to after signing an account out.
+// signedOutPage is where a provider sends the browser back to after signing an account out. It goes on
+// with the next provider. Where several are left that do not send browsers back, it is a page with a
+// link to each.
 func (p *Portal) signedOutPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
-	next, err := p.signedOutElsewhere(r, v, r.URL.Query().Get("state"))
+	left, err := p.signOutsLeft(r, r.URL.Query().Get("state"))
 	if err != nil {
 		return err
 	}
-	redirect(w, next.location)
+	if final := p.finalSignOuts(left); len(final) > 1 {
+		page.WriteSignedOut(w, http.StatusOK, page.SignedOut{Frame: p.frame(v, destination{}), SignOuts: final, Next: left.To})
+		return nil
+	}
+	redirect(w, p.nextSignOut(r, v, left).location)
 	return nil
 }

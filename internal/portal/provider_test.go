@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
@@ -26,6 +29,7 @@ import (
 type idp struct {
 	id, redirectURI string
 	logout, shared  bool
+	endsThere       bool  // does not send browsers back after a sign-out
 	err             error // of Authorize and Redeem
 	during          func()
 
@@ -91,9 +95,14 @@ func (i *idp) Redeem(_ context.Context, pending login.Pending, answer url.Values
 	}, nil
 }
 
+func (i *idp) SendsBack() bool { return !i.endsThere }
+
 func (i *idp) EndSession(tokens login.Tokens, back, state string) (string, bool) {
 	if !i.logout {
 		return "", false
+	}
+	if back == "" {
+		return "https://" + i.id + ".example.net/logout?" + url.Values{"id_token_hint": {tokens.ID}}.Encode(), true
 	}
 	return "https://" + i.id + ".example.net/logout?" + url.Values{"id_token_hint": {tokens.ID}, "post_logout_redirect_uri": {back}, "state": {state}}.Encode(), true
 }
@@ -331,6 +340,41 @@ func TestHostileAnswers(t *testing.T) {
 				b.wantAudited("sign-in failure <nil> " + c.reason)
 			}
 		})
+	}
+}
+
+func TestProvidersOwnErrorIsLogged(t *testing.T) {
+	b := newGateway(t, withProviders(newIDP("idp"))).browser()
+	b.begin("idp")
+	w := b.get("/.auth/callback/idp?" + url.Values{
+		"state": {b.lastState("idp")}, "error": {"invalid_client"},
+		"error_description": {"AADSTS7000215:\n\x1b[31mInvalid\u202e secret " + strings.Repeat("x", 1000)},
+	}.Encode())
+	if wantPage(t, w, http.StatusForbidden); strings.Contains(w.Body.String(), "AADSTS") {
+		t.Errorf("the page says\n%s", w.Body)
+	}
+	for name, lines := range map[string][]observer.LoggedEntry{
+		"audit line": b.log.FilterMessage("sign-in").All(),
+		"warning":    b.log.FilterMessage("a provider refused a sign-in").FilterLevelExact(zapcore.WarnLevel).All(),
+	} {
+		if len(lines) != 1 {
+			t.Fatalf("%s: %d", name, len(lines))
+		}
+		got := lines[0].ContextMap()
+		text, _ := got["provider_error_description"].(string)
+		if got["provider_error"] != "invalid_client" || !strings.HasPrefix(text, "AADSTS7000215:  [31mInvalid  secret xxx") || len(text) > maxLogged {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// People who cancel are nothing to warn of.
+func TestCancelledSignInIsNoWarning(t *testing.T) {
+	b := newGateway(t, withProviders(newIDP("idp"))).browser()
+	b.begin("idp")
+	b.deny("idp", "access_denied")
+	if n := b.log.FilterLevelExact(zapcore.WarnLevel).Len(); n != 0 {
+		t.Errorf("%d warnings", n)
 	}
 }
 

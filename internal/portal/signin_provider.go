@@ -111,18 +111,28 @@ func (p *Portal) finishProviderSignIn(w http.ResponseWriter, r *http.Request, v 
 	if prompts, ok := begun.Pending.Retry(err); ok {
 		location, retryErr := p.retrySignIn(w, r, v, provider, begun, prompts)
 		if retryErr == nil {
-			p.log.Info("the provider refuses the prompt of a sign-in; trying another one",
-				zap.String("login", provider.ID()), zap.String("prompt", begun.Pending.Prompt), zap.Strings("left", prompts), zap.Error(err))
+			p.log.Info("a provider refused the prompt of a sign-in; trying another one", append(providerError(err),
+				zap.String("login", provider.ID()), zap.String("prompt", begun.Pending.Prompt), zap.Strings("left", prompts))...)
 			return providerResult{flow: begun, retry: location}, nil
 		}
 		err = retryErr // is logged already
 	} else if err != nil {
 		p.audit.logProviderFailure(r, v, provider.ID(), err)
+		p.warnOfRefusal(provider, err)
 	}
 	if err != nil {
 		return providerResult{flow: begun}, err
 	}
 	return providerResult{flow: begun, SignedIn: done}, nil
+}
+
+// warnOfRefusal logs an error of a provider that only an administrator can mend, such as a client that
+// is not registered for what it asks. People who cancel are no such error.
+func (p *Portal) warnOfRefusal(provider login.Provider, err error) {
+	var denied *login.DeniedError
+	if errors.As(err, &denied) && denied.Code != "access_denied" {
+		p.log.Warn("a provider refused a sign-in", append(providerError(err), zap.String("login", provider.ID()))...)
+	}
 }
 
 // retrySignIn starts a sign-in again whose prompt the provider has refused, with the prompts that are

@@ -43,6 +43,10 @@ type Config struct {
 	Logout   bool // also sign out at the provider; its logout tokens always count
 	Expose   login.Exposed
 
+	// LogoutEndsThere says that no post-logout redirect URI is registered for the gateway. A provider
+	// that gets one all the same shows an error and may not sign out.
+	LogoutEndsThere bool
+
 	// SharedUserNames says that accounts with one user name at several logins are the same person.
 	SharedUserNames bool
 
@@ -75,6 +79,8 @@ type Method struct {
 	noRefresh     sync.Once // logs oauthclient.NoRefreshToken
 	log           *zap.Logger
 	now           func() time.Time
+
+	logoutEndsThere bool
 }
 
 // New returns the method for a configuration, or an error that names the login and the problem, but
@@ -105,8 +111,11 @@ func newMethod(c Config) (*Method, error) {
 		logout:        c.Logout,
 		expose:        c.Expose,
 		sharesNames:   c.SharedUserNames,
-		log:           cmp.Or(c.Log, zap.NewNop()),
-		now:           c.Now,
+
+		logoutEndsThere: c.LogoutEndsThere,
+
+		log: cmp.Or(c.Log, zap.NewNop()),
+		now: c.Now,
 	}
 	if m.now == nil {
 		m.now = time.Now

@@ -24,6 +24,9 @@ const (
 	maxNameBytes = 1024 // of a jti, a sub and a sid
 )
 
+// SendsBack implements login.LogoutInitiator.
+func (m *Method) SendsBack() bool { return !m.logoutEndsThere }
+
 // EndSession implements login.LogoutInitiator (OpenID Connect RP-Initiated Logout 1.0, section 2).
 // It sends no request: an undiscovered provider has no known logout page.
 func (m *Method) EndSession(tokens login.Tokens, postLogoutRedirectURI, state string) (string, bool) {

@@ -25,6 +25,7 @@ func TestWhichPagesFollow(t *testing.T) {
 		"refusal":               "", // wherever it is
 		"failure":               none,
 		"same account":          none,
+		"signed out":            none,
 		"redirect":              none,
 		"reset":                 none,
 	}

@@ -71,6 +71,20 @@ type Redirect struct {
 	SigningOut bool   // the browser goes there to sign out
 }
 
+// SignedOut is the page after a sign-out here, if people have to sign out at several other sites
+// themselves.
+type SignedOut struct {
+	Frame
+	SignOuts []SignOut
+	Next     string // address where people go on
+}
+
+// SignOut is a sign-out at another site.
+type SignOut struct {
+	Location string // an absolute URL, http or https
+	Label    string // name that people know the site by
+}
+
 // SignUp is the page that creates an account. After a problem everything that was typed is filled
 // in again, except the password.
 type SignUp struct {

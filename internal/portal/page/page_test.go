@@ -96,6 +96,10 @@ func views(text string) map[string]func(http.ResponseWriter) {
 		"failure": func(w http.ResponseWriter) {
 			WriteFailure(w, Failure{Frame: following, Status: http.StatusNotFound, Title: text, Message: text, Retry: &ProviderStart{text, text, text, text}, OtherWays: true, Back: text})
 		},
+		"signed out": func(w http.ResponseWriter) {
+			at := SignOut{Location: "https://id.example.com/?" + url.Values{"q": {text}}.Encode(), Label: text}
+			WriteSignedOut(w, http.StatusOK, SignedOut{Frame: following, SignOuts: []SignOut{at, at}, Next: text})
+		},
 		"same account": func(w http.ResponseWriter) {
 			WriteSameAccount(w, http.StatusOK, SameAccount{Frame: following, ReturnTo: text, Account: who, Method: text, Label: text, CanLeave: true})
 		},

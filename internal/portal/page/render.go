@@ -50,6 +50,7 @@ var (
 	refusalPage  = parse("refusal.html")
 	failurePage  = parse("failure.html")
 	samePage     = parse("same-account.html")
+	signedOut    = parse("signed-out.html")
 	redirectPage = parse("redirect.html")
 	resetPage    = parse("reset.html")
 )
@@ -185,6 +186,19 @@ func WriteRedirect(w http.ResponseWriter, status int, v Redirect) {
 	}
 	v.State = "" // it is left at once
 	write(w, status, redirectPage, v.Frame, v)
+}
+
+// WriteSignedOut answers with the page that has a link to each of v.SignOuts. They open in new tabs,
+// because those sites do not lead back.
+func WriteSignedOut(w http.ResponseWriter, status int, v SignedOut) {
+	for _, s := range v.SignOuts {
+		if !isAbsolute(s.Location) {
+			writeDrawError(w)
+			return
+		}
+	}
+	v.State = "" // it is about what was signed out, and not who is active
+	write(w, status, signedOut, v.Frame, v)
 }
 
 // isAbsolute reports whether an address is an absolute http or https URL with a host.
