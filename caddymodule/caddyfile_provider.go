@@ -18,6 +18,7 @@ import (
 //	    scopes           <scope...>
 //	    redirect_uri     <url>
 //	    prompt           select_account|login|off
+//	    response_mode    query|form_post
 //	    claims {
 //	        user_name      <claim...>
 //	        name           <claim>
@@ -37,6 +38,7 @@ import (
 //	    userinfo         off
 //	    refresh          off
 //	    logout           off
+//	    post_logout_redirect off
 //	    insecure_http
 //	}
 //
@@ -53,6 +55,10 @@ func (l *OIDCLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			l.NoUserInfo, err = b.turnedOff()
 		case "logout":
 			l.NoLogout, err = b.turnedOff()
+		case "post_logout_redirect":
+			l.NoPostLogoutRedirect, err = b.turnedOff()
+		case "response_mode":
+			l.ResponseMode, err = b.value()
 		default:
 			err = l.unmarshalOption(b, false)
 		}

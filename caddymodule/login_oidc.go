@@ -28,6 +28,15 @@ type OIDCLogin struct {
 
 	// NoLogout leaves people signed in at the provider when they sign out here.
 	NoLogout bool `json:"no_logout,omitempty"`
+
+	// NoPostLogoutRedirect leaves the post-logout redirect URI out of sign-outs at the provider. People
+	// then end on the provider's page. It is for clients for which no such URI is registered: many
+	// providers refuse their sign-outs otherwise.
+	NoPostLogoutRedirect bool `json:"no_post_logout_redirect,omitempty"`
+
+	// ResponseMode is how the provider sends its answer through the browser: "query", or "form_post",
+	// which Apple needs for the scopes name and email. Default: the provider's, which is query
+	ResponseMode string `json:"response_mode,omitempty"`
 }
 
 // CaddyModule implements caddy.Module.
@@ -70,6 +79,8 @@ func (l *OIDCLogin) LoginMethod(memory *Memory) (login.Method, error) {
 		UserInfo:        !l.NoUserInfo,
 		Refresh:         !l.NoRefresh,
 		Logout:          !l.NoLogout,
+		LogoutEndsThere: l.NoPostLogoutRedirect,
+		ResponseMode:    l.ResponseMode,
 		Expose:          exposed,
 		SharedUserNames: l.SharedUserNames,
 		InsecureHTTP:    l.InsecureHTTP,

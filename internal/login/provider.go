@@ -150,6 +150,19 @@ type LogoutReceiver interface {
 	VerifyLogout(ctx context.Context, token string) (*Logout, error)
 }
 
+// FrontChannelReceiver is a provider whose pages tell when it has ended a session, in the browser (OpenID
+// Connect Front-Channel Logout 1.0).
+type FrontChannelReceiver interface {
+	Provider
+
+	// FrontChannelLogout returns which session the query of such a request names. A query that names no
+	// session of this provider is a *RejectedError. The Logout has no JTI: the request may be repeated.
+	FrontChannelLogout(query url.Values) (*Logout, error)
+
+	// PageOrigins returns the origins of the provider's pages as far as they are known.
+	PageOrigins() []string
+}
+
 // Logout is a provider's word that sessions are over: those of a subject, or the one that it names, or
 // where both are given the named one if it is the subject's.
 type Logout struct {

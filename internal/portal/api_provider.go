@@ -1,7 +1,9 @@
 package portal
 
 import (
+	"io"
 	"net/http"
+	"strings"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
 )
@@ -64,6 +66,26 @@ func (p *Portal) startProviderAPI(w http.ResponseWriter, r *http.Request, v Visi
 		w.Header().Set("Location", location)
 	}
 	return writeJSON(w, http.StatusOK, wireDeparture{URL: location, Redirect: !stay})
+}
+
+// frontChannelLogout receives a message of a provider's page that a session has ended (OpenID Connect
+// Front-Channel Logout 1.0, section 2). The page embeds the answer, so its origins may do that; nobody
+// else may. The browser sends no cookies, so every jar counts that has a session of the provider's one.
+func (p *Portal) frontChannelLogout(receiver login.FrontChannelReceiver) handler {
+	return func(w http.ResponseWriter, r *http.Request, v Visitor) error {
+		ancestors := "'none'"
+		if origins := receiver.PageOrigins(); len(origins) > 0 {
+			ancestors = strings.Join(origins, " ")
+		}
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors "+ancestors)
+		if err := p.endByFrontChannel(r, v, receiver); err != nil {
+			return err
+		}
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "Signed out.\n") // fails only when the browser has gone
+		return nil
+	}
 }
 
 // backChannelLogout receives a provider's message that sessions have ended (OpenID Connect

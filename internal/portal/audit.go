@@ -28,20 +28,21 @@ type audit struct {
 
 // Values of the field "event".
 const (
-	eventSignIn   = "sign-in"
-	eventReplace  = "replace" // the account signed in again in the same browser
-	eventEvict    = "evict"   // a new account needed the place
-	eventSwitch   = "switch"
-	eventContinue = "continue" // a switch, or none, at a host where the jar was not confirmed
-	eventRevoke   = "revoke"
-	eventSignOut  = "sign-out"
-	eventSignUp   = "sign-up"
-	eventChange   = "change-password"
-	eventUpdate   = "update-user"
-	eventRefuse   = "refuse" // the active account may not
-	eventForged   = "cross-origin"
-	eventLogout   = "back-channel-logout" // an account's provider ended sessions
-	eventRefresh  = "refresh"             // an account's provider no longer stands by it
+	eventSignIn       = "sign-in"
+	eventReplace      = "replace" // the account signed in again in the same browser
+	eventEvict        = "evict"   // a new account needed the place
+	eventSwitch       = "switch"
+	eventContinue     = "continue" // a switch, or none, at a host where the jar was not confirmed
+	eventRevoke       = "revoke"
+	eventSignOut      = "sign-out"
+	eventSignUp       = "sign-up"
+	eventChange       = "change-password"
+	eventUpdate       = "update-user"
+	eventRefuse       = "refuse" // the active account may not
+	eventForged       = "cross-origin"
+	eventLogout       = "back-channel-logout"  // an account's provider ended sessions
+	eventFrontChannel = "front-channel-logout" // the same, told by a page of the provider
+	eventRefresh      = "refresh"              // an account's provider no longer stands by it
 )
 
 func newAudit(log *zap.Logger) audit {
@@ -134,17 +135,17 @@ func AuditRefusals(log *zap.Logger) func(session.Ended, error) {
 }
 
 // logProviderLogout logs sessions that a provider ended. It also logs a logout that ended none.
-func (a audit) logProviderLogout(r *http.Request, v Visitor, method string, ended []session.Ended) {
+func (a audit) logProviderLogout(r *http.Request, v Visitor, event, method string, ended []session.Ended) {
 	if len(ended) == 0 {
-		a.write(r, v, "", eventLogout, "success", zap.String("method", method))
+		a.write(r, v, "", event, "success", zap.String("method", method))
 	}
 	for i := range ended {
-		a.write(r, v, ended[i].JarID, eventLogout, "success", sessionFields(&ended[i].Session))
+		a.write(r, v, ended[i].JarID, event, "success", sessionFields(&ended[i].Session))
 	}
 }
 
-func (a audit) logProviderLogoutFailure(r *http.Request, v Visitor, method string, err error) {
-	a.write(r, v, "", eventLogout, "failure", append(cause(err), zap.String("method", method))...)
+func (a audit) logProviderLogoutFailure(r *http.Request, v Visitor, event, method string, err error) {
+	a.write(r, v, "", event, "failure", append(cause(err), zap.String("method", method))...)
 }
 
 func (a audit) logSwitch(r *http.Request, v Visitor, event string, e session.Entry) {

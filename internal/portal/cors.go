@@ -97,5 +97,5 @@ func allowedHeaders(requested []string) string {
 // program which has mistaken the path can read the error.
 func (p *Portal) isAPI(path string) bool {
 	at := p.routes[strings.TrimPrefix(path, p.prefix)]
-	return p.Owns(path) && !at.page && !at.asset && !at.server
+	return p.Owns(path) && !at.page && !at.asset && !at.provider
 }

@@ -29,10 +29,36 @@ const (
 func (p *Portal) endByProvider(r *http.Request, v Visitor, receiver login.LogoutReceiver, token string) error {
 	ended, err := p.applyLogout(r.Context(), receiver, token)
 	if err != nil {
-		p.audit.logProviderLogoutFailure(r, v, receiver.ID(), err)
+		p.audit.logProviderLogoutFailure(r, v, eventLogout, receiver.ID(), err)
 		return err
 	}
-	p.audit.logProviderLogout(r, v, receiver.ID(), ended)
+	p.audit.logProviderLogout(r, v, eventLogout, receiver.ID(), ended)
+	return nil
+}
+
+// maxUnsolicited is how many front-channel logouts a minute are noted for sign-ins that are under way.
+// Anybody can send such requests, and each note takes room in the store until it expires. Beyond the
+// limit they still end the sessions that there are.
+const maxUnsolicited = 60
+
+// endByFrontChannel ends the sessions that a provider's page names, in all jars.
+func (p *Portal) endByFrontChannel(r *http.Request, v Visitor, receiver login.FrontChannelReceiver) error {
+	logout, err := receiver.FrontChannelLogout(r.URL.Query())
+	if err != nil {
+		p.audit.logProviderLogoutFailure(r, v, eventFrontChannel, receiver.ID(), err)
+		return err
+	}
+	var ended []session.Ended
+	if p.unsolicited.AllowN(p.now(), 1) {
+		ended, err = p.endLoggedOut(r.Context(), receiver.ID(), logout)
+	} else {
+		ended, err = p.endNamed(r.Context(), receiver.ID(), logout)
+	}
+	if err != nil {
+		p.audit.logProviderLogoutFailure(r, v, eventFrontChannel, receiver.ID(), err)
+		return err
+	}
+	p.audit.logProviderLogout(r, v, eventFrontChannel, receiver.ID(), ended)
 	return nil
 }
 
@@ -70,12 +96,8 @@ func (p *Portal) applyLogout(ctx context.Context, receiver login.LogoutReceiver,
 // comes first.
 func (p *Portal) endLoggedOut(ctx context.Context, method string, logout *login.Logout) ([]session.Ended, error) {
 	name := endedSubject(method, logout.Subject)
-	sel := session.Selection{Method: method, SID: logout.SID}
 	if logout.SID != "" {
 		name = endedSID(method, logout.SID)
-	}
-	if logout.Subject != "" {
-		sel.Account = session.Account{Method: method, Subject: logout.Subject}
 	}
 	note, err := json.Marshal(endedNote{Subject: logout.Subject, At: p.now()})
 	if err != nil {
@@ -83,6 +105,15 @@ func (p *Portal) endLoggedOut(ctx context.Context, method string, logout *login.
 	}
 	if err := p.notes.Replace(ctx, noteEnded, name, note, p.now().Add(flowLifetime)); err != nil {
 		return nil, err
+	}
+	return p.endNamed(ctx, method, logout)
+}
+
+// endNamed ends the sessions that a logout names and that are there already.
+func (p *Portal) endNamed(ctx context.Context, method string, logout *login.Logout) ([]session.Ended, error) {
+	sel := session.Selection{Method: method, SID: logout.SID}
+	if logout.Subject != "" {
+		sel.Account = session.Account{Method: method, Subject: logout.Subject}
 	}
 	ended, err := p.manager.End(ctx, sel, nil)
 	if errors.Is(err, session.ErrUnreadable) {

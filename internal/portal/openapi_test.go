@@ -100,7 +100,7 @@ func TestOpenAPIIsForTrustedOriginsOnly(t *testing.T) {
 func (p *Portal) operations() []string {
 	var operations []string
 	for path, route := range p.routes {
-		if route.page || route.asset || route.server {
+		if route.page || route.asset || route.provider {
 			continue
 		}
 		for method := range route.methods() {

@@ -160,6 +160,35 @@ func (p *Portal) callbackPage(provider login.Provider) handler {
 	}
 }
 
+// answerFields are the fields of an authorization response (RFC 6749, section 4.1.2; RFC 9207).
+var answerFields = []string{"code", "state", "iss", "error", "error_description"}
+
+// maxAnswer bounds a posted answer, in bytes, so that it is still valid as an address.
+const maxAnswer = 8 << 10
+
+// callbackForm is where a form on a provider's page posts the answer to (OAuth 2.0 Form Post Response
+// Mode). Browsers withhold the flow's cookie from such a form, because it comes from another site. So
+// the answer goes on to the same path by GET, with the cookie. Only that checks the state and does
+// anything: this changes nothing, whoever sends it.
+func (p *Portal) callbackForm(w http.ResponseWriter, r *http.Request, _ Visitor) error {
+	form, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	answer := url.Values{}
+	for _, name := range answerFields {
+		if form.Has(name) {
+			answer.Set(name, form.Get(name))
+		}
+	}
+	query := answer.Encode()
+	if len(query) > maxAnswer {
+		return errTooLarge
+	}
+	redirect(w, r.URL.Path+"?"+query)
+	return nil
+}
+
 // promptLogin is the prompt by which a provider has people sign in again (OpenID Connect Core 1.0,
 // section 3.1.2.1).
 const promptLogin = "login"

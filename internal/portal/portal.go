@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/origin"
@@ -75,6 +76,7 @@ type Portal struct {
 	notes          *session.Notes
 	names          *login.Names
 	grants         *tokens.Manager
+	unsolicited    *rate.Limiter // of notes about front-channel logouts
 	skipSignInPage bool
 }
 
@@ -103,6 +105,7 @@ func New(c Config) (*Portal, error) {
 		notes:          c.Notes,
 		names:          c.Names,
 		grants:         c.Grants,
+		unsolicited:    rate.NewLimiter(rate.Every(time.Minute/maxUnsolicited), maxUnsolicited),
 		skipSignInPage: c.SkipSignInPage,
 	}
 	if c.Box != nil {

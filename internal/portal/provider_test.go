@@ -107,6 +107,17 @@ func (i *idp) EndSession(tokens login.Tokens, back, state string) (string, bool)
 	return "https://" + i.id + ".example.net/logout?" + url.Values{"id_token_hint": {tokens.ID}, "post_logout_redirect_uri": {back}, "state": {state}}.Encode(), true
 }
 
+func (i *idp) FrontChannelLogout(query url.Values) (*login.Logout, error) {
+	if query.Get("iss") != "https://"+i.id+".example.net" || query.Get("sid") == "" {
+		return nil, &login.RejectedError{Reason: "iss"}
+	}
+	return &login.Logout{SID: query.Get("sid")}, nil
+}
+
+func (i *idp) PageOrigins() []string {
+	return []string{"https://" + i.id + ".example.net", "https://login.example.net"}
+}
+
 // VerifyLogout accepts tokens in the form of a query string.
 func (i *idp) VerifyLogout(_ context.Context, token string) (*login.Logout, error) {
 	form, err := url.ParseQuery(token)
@@ -455,7 +466,7 @@ func TestLookingAheadUsesNothingUp(t *testing.T) {
 	b := newGateway(t, withProviders(newIDP("idp"))).browser()
 	state := b.begin("idp")
 	w := b.send(b.request(http.MethodHead, "/.auth/callback/idp?code=alice&state="+state, ""))
-	if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET" {
+	if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, POST" {
 		t.Errorf("HEAD: %d, Allow %q", w.Code, w.Header().Get("Allow"))
 	}
 	wantRedirect(t, b.comeBack("idp", state, "alice"), "/")

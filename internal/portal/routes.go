@@ -22,7 +22,7 @@ type route struct {
 	static    bool // the same for everybody, so it is served even if nothing is known of the browser
 	signsIn   bool // POST signs in, which is worth forging even without cookies
 	once      bool // GET has an effect: it must not be repeated, and HEAD, which programs use to look ahead, is refused
-	server    bool // POST comes from another server, not from a browser
+	provider  bool // POST comes from a provider: from its server, or from a form on its page
 }
 
 // table returns all paths of the portal, without the prefix.
@@ -62,11 +62,14 @@ func (p *Portal) table() map[string]route {
 	for _, provider := range p.logins.Providers() {
 		table["/same-account"] = route{get: p.sameAccountPage, page: true}
 		table["/signed-out"] = route{get: p.signedOutPage, page: true, once: true}
-		back := route{get: p.callbackPage(provider), page: true, once: true}
+		back := route{get: p.callbackPage(provider), post: p.callbackForm, page: true, once: true, provider: true}
 		table["/callback/"+provider.ID()] = back
 		table["/oauth2/callback/"+provider.ID()] = back
+		if receiver, ok := provider.(login.FrontChannelReceiver); ok {
+			table["/oidc/"+provider.ID()+"/frontchannel-logout"] = route{get: p.frontChannelLogout(receiver), once: true, provider: true}
+		}
 		if receiver, ok := provider.(login.LogoutReceiver); ok {
-			table["/oidc/"+provider.ID()+"/backchannel-logout"] = route{post: p.backChannelLogout(receiver), server: true}
+			table["/oidc/"+provider.ID()+"/backchannel-logout"] = route{post: p.backChannelLogout(receiver), provider: true}
 		}
 	}
 	return table
@@ -109,7 +112,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visitor) {
 		p.fail(w, r, v, navigation(r), errMethodNotAllowed)
 		return
 	}
-	if r.Method == http.MethodPost && !route.server {
+	if r.Method == http.MethodPost && !route.provider {
 		if err := p.checkOrigin(r, v, route.signsIn); err != nil {
 			p.audit.logForgery(r, v, err)
 			p.fail(w, r, v, route.page, err)

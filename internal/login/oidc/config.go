@@ -29,7 +29,8 @@ type Config struct {
 	ClientSecret string   // empty: a public client
 	Scopes       []string // empty: openid profile email; openid is always added
 	RedirectURI  string   // empty: the site that the browser comes from
-	Prompt       string   // one of oauthclient's; empty: oauthclient.PromptSelectAccount
+	Prompt       string   // one of oauthclient's; empty: oauthclient.PromptSelectAccount, if it is supported
+	ResponseMode string   // ResponseModeQuery or ResponseModeFormPost; empty: the provider's default
 
 	Claims claims.Mapping // overrides claims.Standard; the subject is always sub
 	Allow  claims.Rules
@@ -57,6 +58,13 @@ type Config struct {
 	Now       func() time.Time // nil: time.Now
 }
 
+// Ways in which a provider sends its answer through the browser (OAuth 2.0 Multiple Response Type
+// Encoding Practices, section 2.1; OAuth 2.0 Form Post Response Mode).
+const (
+	ResponseModeQuery    = "query"
+	ResponseModeFormPost = "form_post"
+)
+
 // Method is a login.Provider, login.Renewer, login.LogoutInitiator and login.LogoutReceiver.
 type Method struct {
 	id, label     string
@@ -66,6 +74,7 @@ type Method struct {
 	scopes        []string
 	redirectURI   string
 	prompt        string
+	responseMode  string
 	mapping       claims.Mapping
 	allow         claims.Rules
 	parameters    map[string]string
@@ -103,6 +112,7 @@ func newMethod(c Config) (*Method, error) {
 		scopes:        scopes(c.Scopes),
 		redirectURI:   c.RedirectURI,
 		prompt:        c.Prompt,
+		responseMode:  c.ResponseMode,
 		mapping:       c.Claims.Or(claims.Standard()).Keeping(c.Allow),
 		allow:         c.Allow,
 		parameters:    maps.Clone(c.Parameters),
@@ -111,11 +121,10 @@ func newMethod(c Config) (*Method, error) {
 		logout:        c.Logout,
 		expose:        c.Expose,
 		sharesNames:   c.SharedUserNames,
+		log:           cmp.Or(c.Log, zap.NewNop()),
+		now:           c.Now,
 
 		logoutEndsThere: c.LogoutEndsThere,
-
-		log: cmp.Or(c.Log, zap.NewNop()),
-		now: c.Now,
 	}
 	if m.now == nil {
 		m.now = time.Now
@@ -141,6 +150,8 @@ func (c Config) validate(mapping claims.Mapping) error {
 		return errors.New("the id must not be empty or have a colon")
 	case c.ClientID == "":
 		return errors.New("client_id: is missing")
+	case c.ResponseMode != "" && c.ResponseMode != ResponseModeQuery && c.ResponseMode != ResponseModeFormPost:
+		return fmt.Errorf("response_mode %q: must be %s or %s", c.ResponseMode, ResponseModeQuery, ResponseModeFormPost)
 	case mapping.Subject != "sub":
 		return fmt.Errorf("claim %q: the subject of an OpenID provider is sub", mapping.Subject)
 	}

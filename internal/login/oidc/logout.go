@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/origin"
 )
 
 const (
@@ -54,6 +56,36 @@ func (m *Method) EndSession(tokens login.Tokens, postLogoutRedirectURI, state st
 	}
 	location.RawQuery = query.Encode()
 	return location.String(), true
+}
+
+// FrontChannelLogout implements login.FrontChannelReceiver (OpenID Connect Front-Channel Logout 1.0,
+// section 2). The request carries no proof, and browsers withhold the gateway's cookies from it, so the
+// session's id has to be there: nobody but the provider and the user knows it.
+func (m *Method) FrontChannelLogout(query url.Values) (*login.Logout, error) {
+	if issuers := query["iss"]; len(issuers) != 1 || issuers[0] != m.issuer {
+		return nil, rejected("iss", nil)
+	}
+	sids := query["sid"]
+	if len(sids) != 1 || sids[0] == "" || len(sids[0]) > maxNameBytes {
+		return nil, rejected("sid", nil)
+	}
+	return &login.Logout{SID: sids[0]}, nil
+}
+
+// PageOrigins implements login.FrontChannelReceiver. The page that signs people out may be at another
+// origin than the issuer.
+func (m *Method) PageOrigins() []string {
+	pages := []string{m.issuer}
+	if known := m.provider.peek(); known != nil && known.endSession != "" {
+		pages = append(pages, known.endSession)
+	}
+	var origins []string
+	for _, page := range pages {
+		if there, _, err := origin.Cut(page); err == nil && !slices.Contains(origins, there) {
+			origins = append(origins, there)
+		}
+	}
+	return origins
 }
 
 // VerifyLogout implements login.LogoutReceiver (OpenID Connect Back-Channel Logout 1.0, section

@@ -1,8 +1,10 @@
 package oidc
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -240,5 +242,70 @@ func TestEndSession(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestFrontChannelLogout(t *testing.T) {
+	w := newWorld(t)
+	m := w.method()
+	for name, tc := range map[string]struct {
+		query url.Values
+		want  string // the sid, or the reason of the refusal
+	}{
+		"both":               {url.Values{"iss": {w.issuer()}, "sid": {"s-1"}}, "s-1"},
+		"and more":           {url.Values{"iss": {w.issuer()}, "sid": {"s-1"}, "x": {"y"}}, "s-1"},
+		"no issuer":          {url.Values{"sid": {"s-1"}}, "iss"},
+		"another issuer":     {url.Values{"iss": {w.issuer() + "/"}, "sid": {"s-1"}}, "iss"},
+		"two issuers":        {url.Values{"iss": {w.issuer(), w.issuer()}, "sid": {"s-1"}}, "iss"},
+		"no sid":             {url.Values{"iss": {w.issuer()}}, "sid"},
+		"an empty sid":       {url.Values{"iss": {w.issuer()}, "sid": {""}}, "sid"},
+		"two sids":           {url.Values{"iss": {w.issuer()}, "sid": {"s-1", "s-2"}}, "sid"},
+		"a sid of any bytes": {url.Values{"iss": {w.issuer()}, "sid": {strings.Repeat("x", maxNameBytes+1)}}, "sid"},
+	} {
+		logout, err := m.FrontChannelLogout(tc.query)
+		var rejection *login.RejectedError
+		switch {
+		case err == nil && (logout.SID != tc.want || logout.Subject != ""):
+			t.Errorf("%s: %+v", name, logout)
+		case err != nil && (!errors.As(err, &rejection) || rejection.Reason != tc.want):
+			t.Errorf("%s: %v, want %s", name, err, tc.want)
+		}
+	}
+}
+
+func TestPageOrigins(t *testing.T) {
+	for name, tc := range map[string]struct {
+		endSession string
+		want       []string // beside the issuer's
+	}{
+		"no logout page": {"", nil},
+		"same origin":    {"/logout", nil},
+		"another origin": {"http://127.0.0.1:1/logout", []string{"http://127.0.0.1:1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			m := w.method()
+			if got := m.PageOrigins(); !slices.Equal(got, []string{w.issuer()}) {
+				t.Errorf("before discovery: %q", got)
+			}
+			if tc.endSession != "" {
+				there := tc.endSession
+				if there[0] == '/' {
+					there = w.issuer() + there
+				}
+				w.say("end_session_endpoint", there)
+			}
+			w.authorize(m, login.AuthorizationRequest{})
+			if got := m.PageOrigins(); !slices.Equal(got, append([]string{w.issuer()}, tc.want...)) {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
+
+func TestSendsBack(t *testing.T) {
+	w := newWorld(t)
+	if !w.method().SendsBack() || w.method(func(c *Config) { c.LogoutEndsThere = true }).SendsBack() {
+		t.Error("the option does not decide it")
 	}
 }

@@ -19,6 +19,8 @@ var (
 	_ login.Renewer         = (*Method)(nil)
 	_ login.LogoutInitiator = (*Method)(nil)
 	_ login.LogoutReceiver  = (*Method)(nil)
+
+	_ login.FrontChannelReceiver = (*Method)(nil)
 )
 
 // ID implements login.Method.
@@ -66,6 +68,9 @@ func (m *Method) Authorize(ctx context.Context, r login.AuthorizationRequest) (s
 	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier(), Nonce: rand.Text(), Prompt: prompts[0], Prompts: prompts[1:]}
 	parameters := oauthclient.RequestParameters(pending.Prompt, m.parameters, "login_hint", r)
 	parameters["nonce"] = pending.Nonce
+	if m.responseMode != "" {
+		parameters["response_mode"] = m.responseMode
+	}
 	return oauthclient.AuthCodeURL(client, r.State, pending.Verifier, parameters), pending, nil
 }
 

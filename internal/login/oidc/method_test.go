@@ -154,6 +154,19 @@ func TestMetadataDecidesThePrompt(t *testing.T) {
 	}
 }
 
+func TestResponseMode(t *testing.T) {
+	for _, mode := range []string{"", ResponseModeQuery, ResponseModeFormPost} {
+		w := newWorld(t)
+		query, _ := w.authorize(w.method(func(c *Config) { c.ResponseMode = mode }), login.AuthorizationRequest{})
+		if got, sent := query.Get("response_mode"), query.Has("response_mode"); got != mode || sent != (mode != "") {
+			t.Errorf("%q: %q, %t", mode, got, sent)
+		}
+	}
+	if _, err := New(Config{ID: "corp", Issuer: "https://id.example.com", ClientID: "c", ResponseMode: "fragment"}); err == nil || !strings.Contains(err.Error(), `login corp: response_mode "fragment": must be query or form_post`) {
+		t.Errorf("fragment: %v", err)
+	}
+}
+
 // Google shows a page of its own for prompt=login.
 func TestGoogleIsNeverAskedToLogIn(t *testing.T) {
 	m := &Method{issuer: "https://accounts.google.com"}
