@@ -36,7 +36,6 @@ func TestWhoIsNotSignedIn(t *testing.T) {
 	}{
 		"navigation":                        {"GET", []string{"Sec-Fetch-Mode", "navigate"}, true},
 		"navigation without fetch data":     {"GET", []string{"Accept", html}, true},
-		"frame":                             {"GET", []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, true},
 		"fetch":                             {"GET", []string{"Sec-Fetch-Mode", "cors", "Accept", html}, false},
 		"image":                             {"GET", []string{"Sec-Fetch-Mode", "no-cors", "Accept", "image/*"}, false},
 		"script without fetch data":         {"GET", []string{"Accept", jsonType}, false},
@@ -44,7 +43,6 @@ func TestWhoIsNotSignedIn(t *testing.T) {
 		"one that takes anything":           {"GET", []string{"Accept", "*/*"}, false},
 		"one that says nothing":             {"GET", nil, false},
 		"HEAD":                              {"HEAD", []string{"Accept", html}, false},
-		"form":                              {"POST", []string{"Sec-Fetch-Mode", "navigate", "Accept", html}, false},
 		"preflight":                         {"OPTIONS", []string{"Origin", "https://spa.example.com", "Access-Control-Request-Method", "PUT"}, false},
 		"WebSocket":                         {"GET", []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-Fetch-Mode", "websocket", "Accept", html}, false},
 		"WebSocket without fetch data":      {"GET", []string{"Connection", "Upgrade", "Upgrade", "websocket", "Accept", html}, false},
@@ -63,6 +61,17 @@ func TestWhoIsNotSignedIn(t *testing.T) {
 			}
 			if answer.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("Cache-Control: %q", answer.Header.Get("Cache-Control"))
+			}
+		})
+	}
+	for name, header := range map[string][]string{
+		"form":  {"POST", "Sec-Fetch-Mode", "navigate", "Accept", html},
+		"frame": {"GET", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := b.ask(header[0], "/a/b?c=d", header[1:]...)
+			if answer.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(answer.Header.Get("Content-Type"), "text/html") || !strings.Contains(string(answer.body), `href="/.auth/sign-in`) {
+				t.Errorf("%s: %s", answer.Status, answer.body)
 			}
 		})
 	}

@@ -11,19 +11,74 @@ import (
 // Challenge answers a request to an upstream that needs a sign-in. A navigation goes to the sign-in
 // page. If the browser has accounts but none is active, it goes to the chooser, so that nobody acts
 // as somebody else without having chosen it. At a host where the jar is not confirmed, none is
-// active. Anything else gets 401.
+// active. Anything else gets 401: in a frame and after a form as a page that people see.
 func (p *Portal) Challenge(w http.ResponseWriter, r *http.Request, v Visitor) {
 	setCommonHeaders(w.Header())
 	defer boundBody(w, r)()
-	if !navigation(r) {
-		writeProblem(w, noActive(v))
-		return
-	}
 	path := "/sign-in"
 	if len(v.Visit.Entries()) > 0 {
 		path = "/accounts"
 	}
-	redirect(w, p.address(path, p.requestedAddress(r, v), nil))
+	to := p.requestedAddress(r, v)
+	switch {
+	case !shown(r):
+		writeProblem(w, noActive(v))
+	case inFrame(r):
+		p.answerInFrame(w, v, http.StatusUnauthorized, "Sign in to see this", "Sign in in a tab of its own, then reload this page.", p.address(path, to, nil))
+	case sendsForm(r):
+		p.answerForm(w, r, v, http.StatusUnauthorized, path)
+	default:
+		redirect(w, p.address(path, to, nil))
+	}
+}
+
+// answerInFrame answers a navigation in a frame with a page that leads to an address in a tab of its
+// own. The portal's other pages are shown in no frame, so that nobody is tricked into clicking on
+// them. This one has no forms, and may be framed by hosts that share the jar.
+func (p *Portal) answerInFrame(w http.ResponseWriter, v Visitor, status int, title, says, address string) {
+	frame := p.frame(v, destination{})
+	frame.Framers = framers(v)
+	page.WriteFailure(w, page.Failure{
+		Frame:   frame,
+		Status:  status,
+		Title:   title,
+		Message: says,
+		InTab:   &page.Link{Address: address, Text: "Open in a tab"},
+	})
+}
+
+// framers returns the sources (CSP, section 2.3.1) of pages that may show a page of this site in a
+// frame.
+func framers(v Visitor) string {
+	sources := "'self'"
+	if domain := v.Cookie.Domain; domain != "" {
+		sources += " " + v.Scheme + "://" + domain + ":* " + v.Scheme + "://*." + domain + ":*"
+	}
+	return sources
+}
+
+// answerForm answers a form that is not forwarded. The browser keeps what it has sent and sends it
+// again when its page is reloaded, so another tab leads to the portal's page.
+func (p *Portal) answerForm(w http.ResponseWriter, r *http.Request, v Visitor, status int, path string) {
+	view := page.Failure{
+		Frame:   p.frame(v, destination{}),
+		Status:  status,
+		Title:   "The form has not been sent on",
+		Message: "You are not signed in any more. Sign in in another tab, then reload this page to send the form again.",
+		InTab:   &page.Link{Address: p.prefix + path, Text: "Sign in in another tab"},
+	}
+	switch {
+	case status == http.StatusForbidden:
+		view.Message = "This account has no access. Switch to another one in another tab, then reload this page to send the form again."
+	case r.Header.Get("Sec-Fetch-Site") == "cross-site":
+		view.Message = "Another site has sent it, and browsers do not say then who you are."
+	case path == "/accounts":
+		view.Message = "No account is active. Choose one in another tab, then reload this page to send the form again."
+	}
+	if path == "/accounts" {
+		view.InTab.Text = "Choose an account in another tab"
+	}
+	page.WriteFailure(w, view)
 }
 
 // noActive is the problem with a request that nobody is active for.
@@ -74,19 +129,27 @@ func (p *Portal) RefuseUpgrade(w http.ResponseWriter) {
 // meet the unmet rule. The policy holds the rules of the gate that refuses and of all gates before
 // it, which the next request has to pass too.
 //
-// A navigation gets a page that offers the browser's accounts that meet the policy. A form that was
-// sent to the upstream gets JSON: the way back is a GET, which would lose the form.
+// A navigation gets a page that offers the browser's accounts that meet the policy. After a form the
+// way back from that page is a GET, which would lose the form, and in a frame the page is not shown;
+// there people are sent to another tab.
 func (p *Portal) Refuse(w http.ResponseWriter, r *http.Request, v Visitor, policy session.Policy, unmet session.Rule) {
 	setCommonHeaders(w.Header())
 	defer boundBody(w, r)()
 	active, _ := v.Visit.Active()
 	p.audit.logRefusal(r, v, active, unmet)
 	requirement := describe(unmet)
-	if !navigation(r) {
+	to := p.requestedAddress(r, v)
+	switch {
+	case !shown(r):
 		writeProblem(w, &problem{status: http.StatusForbidden, code: "FORBIDDEN", message: requirement})
 		return
+	case inFrame(r):
+		p.answerInFrame(w, v, http.StatusForbidden, "This account has no access", requirement+" Choose another one in a tab of its own, then reload this page.", p.address("/accounts", to, nil))
+		return
+	case sendsForm(r):
+		p.answerForm(w, r, v, http.StatusForbidden, "/accounts")
+		return
 	}
-	to := p.requestedAddress(r, v)
 	view := page.Refusal{Frame: p.frame(v, to), ReturnTo: to.text, Requirement: requirement}
 	if active.Session != nil {
 		view.Active = p.account(active)
@@ -107,7 +170,7 @@ func (p *Portal) Unavailable(w http.ResponseWriter, r *http.Request, v Visitor, 
 	defer boundBody(w, r)()
 	p.share(w.Header(), r, v)
 	p.logFailure(r, v, err)
-	p.fail(w, r, v, navigation(r), errUnavailable)
+	p.fail(w, r, v, shown(r), errUnavailable)
 }
 
 // Insecure answers a request over plain HTTP where that is not allowed. The request may be for the
@@ -121,7 +184,7 @@ func (p *Portal) Insecure(w http.ResponseWriter, r *http.Request, v Visitor) {
 	setCommonHeaders(w.Header())
 	defer boundBody(w, r)()
 	p.share(w.Header(), r, v)
-	p.fail(w, r, v, navigation(r), errInsecure)
+	p.fail(w, r, v, shown(r), errInsecure)
 }
 
 // requestedAddress returns the request's own address, byte for byte, to come back to. It is the

@@ -116,7 +116,12 @@ func TestNavigation(t *testing.T) {
 		"event stream":               {"GET", h{"Accept", "text/event-stream"}, false},
 		"WebSocket":                  {"GET", h{"Upgrade", "websocket", "Connection", "Upgrade", "Accept", chrome}, false},
 		"WebSocket of a browser":     {"GET", h{"Upgrade", "websocket", "Connection", "Upgrade", "Sec-Fetch-Mode", "websocket"}, false},
-		"form":                       {"POST", h{"Sec-Fetch-Mode", "navigate", "Accept", chrome}, false},
+		"XMLHttpRequest":             {"GET", h{"X-Requested-With", "xmlhttprequest", "Accept", "text/html, */*;q=0.1"}, false},
+		"htmx":                       {"GET", h{"HX-Request", "true", "Accept", chrome}, false},
+		"another requester":          {"GET", h{"X-Requested-With", "com.example.app", "Accept", chrome}, true},
+		"WebView that navigates":     {"GET", h{"X-Requested-With", "com.example.app", "Sec-Fetch-Mode", "navigate"}, true},
+		"script that sends a form":   {"POST", h{"Sec-Fetch-Mode", "cors", "Accept", chrome}, false},
+		"program that sends a form":  {"POST", h{"Accept", "*/*"}, false},
 		"HEAD":                       {"HEAD", h{"Accept", chrome}, false},
 		"CORS preflight":             {"OPTIONS", h{"Origin", "https://evil.example", "Access-Control-Request-Method", "GET", "Accept", chrome}, false},
 	}
@@ -130,6 +135,75 @@ func TestNavigation(t *testing.T) {
 			}
 			wantRedirect(t, w, "/.auth/sign-in?return_to=%2Fx")
 		})
+	}
+}
+
+// TestFormsWithoutASessionAreAnsweredWithAPage: people see the answer, and the browser still has the
+// form.
+func TestFormsWithoutASessionAreAnsweredWithAPage(t *testing.T) {
+	for name, test := range map[string]struct {
+		headers []string
+		account bool // the browser has an account that is not active
+		says    string
+		link    string
+	}{
+		"signed out":       {[]string{"Sec-Fetch-Mode", "navigate"}, false, "Sign in in another tab, then reload this page to send the form again.", "/.auth/sign-in"},
+		"old browser":      {[]string{"Sec-Fetch-Site", "", "Accept", "text/html,*/*;q=0.8"}, false, "Sign in in another tab", "/.auth/sign-in"},
+		"nobody is active": {[]string{"Sec-Fetch-Mode", "navigate"}, true, "Choose one in another tab, then reload", "/.auth/accounts"},
+		"another site's":   {[]string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "cross-site"}, false, "Another site has sent it", "/.auth/sign-in"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newGateway(t).browser()
+			if test.account {
+				b.signInAs("alice")
+				b.signInAs("bob")
+				b.accounts.gone["bob"] = true
+			}
+			w := b.challenge(b.request("POST", "/save", "a=1", test.headers...), "/save")
+			wantPage(t, w, http.StatusUnauthorized, test.says, `href="`+test.link+`" target="_blank"`)
+			if got := w.Header().Get("X-Frame-Options"); got != "DENY" {
+				t.Errorf("X-Frame-Options %q", got)
+			}
+		})
+	}
+}
+
+func TestFormOfAnAccountWithoutAccess(t *testing.T) {
+	b := newGateway(t).browser()
+	b.signInAs("bob")
+	r := b.request("POST", "/admin", "a=1", navigating...)
+	w := httptest.NewRecorder()
+	b.Refuse(w, r, b.visitor(r), nil, session.Rule{Kind: session.RequireGroup, Values: []string{"admin"}})
+	wantPage(t, w, http.StatusForbidden, "Switch to another one in another tab, then reload", `href="/.auth/accounts" target="_blank"`)
+}
+
+// TestFramesLeadToATab: pages with forms are shown in no frame. In a frame of the same site people see
+// what to do instead.
+func TestFramesLeadToATab(t *testing.T) {
+	framed := []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}
+	check := func(w *httptest.ResponseRecorder, status int, link, ancestors string) {
+		t.Helper()
+		wantPage(t, w, status, "Open in a tab", `href="`+link+`" target="_blank"`)
+		if strings.Contains(w.Body.String(), "<form") || strings.Contains(w.Body.String(), "<button") || strings.Contains(w.Body.String(), "<script") {
+			t.Errorf("there is something to click on: %s", w.Body)
+		}
+		if got := w.Header().Get("Content-Security-Policy"); !strings.HasSuffix(got, "frame-ancestors "+ancestors) {
+			t.Errorf("policy %q", got)
+		}
+	}
+	b := newGateway(t).browser()
+	check(b.challenge(b.request("GET", "/x", "", framed...), "/x"), http.StatusUnauthorized, "/.auth/sign-in?return_to=%2Fx", "'self'")
+	check(b.challenge(b.request("POST", "/x", "", framed...), "/x"), http.StatusUnauthorized, "/.auth/sign-in?return_to=%2Fx", "'self'")
+	b.signInAs("bob")
+	r := b.request("GET", "/admin", "", framed...)
+	w := httptest.NewRecorder()
+	b.Refuse(w, r, b.visitor(r), nil, session.Rule{Kind: session.RequireGroup, Values: []string{"admin"}})
+	check(w, http.StatusForbidden, "/.auth/accounts?return_to=%2Fadmin", "'self'")
+
+	b = newGateway(t, func(s *setup) { s.cookieDomain = "example.com" }).browser()
+	check(b.challenge(b.request("GET", "/x", "", framed...), "/x"), http.StatusUnauthorized, "/.auth/sign-in?return_to=%2Fx", "'self' https://example.com:* https://*.example.com:*")
+	if w := b.get("/.auth/sign-in", framed...); w.Header().Get("X-Frame-Options") != "DENY" || !strings.HasSuffix(w.Header().Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+		t.Errorf("the sign-in page may be framed: %v", w.Header())
 	}
 }
 

@@ -8,15 +8,34 @@ import (
 
 // navigation reports whether a request is a browser that opens a page. Scripts, WebSockets and CORS
 // preflights cannot use a redirect to a form.
-func navigation(r *http.Request) bool {
-	if r.Method != http.MethodGet || r.Header.Get("Upgrade") != "" {
+func navigation(r *http.Request) bool { return r.Method == http.MethodGet && shown(r) }
+
+// sendsForm reports whether a request is a browser that sends a page's form and shows the answer.
+func sendsForm(r *http.Request) bool { return r.Method == http.MethodPost && shown(r) }
+
+// shown reports whether a browser shows the answer to a request as a page.
+func shown(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodPost || r.Header.Get("Upgrade") != "" {
 		return false
 	}
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" || fromBrowser(r.Header) {
 		return mode == "navigate"
 	}
-	// Over plain HTTP browsers send no Fetch Metadata, and old browsers never do.
+	// Over plain HTTP browsers send no Fetch Metadata, and old browsers never do. Libraries that put
+	// the answer into a page which is shown already say so, whatever they accept.
+	if strings.EqualFold(r.Header.Get("X-Requested-With"), "XMLHttpRequest") || r.Header.Get("HX-Request") == "true" {
+		return false
+	}
 	return prefersHTML(r.Header["Accept"])
+}
+
+// inFrame reports whether a browser shows the answer within another page.
+func inFrame(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Dest") {
+	case "iframe", "frame", "embed", "object":
+		return true
+	}
+	return false
 }
 
 // prefersHTML reports whether an Accept header prefers HTML to JSON and to */* (RFC 9110, section

@@ -99,7 +99,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visitor) {
 	shared := p.share(w.Header(), r, v)
 	route, ok := p.routes[strings.TrimPrefix(r.URL.Path, p.prefix)]
 	if !ok {
-		p.fail(w, r, v, navigation(r), errNotFound)
+		p.fail(w, r, v, shown(r), errNotFound)
 		return
 	}
 	if shared && preflight(r) {
@@ -109,7 +109,7 @@ func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request, v Visitor) {
 	handle, ok := route.methods()[r.Method]
 	if !ok {
 		w.Header().Set("Allow", route.allow())
-		p.fail(w, r, v, navigation(r), errMethodNotAllowed)
+		p.fail(w, r, v, shown(r), errMethodNotAllowed)
 		return
 	}
 	if r.Method == http.MethodPost && !route.provider {

@@ -32,6 +32,7 @@ type Frame struct {
 	State      string // names the active account and the list of accounts; empty for a page that does not follow changes
 	Here       string // address of a page that answers a form; empty for the address that was requested
 	TooLong    bool   // the address to lead back to was too long to be kept
+	Framers    string // CSP sources of the pages that may show this one in a frame; empty for none, as for all pages with forms
 
 	// What the Write functions know of their pages.
 	Forms         bool // the page has forms
@@ -178,8 +179,12 @@ type Failure struct {
 	Message   string
 	Retry     *ProviderStart // the sign-in that can be tried again, or nil
 	OtherWays bool           // there are other ways to sign in than that of Retry
+	InTab     *Link          // where people go on in another tab, or nil
 	Back      string         // path to go on from, or empty
 }
+
+// Link is a link of a page.
+type Link struct{ Address, Text string }
 
 // ProviderStart is a sign-in at a provider that a button starts.
 type ProviderStart struct {

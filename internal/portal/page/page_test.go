@@ -94,7 +94,7 @@ func views(text string) map[string]func(http.ResponseWriter) {
 			WriteReset(w, http.StatusOK, Reset{Frame: frame, Name: text})
 		},
 		"failure": func(w http.ResponseWriter) {
-			WriteFailure(w, Failure{Frame: following, Status: http.StatusNotFound, Title: text, Message: text, Retry: &ProviderStart{text, text, text, text}, OtherWays: true, Back: text})
+			WriteFailure(w, Failure{Frame: following, Status: http.StatusNotFound, Title: text, Message: text, InTab: &Link{Address: text, Text: text}, Retry: &ProviderStart{text, text, text, text}, OtherWays: true, Back: text})
 		},
 		"signed out": func(w http.ResponseWriter) {
 			at := SignOut{Location: "https://id.example.com/?" + url.Values{"q": {text}}.Encode(), Label: text}
@@ -681,6 +681,37 @@ func TestHeaders(t *testing.T) {
 			}
 			if got := w.Header().Get("Content-Type"); w.Code != http.StatusUnauthorized || got != "text/html; charset=utf-8" {
 				t.Errorf("%d %q", w.Code, got)
+			}
+		})
+	}
+}
+
+// TestFraming: only pages without forms may be framed, and by the given pages alone.
+func TestFraming(t *testing.T) {
+	for name, test := range map[string]struct {
+		framers   string
+		retry     *ProviderStart
+		ancestors string
+	}{
+		"nobody":           {"", nil, "'none'"},
+		"this site":        {"'self'", nil, "'self'"},
+		"a domain":         {"'self' https://example.com:* https://*.example.com:*", nil, "'self' https://example.com:* https://*.example.com:*"},
+		"a page of forms":  {"'self'", &ProviderStart{Method: "corp"}, "'none'"},
+		"everybody":        {"*", nil, "'none'"},
+		"a policy of more": {"'self' https://example.com:*; script-src *", nil, "'none'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			WriteFailure(w, Failure{Frame: Frame{Prefix: "/.auth", Framers: test.framers}, Status: http.StatusUnauthorized, Retry: test.retry})
+			if got := w.Header().Get("Content-Security-Policy"); !strings.HasSuffix(got, "; frame-ancestors "+test.ancestors) {
+				t.Errorf("policy %q", got)
+			}
+			want := "DENY"
+			if test.ancestors != "'none'" {
+				want = "SAMEORIGIN"
+			}
+			if got := w.Header().Get("X-Frame-Options"); got != want {
+				t.Errorf("X-Frame-Options %q, want %q", got, want)
 			}
 		})
 	}

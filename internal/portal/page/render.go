@@ -214,15 +214,19 @@ func write(w http.ResponseWriter, status int, page *template.Template, frame Fra
 		writeDrawError(w)
 		return
 	}
-	send(w, status, body.Bytes(), contentSecurityPolicy(frame))
+	framing := "DENY"
+	if frame.mayBeFramed() {
+		framing = "SAMEORIGIN" // browsers that know frame-ancestors ignore it
+	}
+	send(w, status, body.Bytes(), contentSecurityPolicy(frame), framing)
 }
 
-func send(w http.ResponseWriter, status int, body []byte, policy string) {
+func send(w http.ResponseWriter, status int, body []byte, policy, framing string) {
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Content-Security-Policy", policy)
-	header.Set("X-Frame-Options", "DENY")
+	header.Set("X-Frame-Options", framing)
 	// No page that opened this one, or that it opens, may hold on to its window and lead it elsewhere.
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	w.WriteHeader(status)
@@ -251,5 +255,17 @@ func contentSecurityPolicy(frame Frame) string {
 	if frame.State != "" {
 		policy += "connect-src 'self'; "
 	}
-	return policy + "form-action " + formAction + "; base-uri 'none'; frame-ancestors 'none'"
+	ancestors := "'none'"
+	if frame.mayBeFramed() {
+		ancestors = frame.Framers
+	}
+	return policy + "form-action " + formAction + "; base-uri 'none'; frame-ancestors " + ancestors
 }
+
+// framingSources matches lists of sources that may stand in a policy, with all subdomains of a host
+// and all ports.
+var framingSources = regexp.MustCompile(`^'self'( https?://(\*\.)?[A-Za-z0-9.-]+:\*)*$`)
+
+// mayBeFramed reports whether other pages may show the page. In a frame, somebody could be tricked
+// into sending a form.
+func (f Frame) mayBeFramed() bool { return !f.Forms && framingSources.MatchString(f.Framers) }

@@ -51,5 +51,5 @@ var automaticResetPolicy = func() string {
 
 // WriteAutomaticReset answers with the reset page that requests its own address again at once.
 func WriteAutomaticReset(w http.ResponseWriter, status int) {
-	send(w, status, []byte(automaticReset), automaticResetPolicy)
+	send(w, status, []byte(automaticReset), automaticResetPolicy, "DENY")
 }
