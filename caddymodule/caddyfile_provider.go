@@ -15,6 +15,12 @@ import (
 //	    issuer           <url>
 //	    client_id        <id>
 //	    client_secret    <secret>
+//	    client_authentication client_secret_basic|client_secret_post|private_key_jwt|none
+//	    client_key_file       <file>
+//	    client_key_algorithm  <alg>
+//	    client_key_id         <kid>
+//	    client_assertion_file <file>
+//	    pushed_authorization
 //	    scopes           <scope...>
 //	    redirect_uri     <url>
 //	    prompt           select_account|login|off
@@ -49,6 +55,18 @@ func (l *OIDCLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		switch b.Val() {
 		case "issuer":
 			l.Issuer, err = b.value()
+		case "client_authentication":
+			l.ClientAuthentication, err = b.value()
+		case "client_key_file":
+			l.ClientKeyFile, err = b.value()
+		case "client_key_algorithm":
+			l.ClientKeyAlgorithm, err = b.value()
+		case "client_key_id":
+			l.ClientKeyID, err = b.value()
+		case "client_assertion_file":
+			l.ClientAssertionFile, err = b.value()
+		case "pushed_authorization":
+			l.PushedAuthorization, err = true, b.flag()
 		case "expose":
 			l.Expose, err = unmarshalExpose(b, oidcTokens)
 		case "userinfo":

@@ -189,6 +189,7 @@ const cheapHash = "$2a$04$AqTiFTywa04anej1aaKN4.VF5TWAsoaRFo0AdbWAkmIVMDmQwNKcK"
 // string of a block says where it belongs.
 func TestDocumentCaddyfiles(t *testing.T) {
 	found := 0
+	files := exampleFiles(t)
 	for _, d := range readDocuments(t) {
 		for _, block := range d.caddyfiles(d.tree) {
 			found++
@@ -214,6 +215,9 @@ func TestDocumentCaddyfiles(t *testing.T) {
 			}
 			caddyfile = strings.ReplaceAll(caddyfile, "$2a$14$...", cheapHash)
 			caddyfile = secretFile.ReplaceAllLiteralString(caddyfile, cheapHash)
+			for name, path := range files {
+				caddyfile = strings.ReplaceAll(caddyfile, name, path)
+			}
 			if err := validateCaddyfile(t, caddyfile); err != nil {
 				t.Errorf("%s:%d: %v\n%s", d.path, d.line(block), err, caddyfile)
 			}

@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 	"github.com/caddy-multi-session/gateway/internal/login/oidc"
 )
 
@@ -22,6 +23,31 @@ type OIDCLogin struct {
 	// Issuer is the provider's issuer identifier, exactly: the https URL below which it serves
 	// /.well-known/openid-configuration. Global placeholders are replaced.
 	Issuer string `json:"issuer"`
+
+	// ClientAuthentication is how the gateway proves to the provider who it is: "client_secret_basic", with
+	// the secret in a header, "client_secret_post", in the body, "private_key_jwt", with a signed JWT, or
+	// "none", as a public client. Default: private_key_jwt with ClientKeyFile or ClientAssertionFile, with a
+	// secret the one that the provider names first of client_secret_basic and client_secret_post, else none
+	ClientAuthentication string `json:"client_authentication,omitempty"`
+
+	// ClientKeyFile is the file with the client's private key, in PEM or as a JWK. With a certificate beside
+	// the key, in PEM, the JWT names its thumbprint. Global placeholders are replaced.
+	ClientKeyFile string `json:"client_key_file,omitempty"`
+
+	// ClientKeyAlgorithm is the algorithm to sign with. Default: the JWK's, or by the type of the key RS256,
+	// ES256, ES384, ES512 or EdDSA
+	ClientKeyAlgorithm string `json:"client_key_algorithm,omitempty"`
+
+	// ClientKeyID is the name that the provider knows the key by. Default: the JWK's, or none
+	ClientKeyID string `json:"client_key_id,omitempty"`
+
+	// ClientAssertionFile is a file with a JWT that the platform signs for the gateway, such as a Kubernetes
+	// service account's token. It is read anew for each request. Global placeholders are replaced.
+	ClientAssertionFile string `json:"client_assertion_file,omitempty"`
+
+	// PushedAuthorization sends the authorization request to the provider itself, so that the browser
+	// carries a reference only (RFC 9126). Providers whose metadata requires that get it in any case.
+	PushedAuthorization bool `json:"pushed_authorization,omitempty"`
 
 	// NoUserInfo leaves out the UserInfo endpoint: all claims come from the ID token.
 	NoUserInfo bool `json:"no_userinfo,omitempty"`
@@ -49,7 +75,11 @@ func (OIDCLogin) CaddyModule() caddy.ModuleInfo {
 
 // Provision replaces placeholders.
 func (l *OIDCLogin) Provision(ctx caddy.Context) error {
-	return l.provision(ctx, option{"issuer", &l.Issuer})
+	return l.provision(ctx,
+		option{"issuer", &l.Issuer},
+		option{"client_key_file", &l.ClientKeyFile},
+		option{"client_assertion_file", &l.ClientAssertionFile},
+	)
 }
 
 // oidcTokens are the tokens that OpenID providers issue.
@@ -65,11 +95,19 @@ func (l *OIDCLogin) LoginMethod(memory *Memory) (login.Method, error) {
 		return nil, err
 	}
 	return oidc.New(oidc.Config{
-		ID:              l.ID,
-		Label:           l.Name,
-		Issuer:          l.Issuer,
-		ClientID:        l.ClientID,
-		ClientSecret:    l.ClientSecret,
+		ID:       l.ID,
+		Label:    l.Name,
+		Issuer:   l.Issuer,
+		ClientID: l.ClientID,
+		Credentials: oauthclient.Credentials{
+			Method:        l.ClientAuthentication,
+			Secret:        l.ClientSecret,
+			KeyFile:       l.ClientKeyFile,
+			KeyAlgorithm:  l.ClientKeyAlgorithm,
+			KeyID:         l.ClientKeyID,
+			AssertionFile: l.ClientAssertionFile,
+		},
+		PushRequests:    l.PushedAuthorization,
 		Scopes:          l.Scopes,
 		RedirectURI:     l.RedirectURI,
 		Prompt:          l.Prompt,

@@ -200,29 +200,6 @@ func Code(answer url.Values, issuer string, requireIssuer bool) (string, error) 
 	return code, nil
 }
 
-// ClientSecretBasic and the others are the ways to authenticate at the token endpoint (RFC 7591,
-// section 2).
-const (
-	ClientSecretBasic = "client_secret_basic"
-	ClientSecretPost  = "client_secret_post"
-	ClientNone        = "none"
-)
-
-// AuthStyle returns how a client authenticates at a token endpoint that supports the methods; none
-// named is ClientSecretBasic (OpenID Connect Discovery 1.0, section 3). A client without a secret
-// gives its id only.
-func AuthStyle(supported []string, secret string) (oauth2.AuthStyle, error) {
-	switch {
-	case secret == "":
-		return oauth2.AuthStyleInParams, nil
-	case len(supported) == 0 || slices.Contains(supported, ClientSecretBasic):
-		return oauth2.AuthStyleInHeader, nil
-	case slices.Contains(supported, ClientSecretPost):
-		return oauth2.AuthStyleInParams, nil
-	}
-	return 0, fmt.Errorf("the provider takes no client secret: it supports %s", strings.Join(supported, ", "))
-}
-
 // ValidateURL refuses an address that secrets must not be sent to or keys taken from: one that is
 // neither https nor, unless insecureHTTP says otherwise, on this machine.
 func ValidateURL(text string, insecureHTTP bool) error {

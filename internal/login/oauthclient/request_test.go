@@ -52,26 +52,6 @@ func TestValidateURL(t *testing.T) {
 	}
 }
 
-func TestAuthStyle(t *testing.T) {
-	for name, tc := range map[string]struct {
-		supported []string
-		secret    string
-		want      oauth2.AuthStyle
-	}{
-		"nothing said":     {nil, "s", oauth2.AuthStyleInHeader},
-		"both":             {[]string{"client_secret_post", "client_secret_basic"}, "s", oauth2.AuthStyleInHeader},
-		"post":             {[]string{"client_secret_post", "private_key_jwt"}, "s", oauth2.AuthStyleInParams},
-		"keys only":        {[]string{"private_key_jwt"}, "s", 0},
-		"a public client":  {[]string{"client_secret_basic"}, "", oauth2.AuthStyleInParams},
-		"none supports us": {[]string{"none"}, "s", 0},
-	} {
-		got, err := AuthStyle(tc.supported, tc.secret)
-		if got != tc.want || (err == nil) != (tc.want != 0) {
-			t.Errorf("%s: %v, %v, want %v", name, got, err, tc.want)
-		}
-	}
-}
-
 func TestWhatTheProviderSupportsDecidesThePrompt(t *testing.T) {
 	nothing := login.AuthorizationRequest{}
 	adding := login.AuthorizationRequest{Ask: login.AskAccount}

@@ -20,7 +20,7 @@ import (
 func Exchange(ctx context.Context, client *http.Client, config oauth2.Config, code, verifier string) (*oauth2.Token, error) {
 	token, err := fixAuthStyle(config).Exchange(withClient(ctx, client), code, oauth2.VerifierOption(verifier))
 	if err != nil {
-		err = describe(err, config.ClientSecret, code, verifier)
+		err = describe(tokenEndpoint, err, config.ClientSecret, code, verifier)
 		if code := answeredCode(err); code == "invalid_grant" || code == "bad_verification_code" { // the latter is GitHub's
 			return nil, &login.RejectedError{Reason: "code", Err: err}
 		}
@@ -35,7 +35,7 @@ func Exchange(ctx context.Context, client *http.Client, config oauth2.Config, co
 func Refresh(ctx context.Context, client *http.Client, config oauth2.Config, refreshToken string) (*oauth2.Token, error) {
 	token, err := fixAuthStyle(config).TokenSource(withClient(ctx, client), &oauth2.Token{RefreshToken: refreshToken}).Token()
 	if err != nil {
-		err = describe(err, config.ClientSecret, refreshToken)
+		err = describe(tokenEndpoint, err, config.ClientSecret, refreshToken)
 		if refuses(err) {
 			return nil, fmt.Errorf("%w: %w", login.ErrRefused, err)
 		}
@@ -82,19 +82,19 @@ const NoRefreshToken = "the provider gives no refresh token, so it is not asked 
 
 const tokenEndpoint = "token endpoint"
 
-// describe returns what may be logged of an error of the token endpoint: a *login.AnswerError, or why
-// there was no answer. The library's texts quote the answer's body, which may contain tokens.
-func describe(err error, secrets ...string) error {
+// describe returns what may be logged of an error of an endpoint: a *login.AnswerError, or why there
+// was no answer. The library's texts quote the answer's body, which may contain tokens.
+func describe(endpoint string, err error, secrets ...string) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
-		return newAnswerError(tokenEndpoint, refused.Response.StatusCode, refused.ErrorCode, refused.ErrorDescription, secrets)
+		return newAnswerError(endpoint, refused.Response.StatusCode, refused.ErrorCode, refused.ErrorDescription, secrets)
 	}
 	// The address is left out: its query may contain a key.
 	var failed *url.Error
 	if errors.As(err, &failed) {
-		return fmt.Errorf("%s: %w", tokenEndpoint, failed.Err)
+		return fmt.Errorf("%s: %w", endpoint, failed.Err)
 	}
-	return errors.New(tokenEndpoint + ": the answer is not a token response")
+	return errors.New(endpoint + ": the answer is not a token response")
 }
 
 // newAnswerError returns an error without the secrets that were sent.
@@ -112,12 +112,15 @@ const (
 )
 
 // redact returns a description in printable characters, cut to maxDescription, and nothing if it
-// repeats a secret.
+// repeats a secret, or what looks like the beginning of a JWT, such as a client assertion.
 func redact(description string, secrets []string) string {
 	for _, secret := range secrets {
 		if secret != "" && (strings.Contains(description, secret) || strings.Contains(description, url.QueryEscape(secret))) {
 			return ""
 		}
+	}
+	if strings.Contains(description, "eyJ") {
+		return ""
 	}
 	return printable(description)
 }

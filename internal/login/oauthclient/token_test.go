@@ -150,6 +150,7 @@ func TestAttackDescriptions(t *testing.T) {
 		"a text":                   {"Invalid client secret provided.", "Invalid client secret provided."},
 		"a secret":                 {"bad: " + secret, ""},
 		"a secret, escaped":        {"bad: a%2Fb%2Bc", ""},
+		"a client assertion":       {"bad: eyJhbGciOiJFUzI1NiJ9.e30.c2ln", ""},
 		"a secret that is cut off": {strings.Repeat("x", 300-len(secret)/2) + secret, ""},
 		"a long one":               {strings.Repeat("x", 1000), strings.Repeat("x", 300)},
 		"lines of a log":           {"no\n{\"level\":\"info\"}\x1b[2J", "no {\"level\":\"info\"} [2J"},

@@ -26,11 +26,11 @@ type Config struct {
 	Label        string // empty: the ID
 	Issuer       string // exactly as the provider writes it
 	ClientID     string
-	ClientSecret string   // empty: a public client
-	Scopes       []string // empty: openid profile email; openid is always added
-	RedirectURI  string   // empty: the site that the browser comes from
-	Prompt       string   // one of oauthclient's; empty: oauthclient.PromptSelectAccount, if it is supported
-	ResponseMode string   // ResponseModeQuery or ResponseModeFormPost; empty: the provider's default
+	Credentials  oauthclient.Credentials // none: a public client
+	Scopes       []string                // empty: openid profile email; openid is always added
+	RedirectURI  string                  // empty: the site that the browser comes from
+	Prompt       string                  // one of oauthclient's; empty: oauthclient.PromptSelectAccount, if it is supported
+	ResponseMode string                  // ResponseModeQuery or ResponseModeFormPost; empty: the provider's default
 
 	Claims claims.Mapping // overrides claims.Standard; the subject is always sub
 	Allow  claims.Rules
@@ -38,6 +38,10 @@ type Config struct {
 	// Parameters are fixed parameters of the authorization request. With max_age, in seconds, ID
 	// tokens must say when people last proved who they are.
 	Parameters map[string]string
+
+	// PushRequests sends authorization requests to the provider itself (RFC 9126). Providers that require
+	// it get them so in any case.
+	PushRequests bool
 
 	UserInfo bool // also ask the UserInfo endpoint
 	Refresh  bool // keep refresh tokens
@@ -70,7 +74,7 @@ type Method struct {
 	id, label     string
 	issuer        string
 	clientID      string
-	clientSecret  string
+	auth          *oauthclient.Authentication
 	scopes        []string
 	redirectURI   string
 	prompt        string
@@ -79,6 +83,7 @@ type Method struct {
 	allow         claims.Rules
 	parameters    map[string]string
 	maxAge        *time.Duration
+	push          bool
 	wantsUserInfo bool
 	refresh       bool
 	logout        bool
@@ -108,7 +113,6 @@ func newMethod(c Config) (*Method, error) {
 		label:         cmp.Or(c.Label, c.ID),
 		issuer:        c.Issuer,
 		clientID:      c.ClientID,
-		clientSecret:  c.ClientSecret,
 		scopes:        scopes(c.Scopes),
 		redirectURI:   c.RedirectURI,
 		prompt:        c.Prompt,
@@ -116,6 +120,7 @@ func newMethod(c Config) (*Method, error) {
 		mapping:       c.Claims.Or(claims.Standard()).Keeping(c.Allow),
 		allow:         c.Allow,
 		parameters:    maps.Clone(c.Parameters),
+		push:          c.PushRequests,
 		wantsUserInfo: c.UserInfo,
 		refresh:       c.Refresh,
 		logout:        c.Logout,
@@ -130,6 +135,10 @@ func newMethod(c Config) (*Method, error) {
 		m.now = time.Now
 	}
 	if err := c.validate(m.mapping); err != nil {
+		return nil, err
+	}
+	var err error
+	if m.auth, err = oauthclient.NewAuthentication(c.ClientID, c.Credentials, m.now); err != nil {
 		return nil, err
 	}
 	if text, ok := c.Parameters["max_age"]; ok {

@@ -91,6 +91,8 @@ type metadata struct {
 	userInfo   string // empty: none
 	endSession string // empty: none
 	algorithms []jose.SignatureAlgorithm
+	push       string   // endpoint of pushed authorization requests; empty: none
+	mustPush   bool     // the provider takes no other authorization requests
 	clientAuth []string // ways to authenticate at the token endpoint
 	claims     []string // that the provider has; empty: not known
 	prompts    []string // values of prompt; nil if the provider does not say
@@ -159,11 +161,27 @@ func (p *provider) rediscover(ctx context.Context, seen *metadata) *metadata {
 // the caller stops waiting. With force it always fetches; otherwise known metadata or a failure
 // within retryAfter is the answer.
 func (p *provider) discover(ctx context.Context, force bool) (*metadata, error) {
+	if force {
+		return p.ask(ctx, func() (*metadata, error) { return nil, nil })
+	}
+	return p.ask(ctx, p.cached)
+}
+
+// refresh fetches the metadata like discover, unless it is not older than the age.
+func (p *provider) refresh(ctx context.Context, age time.Duration) (*metadata, error) {
+	return p.ask(ctx, func() (*metadata, error) {
+		if p.untilStale(age) > 0 {
+			return p.peek(), nil
+		}
+		return nil, nil
+	})
+}
+
+// ask fetches the metadata unless cached returns an answer when no fetch is running any more.
+func (p *provider) ask(ctx context.Context, cached func() (*metadata, error)) (*metadata, error) {
 	answered := p.asking.DoChan("", func() (any, error) {
-		if !force {
-			if known, err := p.cached(); known != nil || err != nil {
-				return known, err
-			}
+		if known, err := cached(); known != nil || err != nil {
+			return known, err
 		}
 		return p.record(p.fetch(context.WithoutCancel(ctx)))
 	})
@@ -218,6 +236,8 @@ func (p *provider) fetch(ctx context.Context) (*metadata, error) {
 		KeySet      string   `json:"jwks_uri"`
 		EndSession  string   `json:"end_session_endpoint"`
 		Algorithms  []string `json:"id_token_signing_alg_values_supported"`
+		Push        string   `json:"pushed_authorization_request_endpoint"`
+		MustPush    bool     `json:"require_pushed_authorization_requests"`
 		AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
 		Claims      []string `json:"claims_supported"`
 		Prompts     []string `json:"prompt_values_supported"`
@@ -230,6 +250,8 @@ func (p *provider) fetch(ctx context.Context) (*metadata, error) {
 		endpoint:   answer.Endpoint(),
 		userInfo:   answer.UserInfoEndpoint(),
 		endSession: document.EndSession,
+		push:       document.Push,
+		mustPush:   document.MustPush,
 		clientAuth: document.AuthMethods,
 		claims:     document.Claims,
 		prompts:    document.Prompts,
@@ -249,6 +271,7 @@ func (p *provider) fetch(ctx context.Context) (*metadata, error) {
 		{"jwks_uri", document.KeySet, false},
 		{"userinfo_endpoint", found.userInfo, true},
 		{"end_session_endpoint", found.endSession, true},
+		{"pushed_authorization_request_endpoint", found.push, true},
 	} {
 		if e.url == "" && e.optional {
 			continue
@@ -331,7 +354,7 @@ func (m *Method) Run(ctx context.Context) {
 			fresh = metadataFresh
 			continue // another method of this provider, or a sign-in, has fetched it
 		}
-		_, err := m.provider.discover(ctx, true)
+		_, err := m.provider.refresh(ctx, fresh)
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -581,7 +581,7 @@ func TestClientAuthentication(t *testing.T) {
 			if tc.supported != nil {
 				w.say("token_endpoint_auth_methods_supported", tc.supported)
 			}
-			w.mustSignIn(w.method(func(c *Config) { c.ClientSecret = tc.secret }), nil)
+			w.mustSignIn(w.method(func(c *Config) { c.Credentials.Secret = tc.secret }), nil)
 			got := maps.Clone(w.form)
 			if tc.want == oauth2.AuthStyleInHeader {
 				if w.basic[0] != clientID || got.Has("client_secret") {

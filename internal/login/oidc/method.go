@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -60,7 +62,7 @@ func (m *Method) Authorize(ctx context.Context, r login.AuthorizationRequest) (s
 	if err != nil {
 		return "", login.Pending{}, err
 	}
-	client, err := m.client(known, r.RedirectURI)
+	config, client, err := m.client(known, r.RedirectURI)
 	if err != nil {
 		return "", login.Pending{}, err
 	}
@@ -71,7 +73,17 @@ func (m *Method) Authorize(ctx context.Context, r login.AuthorizationRequest) (s
 	if m.responseMode != "" {
 		parameters["response_mode"] = m.responseMode
 	}
-	return oauthclient.AuthCodeURL(client, r.State, pending.Verifier, parameters), pending, nil
+	if !m.push && !known.mustPush {
+		return oauthclient.AuthCodeURL(config, r.State, pending.Verifier, parameters), pending, nil
+	}
+	if known.push == "" {
+		return "", login.Pending{}, fmt.Errorf("%w: the provider has no pushed_authorization_request_endpoint", login.ErrMisconfigured)
+	}
+	location, err := oauthclient.Push(ctx, client, known.push, config, r.State, pending.Verifier, parameters)
+	if err != nil {
+		return "", login.Pending{}, err
+	}
+	return location, pending, nil
 }
 
 // googlePrompts are the prompts of Google, whose metadata names none. For any other value Google shows
@@ -96,11 +108,11 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 	if err != nil {
 		return nil, err
 	}
-	client, err := m.client(known, pending.RedirectURI)
+	config, client, err := m.client(known, pending.RedirectURI)
 	if err != nil {
 		return nil, err
 	}
-	token, err := oauthclient.Exchange(ctx, m.provider.client, client, code, pending.Verifier)
+	token, err := oauthclient.Exchange(ctx, client, config, code, pending.Verifier)
 	if err != nil {
 		return nil, err
 	}
@@ -138,11 +150,11 @@ func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens l
 	if err != nil {
 		return nil, err
 	}
-	client, err := m.client(known, "")
+	config, client, err := m.client(known, "")
 	if err != nil {
 		return nil, err
 	}
-	token, err := oauthclient.Refresh(ctx, m.provider.client, client, tokens.Refresh)
+	token, err := oauthclient.Refresh(ctx, client, config, tokens.Refresh)
 	if err != nil {
 		return nil, err
 	}
@@ -271,20 +283,17 @@ func (m *Method) keep(token *oauth2.Token, id string) login.Tokens {
 	return kept
 }
 
-// client returns the OAuth client for a provider. Errors are login.ErrProviderUnavailable.
-func (m *Method) client(known *metadata, redirectURI string) (oauth2.Config, error) {
-	endpoint := known.endpoint
-	var err error
-	if endpoint.AuthStyle, err = oauthclient.AuthStyle(known.clientAuth, m.clientSecret); err != nil {
-		return oauth2.Config{}, unavailable(err)
+// client returns the OAuth client for a provider, and the HTTP client for its requests. Errors are
+// login.ErrMisconfigured.
+func (m *Method) client(known *metadata, redirectURI string) (oauth2.Config, *http.Client, error) {
+	config := oauth2.Config{
+		ClientID:    m.clientID,
+		Endpoint:    known.endpoint,
+		RedirectURL: redirectURI,
+		Scopes:      m.scopes,
 	}
-	return oauth2.Config{
-		ClientID:     m.clientID,
-		ClientSecret: m.clientSecret,
-		Endpoint:     endpoint,
-		RedirectURL:  redirectURI,
-		Scopes:       m.scopes,
-	}, nil
+	client, err := m.auth.Use(&config, m.provider.client, known.clientAuth)
+	return config, client, err
 }
 
 func (m *Method) verifier(known *metadata) verifier {

@@ -2,17 +2,23 @@ package oidc
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -176,6 +182,107 @@ func TestGoogleIsNeverAskedToLogIn(t *testing.T) {
 	if got := m.supportedPrompts(&metadata{prompts: []string{"login"}}); !slices.Equal(got, []string{"login"}) {
 		t.Errorf("its own word does not count: %q", got)
 	}
+}
+
+// TestPushedAuthorization has the authorization request go from the gateway to the provider (RFC 9126).
+func TestPushedAuthorization(t *testing.T) {
+	const pathPush = "/par"
+	for name, tc := range map[string]struct {
+		option, required, offered bool
+		want                      string // reason; pushed or in the URL
+	}{
+		"not asked for":               {false, false, true, "accepted; in the URL"},
+		"configured":                  {true, false, true, "accepted; pushed"},
+		"required by the provider":    {false, true, true, "accepted; pushed"},
+		"configured, and not offered": {true, false, false, "unavailable"},
+		"required, and not offered":   {false, true, false, "unavailable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.say("require_pushed_authorization_requests", tc.required)
+			if tc.offered {
+				w.say("pushed_authorization_request_endpoint", w.issuer()+pathPush)
+			}
+			var pushed url.Values
+			w.respond(pathPush, func(out http.ResponseWriter, in *http.Request) {
+				in.ParseForm()
+				pushed = in.PostForm
+				if user, password, _ := in.BasicAuth(); user != clientID || password != url.QueryEscape(clientSecret) {
+					t.Errorf("authenticated as %q", user)
+				}
+				out.WriteHeader(http.StatusCreated)
+				fmt.Fprint(out, `{"request_uri":"urn:request-1","expires_in":60}`)
+			})
+			m := w.method(func(c *Config) { c.PushRequests = tc.option })
+			location, pending, err := m.Authorize(t.Context(), login.AuthorizationRequest{State: "state-1", RedirectURI: redirectURI})
+			got := reason(err)
+			if err == nil {
+				query, how := pushed, "; pushed"
+				if pushed == nil {
+					u, _ := url.Parse(location)
+					query, how = u.Query(), "; in the URL"
+				} else if strings.Contains(location, "state-1") || !strings.Contains(location, "request_uri=urn%3Arequest-1") || !strings.Contains(location, "tenant=1") {
+					t.Errorf("the browser is sent to %s", location)
+				}
+				got += how
+				if query.Get("state") != "state-1" || query.Get("nonce") != pending.Nonce || query.Get("redirect_uri") != redirectURI || query.Get("code_challenge") == "" {
+					t.Errorf("asked for %v", query)
+				}
+			}
+			if got != tc.want {
+				t.Errorf("%s (%v), want %s", got, err, tc.want)
+			}
+		})
+	}
+	t.Run("refused", func(t *testing.T) {
+		w := newWorld(t)
+		w.say("pushed_authorization_request_endpoint", w.issuer()+pathPush)
+		w.respond(pathPush, func(out http.ResponseWriter, _ *http.Request) {
+			out.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(out, `{"error":"invalid_client","error_description":"no such client"}`)
+		})
+		err := authorizeError(w.method(func(c *Config) { c.PushRequests = true }), t)
+		var answer *login.AnswerError
+		if !errors.Is(err, login.ErrMisconfigured) || !errors.As(err, &answer) || answer.Description != "no such client" {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// TestClientAssertion signs in at a provider that knows the gateway by its key.
+func TestClientAssertion(t *testing.T) {
+	w := newWorld(t)
+	w.say("token_endpoint_auth_methods_supported", []string{"private_key_jwt"})
+	der, err := x509.MarshalPKCS8PrivateKey(rsaKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "client.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := w.method(func(c *Config) { c.Credentials = oauthclient.Credentials{KeyFile: file} })
+	granted := w.mustSignIn(m, nil)
+	verify := func() {
+		t.Helper()
+		signed, err := jose.ParseSignedCompact(w.form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.RS256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		claims, err := signed.Verify(rsaKey().Public())
+		if err != nil || !strings.Contains(string(claims), `"aud":"`+w.issuer()+pathToken+`"`) || !strings.Contains(string(claims), fmt.Sprintf(`"iat":%d`, w.clock().Unix())) {
+			t.Errorf("%s, %v", claims, err)
+		}
+		if w.basic[0] != "" || w.form.Has("client_secret") {
+			t.Errorf("authenticates as %v with %v", w.basic, w.form)
+		}
+	}
+	verify()
+	w.pass(time.Hour)
+	if _, err := m.Renew(t.Context(), granted.Identity, granted.Tokens); err != nil {
+		t.Fatal(err)
+	}
+	verify()
 }
 
 func TestAttackClientAsksForMore(t *testing.T) {
@@ -876,10 +983,12 @@ func TestConfiguration(t *testing.T) {
 		"max_age no number":      {func(c *Config) { c.Parameters = map[string]string{"max_age": "1h"} }, "max_age"},
 		"max_age negative":       {func(c *Config) { c.Parameters = map[string]string{"max_age": "-1"} }, "max_age"},
 		"another subject":        {func(c *Config) { c.Claims.Subject = "email" }, "sub"},
+		"key that is not there":  {func(c *Config) { c.Credentials = oauthclient.Credentials{KeyFile: "/nowhere/key.pem"} }, "client_key_file"},
+		"two ways":               {func(c *Config) { c.Credentials.KeyFile = "/nowhere/key.pem" }, "client_secret"},
 		"rule without a value":   {func(c *Config) { c.Allow = claims.Rules{{Kind: claims.RuleGroup}} }, "allow"},
 		"prefix with a colon":    {func(c *Config) { c.Claims.UserNamePrefix = "corp:" }, "prefix"},
 	} {
-		c := Config{ID: "corp", Issuer: "https://id.example.com", ClientID: clientID, ClientSecret: clientSecret}
+		c := Config{ID: "corp", Issuer: "https://id.example.com", ClientID: clientID, Credentials: oauthclient.Credentials{Secret: clientSecret}}
 		tc.change(&c)
 		m, err := New(c)
 		if (err != nil) != (tc.want != "") || err != nil && !strings.Contains(err.Error(), tc.want) {

@@ -23,6 +23,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/login/oauthclient"
 )
 
 const (
@@ -347,7 +348,7 @@ func (w *world) method(change ...func(*Config)) *Method {
 	w.t.Helper()
 	c := Config{
 		ID: "corp", Label: "Corporation", Issuer: w.issuer(),
-		ClientID: clientID, ClientSecret: clientSecret,
+		ClientID: clientID, Credentials: oauthclient.Credentials{Secret: clientSecret},
 		UserInfo: true, Refresh: true, Logout: true,
 		Now: w.clock,
 	}
