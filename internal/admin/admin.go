@@ -16,6 +16,10 @@
 //
 // # Sessions
 //
+// An app behind the gateway acts for the browser of a request by the id of the session that the
+// request is made as: it lists the sessions beside that one, makes one of them active, and ends one
+// as the browser's own pages do.
+//
 // A change that ends the sessions of a user (a new password, disabling, deletion) ends them in its
 // own write, by the user's epoch or absence; see package user. Removing the dead sessions from
 // their jars only tidies up, so a failure of that is a warning in the answer.
@@ -51,9 +55,10 @@ type Config struct {
 	// Passwords is the login whose accounts the users are. It is nil if there is none.
 	Passwords *password.Method
 
-	Prefix string // path of the portal, for links
-	Log    *zap.Logger
-	Now    func() time.Time
+	Prefix  string // path of the portal, for links
+	PerHost bool   // each host has an active session of its own
+	Log     *zap.Logger
+	Now     func() time.Time
 }
 
 // New returns the handler of all paths below Root. It may be called concurrently.
@@ -122,9 +127,10 @@ func (s *server) routes() []route {
 		{http.MethodPatch, "/users/{user}", nil, s.updateUser},
 		{http.MethodDelete, "/users/{user}", nil, s.deleteUser},
 		{http.MethodPut, "/users/{user}/password", nil, s.setPassword},
-		{http.MethodGet, "/sessions", []string{"user", "jar", "method", "session", "limit"}, s.listSessions},
+		{http.MethodGet, "/sessions", []string{"user", "jar", "beside", "method", "session", "limit"}, s.listSessions},
 		{http.MethodDelete, "/sessions", []string{"user", "jar", "method", "session", "everybody"}, s.endSessions},
-		{http.MethodDelete, "/sessions/{id}", nil, s.endSession},
+		{http.MethodDelete, "/sessions/{id}", []string{"beside"}, s.endSession},
+		{http.MethodPut, "/sessions/{id}/active", nil, s.setActive},
 		{http.MethodGet, "/invitations", nil, s.listInvitations},
 		{http.MethodPost, "/invitations", nil, s.invite},
 		{http.MethodDelete, "/invitations/{id}", nil, s.withdraw},

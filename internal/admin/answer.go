@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/password"
+	"github.com/caddy-multi-session/gateway/internal/session"
 	"github.com/caddy-multi-session/gateway/internal/user"
 )
 
@@ -53,6 +54,8 @@ func told(err error) (told *problem, known bool) {
 		return invalid("%v", wrong), true
 	case errors.Is(err, user.ErrNotFound):
 		return errNoUser, true
+	case errors.Is(err, session.ErrUnknownHandle):
+		return errNoSession, true
 	case errors.Is(err, user.ErrNameTaken), errors.Is(err, user.ErrEmailTaken):
 		return failure(http.StatusConflict, "%v", err), true
 	case errors.Is(err, login.ErrPasswordTooShort):

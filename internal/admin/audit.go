@@ -20,6 +20,7 @@ const (
 	actionDeleteUser  = "delete-user"
 	actionSetPassword = "set-password"
 	actionEndSession  = "end-session"
+	actionSetActive   = "set-active"
 	actionInvite      = "create-invitation"
 	actionWithdraw    = "delete-invitation"
 	actionReleaseName = "release-name"
@@ -52,4 +53,12 @@ func (a audit) ended(r *http.Request, ended []session.Ended) {
 			zap.String("session", e.ID),
 			zap.String("jar", e.JarID))
 	}
+}
+
+func (a audit) activated(r *http.Request, f session.Found) {
+	a.line(r, actionSetActive,
+		zap.String("account", f.Recorded.Account.ID()),
+		zap.String("method", f.Recorded.Account.Method),
+		zap.String("session", f.ID),
+		zap.String("jar", f.JarID))
 }

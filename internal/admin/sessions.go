@@ -58,10 +58,15 @@ func (s *server) endSessions(w http.ResponseWriter, r *http.Request, q query) er
 	return s.end(w, r, selected)
 }
 
-func (s *server) endSession(w http.ResponseWriter, r *http.Request, _ query) error {
+// endSession ends a session. With the parameter beside it does so for the browser that has both
+// sessions: if the ended one was active, another one becomes active.
+func (s *server) endSession(w http.ResponseWriter, r *http.Request, q query) error {
 	id := r.PathValue("id")
 	if !validID(id) {
 		return errNoSession
+	}
+	if beside, ok := q["beside"]; ok {
+		return s.revoke(w, r, beside, id)
 	}
 	ended, err := s.Manager.End(r.Context(), session.Selection{Session: id}, nil)
 	s.audit.ended(r, ended)
@@ -72,6 +77,50 @@ func (s *server) endSession(w http.ResponseWriter, r *http.Request, _ query) err
 		return errNoSession
 	}
 	return writeJSON(w, http.StatusOK, SessionsEnded{SessionsEnded: len(ended)})
+}
+
+func (s *server) revoke(w http.ResponseWriter, r *http.Request, beside, id string) error {
+	if !validID(beside) {
+		return errNoSession
+	}
+	done, jarID, err := s.Manager.RevokeBeside(r.Context(), beside, id)
+	if err != nil {
+		return err
+	}
+	s.audit.ended(r, []session.Ended{{Session: done.Ended, JarID: jarID}})
+	return writeJSON(w, http.StatusOK, SessionsEnded{SessionsEnded: 1})
+}
+
+// setActive makes another session of a browser the active one.
+func (s *server) setActive(w http.ResponseWriter, r *http.Request, _ query) error {
+	var wanted Activation
+	given, err := readObject(w, r, map[string]any{"session": &wanted.Session, "host": &wanted.Host})
+	if err != nil {
+		return err
+	}
+	manager, beside := s.Manager, r.PathValue("id")
+	if slices.Contains(given, "host") {
+		site, err := session.ParseSite(strings.ToLower(wanted.Host))
+		switch {
+		case !s.PerHost:
+			return failure(http.StatusConflict, "all hosts have one active session: %q goes with active per_host only", "host")
+		case err != nil:
+			return invalid("member %q: %v", "host", err)
+		}
+		manager = manager.At(site)
+	}
+	if !slices.Contains(given, "session") {
+		return invalid("member %q is missing", "session")
+	}
+	if !validID(beside) || !validID(wanted.Session) {
+		return errNoSession
+	}
+	active, err := manager.SetActiveBeside(r.Context(), beside, wanted.Session)
+	if err != nil {
+		return err
+	}
+	s.audit.activated(r, active)
+	return writeJSON(w, http.StatusOK, toWire(active))
 }
 
 func (s *server) end(w http.ResponseWriter, r *http.Request, selected session.Selection) error {
@@ -102,10 +151,12 @@ func (s *server) selection(q query) (session.Selection, error) {
 			return session.Selection{}, invalid("query parameter %q is empty", name)
 		}
 	}
-	selected := session.Selection{Session: q["session"], Jar: q["jar"], Method: q["method"]}
+	selected := session.Selection{Session: q["session"], Jar: q["jar"], Beside: q["beside"], Method: q["method"]}
 	switch {
 	case selected.Session != "" && !validID(selected.Session):
 		return session.Selection{}, invalid("query parameter %q is no id", "session")
+	case selected.Beside != "" && !validID(selected.Beside):
+		return session.Selection{}, invalid("query parameter %q is no id", "beside")
 	case selected.Jar != "" && !validID(selected.Jar):
 		return session.Selection{}, invalid("query parameter %q is no id", "jar")
 	}

@@ -146,6 +146,70 @@ func TestEndSession(t *testing.T) {
 }
 
 // TestADamagedJarHidesNoOther spoils one of two jars in the store.
+// TestForTheBrowserOfARequest is what an app behind the gateway does, which knows the session of a
+// request only.
+func TestForTheBrowserOfARequest(t *testing.T) {
+	w := newWorld(t)
+	carol, one, two := twoBrowsers(w)
+	local := "local:" + carol.ID
+	sessions := map[string]string{}
+	known := func() string {
+		w.Helper()
+		v, err := w.manager.Visit(w.Context(), one)
+		if err != nil {
+			w.Fatal(err)
+		}
+		active, ok := v.Active()
+		if !ok {
+			w.Fatal("nobody is active")
+		}
+		return active.ID
+	}
+	list := func() string {
+		w.Helper()
+		clear(sessions)
+		all := ok[SessionList](w, http.MethodGet, "/sessions?beside="+known(), "").Sessions
+		for _, s := range all {
+			sessions[s.Account] = s.ID
+		}
+		return accounts(all)
+	}
+	if got, want := list(), "google:1 "+local+" local:Alice"; got != want {
+		t.Fatalf("beside the active session are %s, want %s", got, want)
+	}
+	active := ok[Session](w, http.MethodPut, "/sessions/"+known()+"/active", `{"session":"`+sessions["local:Alice"]+`"}`)
+	if active.ID != sessions["local:Alice"] || !active.Active || known() != active.ID {
+		t.Errorf("%+v is active", active)
+	}
+	elsewhere := ok[SessionList](w, http.MethodGet, "/sessions?jar="+jarOf(w, two), "").Sessions[0].ID
+	w.fails(http.MethodPut, "/sessions/"+known()+"/active", `{"session":"`+elsewhere+`"}`, 404, "no such session")
+	w.fails(http.MethodDelete, "/sessions/"+elsewhere+"?beside="+known(), "", 404, "no such session")
+	if got := ok[SessionsEnded](w, http.MethodDelete, "/sessions/"+active.ID+"?beside="+active.ID, ""); got.SessionsEnded != 1 {
+		t.Errorf("%+v", got)
+	}
+	if known() != sessions["google:1"] || list() != "google:1 "+local {
+		t.Errorf("%s is active", known())
+	}
+	w.wantLive(two, local)
+	got := w.audited("session")
+	if !slices.Contains(got, "set-active "+active.ID) || !slices.Contains(got, "end-session "+active.ID) {
+		t.Errorf("audited: %q", got)
+	}
+}
+
+func TestActiveSessionOfAHost(t *testing.T) {
+	w := newWorld(t)
+	w.config.PerHost = true
+	w.handler = New(w.config)
+	_, one, _ := twoBrowsers(w)
+	all := ok[SessionList](w, http.MethodGet, "/sessions?jar="+jarOf(w, one), "").Sessions
+	got := ok[Session](w, http.MethodPut, "/sessions/"+all[0].ID+"/active", `{"session":"`+all[1].ID+`","host":"Wiki.example.com"}`)
+	if got.ID != all[1].ID || !slices.Equal(got.ActiveHosts, []string{"wiki.example.com"}) {
+		t.Errorf("%+v", got)
+	}
+	w.fails(http.MethodPut, "/sessions/"+all[0].ID+"/active", `{"session":"`+all[1].ID+`","host":"a b"}`, 400, `"host"`)
+}
+
 func TestADamagedJarHidesNoOther(t *testing.T) {
 	w := newWorld(t)
 	carol, one, two := twoBrowsers(w)

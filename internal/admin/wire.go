@@ -82,6 +82,13 @@ type (
 		ExpiresAt  Time   `json:"expires_at"`
 	}
 
+	// Activation names the session that is to be the active one of a browser, and with active per_host
+	// the host where it is to be. Without a host it is that of all hosts.
+	Activation struct {
+		Session string `json:"session"`
+		Host    string `json:"host,omitempty"`
+	}
+
 	// SessionList lists the latest sign-in first. More says that a limit omitted some sessions, and
 	// Warning that some jars are unreadable.
 	SessionList struct {

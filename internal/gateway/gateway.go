@@ -220,6 +220,7 @@ func administration(db *Database, c Config, logins *login.Methods, manager *sess
 		Budget:    c.HashBudget,
 		Passwords: passwordMethod(logins),
 		Prefix:    c.Prefix,
+		PerHost:   c.Cookies.PerHost,
 		Log:       c.Log,
 		Now:       time.Now,
 	})

@@ -87,14 +87,13 @@ func (j *Jar) find(handle string) int {
 	return slices.IndexFunc(j.Sessions, func(s Session) bool { return s.Handle == handle })
 }
 
-// byID returns the session with the id, or nil. The session is part of the jar.
-func (j *Jar) byID(id string) *Session {
-	i := slices.IndexFunc(j.Sessions, func(s Session) bool { return s.ID == id })
-	if i < 0 {
-		return nil
-	}
-	return &j.Sessions[i]
+// indexOf returns the index of the session with the id, or -1.
+func (j *Jar) indexOf(id string) int {
+	return slices.IndexFunc(j.Sessions, func(s Session) bool { return s.ID == id })
 }
+
+// byID returns the session with the id, or nil. The session is part of the jar.
+func (j *Jar) byID(id string) *Session { return j.at(j.indexOf(id)) }
 
 // remove removes and returns the sessions for which gone is true. If the active one is among them,
 // none is active afterwards.

@@ -446,28 +446,9 @@ func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at
 // it returns ErrUnknownHandle and writes nothing.
 func (m *Manager) SetActive(ctx context.Context, token Token, handle string) (Entry, error) {
 	var active Entry
-	err := m.change(ctx, token, func(jar *Jar, at time.Time) (bool, error) {
-		i := jar.find(handle)
-		if i < 0 {
-			return false, ErrUnknownHandle
-		}
-		session := jar.Sessions[i]
-		identity, alive := m.live(&session, at)
-		if !alive {
-			// The directory has changed its answer since the jar was pruned.
-			return false, ErrUnknownHandle
-		}
-		if m.site != "" {
-			jar.pinAll()
-		}
-		changed := jar.choose(m.site, &jar.Sessions[i])
-		if changed {
-			// A switch counts as a use. Otherwise the chosen session could be evicted next.
-			session.LastUsedAt = at
-			jar.Sessions[i] = session
-		}
-		active = Entry{Session: &session, Identity: identity, Active: true}
-		return changed, nil
+	err := m.change(ctx, token, func(jar *Jar, at time.Time) (changed bool, err error) {
+		active, changed, err = m.activate(jar, jar.find(handle), at)
+		return changed, err
 	})
 	if errors.Is(err, errNoJar) {
 		err = ErrUnknownHandle
@@ -476,6 +457,30 @@ func (m *Manager) SetActive(ctx context.Context, token Token, handle string) (En
 		return Entry{}, err
 	}
 	return active, nil
+}
+
+// activate makes the session with an index the active one of a jar. It returns ErrUnknownHandle if
+// the session is not live, or the index is -1.
+func (m *Manager) activate(jar *Jar, i int, at time.Time) (active Entry, changed bool, err error) {
+	if i < 0 {
+		return Entry{}, false, ErrUnknownHandle
+	}
+	session := jar.Sessions[i]
+	identity, alive := m.live(&session, at)
+	if !alive {
+		// The directory has changed its answer since the jar was pruned.
+		return Entry{}, false, ErrUnknownHandle
+	}
+	if m.site != "" {
+		jar.pinAll()
+	}
+	changed = jar.choose(m.site, &jar.Sessions[i])
+	if changed {
+		// A switch counts as a use. Otherwise the chosen session could be evicted next.
+		session.LastUsedAt = at
+		jar.Sessions[i] = session
+	}
+	return Entry{Session: &session, Identity: identity, Active: true}, changed, nil
 }
 
 // Revoked is the result of a revocation.
@@ -489,25 +494,9 @@ type Revoked struct {
 // becomes active. If there is no such session, it returns ErrUnknownHandle and writes nothing.
 func (m *Manager) Revoke(ctx context.Context, token Token, handle string) (Revoked, error) {
 	var done Revoked
-	err := m.change(ctx, token, func(jar *Jar, _ time.Time) (bool, error) {
-		i := jar.find(handle)
-		if i < 0 {
-			return false, ErrUnknownHandle
-		}
-		done = Revoked{Ended: jar.Sessions[i]}
-		if m.site != "" {
-			jar.pinAll()
-		}
-		wasActive := jar.activeAt(m.site) == &jar.Sessions[i]
-		jar.remove(func(s *Session) bool { return s.Handle == handle })
-		if wasActive && len(jar.Sessions) > 0 {
-			next := &jar.Sessions[jar.find(jar.mostRecentlyUsed())]
-			jar.choose(m.site, next)
-			promoted := *next
-			done.Promoted = &promoted
-		}
-		done.Empty = len(jar.Sessions) == 0
-		return true, nil
+	err := m.change(ctx, token, func(jar *Jar, _ time.Time) (changed bool, err error) {
+		done, err = m.revoke(jar, jar.find(handle))
+		return err == nil, err
 	})
 	if errors.Is(err, errNoJar) {
 		err = ErrUnknownHandle
@@ -515,6 +504,27 @@ func (m *Manager) Revoke(ctx context.Context, token Token, handle string) (Revok
 	if err != nil {
 		return Revoked{}, err
 	}
+	return done, nil
+}
+
+// revoke ends the session with an index of a jar. It returns ErrUnknownHandle if the index is -1.
+func (m *Manager) revoke(jar *Jar, i int) (Revoked, error) {
+	if i < 0 {
+		return Revoked{}, ErrUnknownHandle
+	}
+	done := Revoked{Ended: jar.Sessions[i]}
+	if m.site != "" {
+		jar.pinAll()
+	}
+	wasActive := jar.activeAt(m.site) == &jar.Sessions[i]
+	jar.remove(func(s *Session) bool { return s.Handle == done.Ended.Handle })
+	if wasActive && len(jar.Sessions) > 0 {
+		next := &jar.Sessions[jar.find(jar.mostRecentlyUsed())]
+		jar.choose(m.site, next)
+		promoted := *next
+		done.Promoted = &promoted
+	}
+	done.Empty = len(jar.Sessions) == 0
 	return done, nil
 }
 

@@ -23,38 +23,15 @@ func (m *Manager) Renew(ctx context.Context, sessionID string, was *Grant, ident
 		return Session{}, err
 	}
 	var renewed *Session
-	err = m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
-		if renewed != nil {
-			return false, nil, nil
-		}
-		err = m.jars.find(ctx, sessionTerm(sessionID), func(key Key) error {
-			var found *Session
-			err := m.changeKey(ctx, key, func(jar *Jar, at time.Time) (changed bool, err error) {
-				m.prune(jar, at)
-				if found = jar.byID(sessionID); found == nil {
-					return false, nil
-				}
-				return found.renew(was, identity, grant, at)
-			})
-			switch {
-			case err == nil && found != nil:
-				renewed = found
-			case errors.Is(err, errNoJar):
-				missed(key)
-			case errors.Is(err, ErrUnreadable):
-				unreadable = err
-			default:
-				return err
-			}
-			return nil
-		})
-		return false, unreadable, err
+	err = m.changeJarOf(ctx, sessionID, func(jar *Jar, at time.Time) (changed bool, err error) {
+		renewed = jar.byID(sessionID)
+		return renewed.renew(was, identity, grant, at)
 	})
 	switch {
+	case errors.Is(err, ErrUnknownHandle):
+		return Session{}, err
 	case err != nil:
 		return Session{}, fmt.Errorf("renew session: %w", err)
-	case renewed == nil:
-		return Session{}, ErrUnknownHandle
 	}
 	return *renewed, nil // a copy: the jar's must not change any more
 }

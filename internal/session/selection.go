@@ -14,6 +14,7 @@ import (
 type Selection struct {
 	Session string  // the session with this id
 	Jar     string  // sessions of the jar with this id
+	Beside  string  // sessions of the jar that has the session with this id
 	Account Account // sessions of the account
 	Method  string  // sessions of the accounts of a login method
 
@@ -43,6 +44,7 @@ func (sel Selection) has(jar *Jar, s *Session) bool {
 	case sel.nothing(),
 		sel.Session != "" && s.ID != sel.Session,
 		sel.Jar != "" && jar.ID != sel.Jar,
+		sel.Beside != "" && jar.byID(sel.Beside) == nil,
 		sel.Account != (Account{}) && s.Recorded.Account != sel.Account,
 		sel.Method != "" && s.Recorded.Account.Method != sel.Method,
 		sel.SID != "" && (s.Grant == nil || s.Grant.SID != sel.SID):
@@ -59,6 +61,8 @@ func (m *Manager) jarsOf(ctx context.Context, sel Selection, visit func(Key) err
 		return ErrNothingSelected
 	case sel.Session != "":
 		return m.jars.find(ctx, sessionTerm(sel.Session), visit)
+	case sel.Beside != "":
+		return m.jars.find(ctx, sessionTerm(sel.Beside), visit)
 	case sel.Jar != "":
 		return m.jars.find(ctx, jarTerm(sel.Jar), visit)
 	case sel.SID != "":
