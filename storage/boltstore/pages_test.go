@@ -275,5 +275,6 @@ func TestCheckKnowsTheFormat(t *testing.T) {
 		t.Errorf("the free list has %d pages, too few for this test", count)
 	}
 	check("a long free list")
-	verify(t, s.file.db)
+	closeStore(t, s)
+	verifyFile(t, path)
 }
