@@ -62,7 +62,7 @@ func TestConfiguredUserWins(t *testing.T) {
 	}
 
 	// What has ended stays so when the name is free again. The reload does that beside the requests.
-	await(t, "the end of the shadowed sessions", func() bool { return strings.Contains(g.log.String(), "ended the sessions of removed accounts") })
+	await(t, "the end of the shadowed sessions", func() bool { return strings.Contains(g.log.String(), "removed the sessions of removed accounts") })
 	if err := g.reload(signUp); err != nil {
 		t.Fatal(err)
 	}

@@ -15,28 +15,27 @@ import (
 // configurations on the database, and the sessions of accounts that it does not have any more end.
 // A configuration that was refused must not call it, so that it signs nobody out.
 //
-// Which sessions end is stored before TakeOver returns. So they end even if the process does, or if
-// the next configuration has the accounts again. Ending them happens besides the requests; until
-// then they are refused one by one as they are used.
+// The sessions are dead, and this is stored, when TakeOver returns. So they stay dead if the process
+// ends, and if the next configuration has the accounts again. Removing them from the store happens
+// besides the requests, for there may be many.
 func (g *Gateway) TakeOver() {
 	g.db.Streams.SetLookup(g.Gate.Lookup)
 	if err := g.Sessions.NoteRoster(g.ctx, g.roster()); err != nil {
 		g.log.Error("storing which accounts there are", zap.Error(err))
-		return
 	}
-	go g.endRemovedSessions()
+	go g.removeEndedSessions()
 }
 
-// endRemovedSessions ends the sessions of removed accounts.
-func (g *Gateway) endRemovedSessions() {
-	ended, err := g.Sessions.EndNoted(g.ctx)
+// removeEndedSessions removes the sessions that have ended all at once from the store.
+func (g *Gateway) removeEndedSessions() {
+	removed, err := g.Sessions.EndNoted(g.ctx)
 	switch {
 	case errors.Is(err, context.Canceled):
-		// A newer configuration has replaced this one, and did the rest before it served anybody.
+		// A newer configuration has replaced this one, and does the rest.
 	case err != nil:
-		g.log.Error("ending the sessions of removed accounts", zap.Error(err))
-	case ended > 0:
-		g.log.Info("ended the sessions of removed accounts", zap.Int("sessions", ended))
+		g.log.Error("removing the sessions of removed accounts", zap.Error(err))
+	case removed > 0:
+		g.log.Info("removed the sessions of removed accounts", zap.Int("sessions", removed))
 	}
 }
 

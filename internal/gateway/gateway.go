@@ -90,8 +90,11 @@ func Start(ctx context.Context, db *Database, c Config) (*Gateway, error) {
 		return nil, err
 	}
 	// This configuration may have an account again that an earlier one has removed. Its old sessions
-	// must be gone before anybody is served.
-	g.endRemovedSessions()
+	// must be dead before anybody is served.
+	if err := db.Jars.LoadEndings(ctx); err != nil {
+		g.closeManagers()
+		return nil, err
+	}
 	g.portal, err = portal.New(portal.Config{
 		Prefix:         c.Prefix,
 		Manager:        g.Sessions,
@@ -202,6 +205,9 @@ func Administer(db *Database, c Config, directory session.Directory) (api http.H
 	}
 	if directory == nil {
 		directory = logins
+	}
+	if err := db.Jars.LoadEndings(context.Background()); err != nil {
+		c.Log.Error("sessions that have ended may be listed", zap.Error(err))
 	}
 	manager := session.NewManager(db.Jars, directory, c.Sessions, time.Now)
 	return administration(db, c, logins, manager), func() error {

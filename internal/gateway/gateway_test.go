@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/login/password"
 	"github.com/caddy-multi-session/gateway/internal/session"
+	"github.com/caddy-multi-session/gateway/storage"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
 )
 
@@ -134,6 +136,47 @@ func TestRemovedAccount(t *testing.T) {
 				t.Errorf("closing the database closes the store %d times, %v", store.closed, err)
 			}
 		})
+	}
+}
+
+// slowStore is a store whose deletions wait.
+type slowStore struct {
+	*storeStub
+	mayDelete chan struct{}
+}
+
+func (s *slowStore) Delete(ctx context.Context, key string, rev storage.Revision) error {
+	<-s.mayDelete
+	return s.storeStub.Delete(ctx, key, rev)
+}
+
+// TestStartWaitsForNoRemovals: a configuration has an account again, of which there may be hundreds of
+// thousands of sessions still to be removed.
+func TestStartWaitsForNoRemovals(t *testing.T) {
+	store := &slowStore{newStore(t), make(chan struct{})}
+	db, err := Load(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, _ := configured(t, "alice", "bob")
+	first := start(t, db, both)
+	first.TakeOver()
+	token := signIn(t, first, "alice")
+	first.Close()
+	without, _ := configured(t, "bob")
+	second := start(t, db, without)
+	second.TakeOver()
+	again := start(t, db, both)
+	again.TakeOver()
+	visit, err := again.Sessions.Visit(t.Context(), token)
+	if _, active := visit.Active(); err != nil || active {
+		t.Errorf("alice is signed in %t, %v", active, err)
+	}
+	close(store.mayDelete)
+	second.Close()
+	again.Close()
+	if err := db.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

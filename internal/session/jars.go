@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddy-multi-session/gateway/storage"
@@ -16,8 +17,12 @@ import (
 // while every write to the store goes through this one Jars: all users of the store share it,
 // across reloads of the configuration. Its methods may be called concurrently.
 type Jars struct {
-	store  storage.Store
-	shards [jarShards]jarShard
+	store   storage.Store
+	shards  [jarShards]jarShard
+	changes sync.RWMutex // see change
+
+	reading sync.Mutex // held while endings is read from the store
+	endings atomic.Pointer[endings]
 }
 
 // Limits of the memory. Most jars have a few KiB, so it holds some 16,000 active browsers.

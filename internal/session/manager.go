@@ -230,7 +230,7 @@ func (v Visit) Used(e Entry) {
 
 // live returns the current identity of a session's account, and false if the session is dead.
 func (m *Manager) live(s *Session, at time.Time) (*Identity, bool) {
-	if !at.Before(m.options.expiry(s)) {
+	if !at.Before(m.options.expiry(s)) || m.jars.endings.Load().has(s) {
 		return nil, false
 	}
 	return m.current(s)
@@ -305,6 +305,7 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 	if err != nil {
 		return SignedIn{}, err
 	}
+	defer m.jars.change()()
 	for {
 		at := m.now()
 		to, err := m.jarForSignIn(ctx, token, identity.Account, client, at)
@@ -611,6 +612,7 @@ func (m *Manager) change(ctx context.Context, token Token, edit func(*Jar, time.
 // After a conflict, changeKey starts again with the stored jar, so edit may run several times and
 // must not depend on earlier runs.
 func (m *Manager) changeKey(ctx context.Context, key Key, edit func(*Jar, time.Time) (changed bool, err error)) error {
+	defer m.jars.change()()
 	for {
 		old, err := m.jars.load(ctx, key)
 		if err != nil {

@@ -20,114 +20,66 @@ type Roster map[string][]string
 // account, perhaps while no process was running, from one that never had it.
 const rosterKey = "roster"
 
-// rosterVersion is the version of the record, and the only one that is read.
-const rosterVersion = 1
+// Versions of the record. Version 1 cannot say that everybody's sessions have ended. A record that
+// does not say so is written as version 1, so that earlier releases can read it.
+const (
+	rosterVersion          = 2
+	rosterVersionOfMethods = 1
+)
 
-// rosterRecord is the stored form, with the sessions that must still be ended.
+// rosterRecord is the stored form, with the sessions that have ended and must still be removed.
 type rosterRecord struct {
 	Version int      `json:"v"`
 	Methods Roster   `json:"methods"`
 	Ending  []ending `json:"ending,omitempty"`
 }
 
-// ending names sessions to end: those of a method's accounts that were created before a time.
-type ending struct {
-	Method   string    `json:"method"`
-	Subjects []string  `json:"subjects,omitempty"` // empty: all
-	Before   time.Time `json:"before"`
-}
-
 func (e ending) equal(other ending) bool {
 	return e.Method == other.Method && slices.Equal(e.Subjects, other.Subjects) && e.Before.Equal(other.Before)
+}
+
+func (r *rosterRecord) setVersion() {
+	r.Version = rosterVersionOfMethods
+	if slices.ContainsFunc(r.Ending, ending.everybody) {
+		r.Version = rosterVersion
+	}
+}
+
+// drop removes an ending, and reports whether there was one.
+func (r *rosterRecord) drop(e ending) bool {
+	before := len(r.Ending)
+	r.Ending = slices.DeleteFunc(r.Ending, e.equal)
+	return len(r.Ending) != before
 }
 
 // noExpiry is the expiry of records that stay.
 var noExpiry = time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)
 
-// NoteRoster stores the roster that is in force from now on, and what EndNoted must do: end the
-// sessions of accounts that were in the previous roster and are not in this one, and all sessions
-// of a removed method. Such sessions are refused while their account is missing. Ending them
-// prevents that they revive with a new account of the same name. For the same reason it notes
-// accounts and methods that are new in this roster: the last requests of the previous configuration
-// may have left sessions of them.
+// NoteRoster stores the roster that is in force from now on, and ends the sessions of accounts that
+// were in the previous roster and are not in this one, and all sessions of a removed method. Such
+// sessions are refused while their account is missing. Ending them prevents that they revive with a
+// new account of the same name. For the same reason it ends those of accounts and methods that are
+// new in this roster: the last requests of the previous configuration may have left sessions of them.
 //
-// NoteRoster writes once at most. Ending sessions takes a write for each jar, and meanwhile a
-// roster with the accounts may come into force, or the process may end.
+// NoteRoster writes once at most. The sessions are dead when it returns. EndNoted removes them, which
+// takes a write for each jar.
 func (m *Manager) NoteRoster(ctx context.Context, now Roster) error {
 	at := m.now()
-	return m.changeRoster(ctx, func(record *rosterRecord, known bool) bool {
-		var changed []ending
+	return m.jars.changeRoster(ctx, func(record *rosterRecord, known bool) bool {
 		if known {
-			changed = endings(record.Methods, now, at)
-			if changed == nil && maps.EqualFunc(record.Methods, now, sameSubjects) {
+			over := changed(record.Methods, now, at)
+			if over == nil && maps.EqualFunc(record.Methods, now, sameSubjects) {
 				return false
 			}
+			record.Ending = append(record.Ending, over...)
 		}
 		record.Methods = now
-		record.Ending = append(record.Ending, changed...)
 		return true
 	})
 }
 
-// EndNoted ends the noted sessions that still exist and returns their number. It is called before a
-// configuration serves requests, for what earlier ones left, and again after its own roster is
-// noted.
-//
-// If it fails, the next call does the rest. Jars that are ErrUnreadable do not stop it: that error
-// is returned at the end.
-func (m *Manager) EndNoted(ctx context.Context) (int, error) {
-	record, _, err := m.loadRoster(ctx)
-	if err != nil || len(record.Ending) == 0 {
-		return 0, err
-	}
-	total := 0
-	var unreadable error
-	for _, e := range record.Ending {
-		ended, err := m.end(ctx, e)
-		total += ended
-		if err != nil {
-			err = fmt.Errorf("end sessions of login %s: %w", e.Method, err)
-			if !errors.Is(err, ErrUnreadable) {
-				return total, err
-			}
-			unreadable = err
-		}
-	}
-	err = m.changeRoster(ctx, func(now *rosterRecord, _ bool) bool {
-		before := len(now.Ending)
-		now.Ending = slices.DeleteFunc(now.Ending, func(e ending) bool {
-			return slices.ContainsFunc(record.Ending, e.equal)
-		})
-		return len(now.Ending) != before
-	})
-	if err != nil {
-		return total, err
-	}
-	return total, unreadable
-}
-
-func (m *Manager) end(ctx context.Context, e ending) (int, error) {
-	if e.Subjects == nil {
-		ended, err := m.End(ctx, Selection{Method: e.Method}, notBefore(e.Before))
-		return len(ended), err
-	}
-	total := 0
-	var unreadable error
-	for _, subject := range e.Subjects {
-		ended, err := m.EndAccount(ctx, Account{Method: e.Method, Subject: subject}, e.Before)
-		total += ended
-		if err != nil {
-			if !errors.Is(err, ErrUnreadable) {
-				return total, err
-			}
-			unreadable = err
-		}
-	}
-	return total, unreadable
-}
-
-// endings returns what only one of two rosters has.
-func endings(last, now Roster, at time.Time) []ending {
+// changed returns what only one of two rosters has.
+func changed(last, now Roster, at time.Time) []ending {
 	var all []ending
 	for _, method := range methods(last, now) {
 		was, before := last[method]
@@ -167,25 +119,26 @@ func missing(in, from []string) []string {
 func sameSubjects(a, b []string) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }
 
 // changeRoster applies edit to the roster's record and stores it, unless edit says that it changed
-// nothing. Known is false if there is no record yet. If another manager stored the record
-// meanwhile, it starts again.
-func (m *Manager) changeRoster(ctx context.Context, edit func(record *rosterRecord, known bool) (changed bool)) error {
+// nothing. Known is false if there is no record yet. What the record then says of endings is in force
+// when changeRoster returns.
+func (j *Jars) changeRoster(ctx context.Context, edit func(record *rosterRecord, known bool) (changed bool)) error {
 	for {
-		record, revision, err := m.loadRoster(ctx)
+		record, revision, err := j.loadRoster(ctx)
 		if err != nil {
 			return err
 		}
 		if !edit(&record, revision != 0) {
 			return nil
 		}
+		record.setVersion()
 		value, err := json.Marshal(record)
 		if err != nil {
 			return fmt.Errorf("store roster: %w", err)
 		}
 		next := storage.Record{Key: rosterKey, Value: value, Expiry: noExpiry}
-		_, err = m.jars.store.CompareAndSwap(ctx, rosterKey, revision, next)
+		_, err = j.store.CompareAndSwap(ctx, rosterKey, revision, next)
 		if err == nil {
-			return nil
+			return j.LoadEndings(ctx) // rather than those of the record, which may be an older one by now
 		}
 		if !errors.Is(err, storage.ErrConflict) {
 			return fmt.Errorf("store roster: %w", err)
@@ -194,10 +147,10 @@ func (m *Manager) changeRoster(ctx context.Context, edit func(record *rosterReco
 }
 
 // loadRoster returns the roster's record and its revision, zero if there is none.
-func (m *Manager) loadRoster(ctx context.Context) (rosterRecord, storage.Revision, error) {
-	record, revision, err := m.jars.store.Get(ctx, rosterKey)
+func (j *Jars) loadRoster(ctx context.Context) (rosterRecord, storage.Revision, error) {
+	record, revision, err := j.store.Get(ctx, rosterKey)
 	if errors.Is(err, storage.ErrNotFound) {
-		return rosterRecord{Version: rosterVersion}, 0, nil
+		return rosterRecord{}, 0, nil
 	}
 	if err != nil {
 		return rosterRecord{}, 0, fmt.Errorf("load roster: %w", err)
@@ -214,8 +167,8 @@ func decodeRoster(value []byte) (rosterRecord, error) {
 	if err := json.Unmarshal(value, &stored); err != nil {
 		return rosterRecord{}, err
 	}
-	if stored.Version != rosterVersion {
-		return rosterRecord{}, fmt.Errorf("version %d, want %d", stored.Version, rosterVersion)
+	if stored.Version < rosterVersionOfMethods || stored.Version > rosterVersion {
+		return rosterRecord{}, fmt.Errorf("version %d, want %d to %d", stored.Version, rosterVersionOfMethods, rosterVersion)
 	}
 	return stored, nil
 }

@@ -210,7 +210,7 @@ func TestEndMissingIsCaughtUp(t *testing.T) {
 				}
 				w.want(a, "alice")
 				w.want(b, "")
-				stored, _, err := w.loadRoster(ctx)
+				stored, _, err := w.jars.loadRoster(ctx)
 				if err != nil || len(stored.Methods) != 1 || len(stored.Methods["password"]) != 1 || len(stored.Ending) != 0 {
 					t.Errorf("%s %d: the roster is %v, %v", op, after, stored, err)
 				}
@@ -288,7 +288,7 @@ func TestEndMissingWithAnUnreadableJar(t *testing.T) {
 }
 
 func TestUnreadableRosterEndsNothing(t *testing.T) {
-	for name, value := range map[string]string{"damaged": "{", "of a later release": `{"v":2,"methods":{}}`} {
+	for name, value := range map[string]string{"damaged": "{", "of a later release": `{"v":3,"methods":{}}`} {
 		w := newWorld(t, defaults())
 		token, _ := w.browser("alice")
 		record := storage.Record{Key: rosterKey, Value: []byte(value), Expiry: noExpiry}
@@ -338,7 +338,7 @@ func TestEndNotedIsNotForgotten(t *testing.T) {
 			if n, err := w.EndNoted(ctx); n != 0 || err != nil {
 				t.Errorf("EndNoted again = %d, %v; want 0", n, err)
 			}
-			if stored, _, err := w.loadRoster(ctx); err != nil || len(stored.Ending) != 0 {
+			if stored, _, err := w.jars.loadRoster(ctx); err != nil || len(stored.Ending) != 0 {
 				t.Errorf("still to be ended: %v, %v", stored.Ending, err)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -154,25 +155,21 @@ type Ended struct {
 // be nil. It returns those that were live. No other session becomes active in place of one that
 // ends this way. If a jar is ErrUnreadable, that error is returned after all others are done.
 func (m *Manager) End(ctx context.Context, sel Selection, spare func(*Session) bool) ([]Ended, error) {
+	if sel == (Selection{Everybody: true}) && spare == nil {
+		return m.endEverybody(ctx)
+	}
+	return m.remove(ctx, sel, spare)
+}
+
+// remove removes the selected sessions from their jars, except those for which spare returns true.
+func (m *Manager) remove(ctx context.Context, sel Selection, spare func(*Session) bool) ([]Ended, error) {
 	var all []Ended
 	err := m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
-		err = m.jarsOf(ctx, sel, func(key Key) error {
-			var removed int
-			var ended []Ended
-			err := m.changeKey(ctx, key, func(jar *Jar, at time.Time) (bool, error) {
-				// The jar is not pruned before: sessions whose account is gone are already dead,
-				// but must be removed, or they would revive with the account.
-				removed, ended = 0, nil
-				gone := jar.remove(func(s *Session) bool { return sel.has(jar, s) && (spare == nil || !spare(s)) })
-				for _, s := range gone {
-					removed++
-					if at.Before(m.options.expiry(&s)) {
-						ended = append(ended, Ended{s, jar.ID})
-					}
-				}
-				m.prune(jar, at)
-				return removed > 0, nil
-			})
+		var mu sync.Mutex // of the results
+		jars := batch{ctx: ctx, change: func(key Key) error {
+			removed, ended, err := m.removeFrom(ctx, key, sel, spare)
+			mu.Lock()
+			defer mu.Unlock()
 			switch {
 			case errors.Is(err, errNoJar):
 				missed(key)
@@ -185,17 +182,33 @@ func (m *Manager) End(ctx context.Context, sel Selection, spare func(*Session) b
 				all = append(all, ended...)
 			}
 			return nil
-		})
+		}}
+		if err = m.jarsOf(ctx, sel, jars.add); err == nil {
+			err = jars.run()
+		}
 		return again, unreadable, err
 	})
 	return all, err
 }
 
-// EndAccount ends the account's sessions that were created before the given time, in every jar, and
-// returns their number. Otherwise it is like End.
-func (m *Manager) EndAccount(ctx context.Context, account Account, before time.Time) (int, error) {
-	ended, err := m.End(ctx, Selection{Account: account}, notBefore(before))
-	return len(ended), err
+// removeFrom removes the selected sessions from a jar, and returns how many there were, and those
+// that were live.
+func (m *Manager) removeFrom(ctx context.Context, key Key, sel Selection, spare func(*Session) bool) (removed int, ended []Ended, err error) {
+	err = m.changeKey(ctx, key, func(jar *Jar, at time.Time) (bool, error) {
+		// The jar is not pruned before: sessions whose account is gone are already dead, but must be
+		// removed, or they would revive with the account.
+		removed, ended = 0, nil
+		gone := jar.remove(func(s *Session) bool { return sel.has(jar, s) && (spare == nil || !spare(s)) })
+		for _, s := range gone {
+			removed++
+			if at.Before(m.options.expiry(&s)) {
+				ended = append(ended, Ended{s, jar.ID})
+			}
+		}
+		m.prune(jar, at)
+		return removed > 0, nil
+	})
+	return removed, ended, err
 }
 
 // notBefore spares the sessions that were not created before a time.

@@ -459,3 +459,10 @@ func (s *memStore) Walk(ctx context.Context, prefix string, visit func(storage.R
 	}
 	return nil
 }
+
+// EndAccount ends the account's sessions that were created before the given time, and returns their
+// number.
+func (m *Manager) EndAccount(ctx context.Context, account Account, before time.Time) (int, error) {
+	ended, err := m.End(ctx, Selection{Account: account}, notBefore(before))
+	return len(ended), err
+}
