@@ -110,9 +110,9 @@ type App struct {
 
 	// What handlers register while they are provisioned, which is before anything is served.
 	mu          sync.Mutex
-	headers     []string     // names of headers that gates set, besides the presets'
-	reserved    []string     // user names that rules of gates let in
-	errorRoutes gate.Options // isolates what any gate isolates
+	headers     []string       // names of headers that gates set, besides the presets'
+	rules       session.Policy // of all gates
+	errorRoutes gate.Options   // isolates what any gate isolates
 	cleaned     map[*caddyhttp.Server]bool
 	connected   []*caddyhttp.Server
 
@@ -266,6 +266,7 @@ func (a *App) Start() error {
 		a.log.Warn("everybody with an account at the provider can sign in, and pass at sites without require: allow says who may", zap.String("login", id))
 	}
 	a.warnDeferredHeaders()
+	a.warnUnreachedPortal()
 	_, err := a.running()
 	return err
 }
@@ -320,7 +321,10 @@ func (a *App) running() (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := gateway.Start(a.ctx, db, a.config())
+	config := a.config()
+	config.Sites = a.siteOrigins()
+	config.Database = a.lease.resource
+	g, err := gateway.Start(a.ctx, db, config)
 	if err != nil {
 		return nil, err
 	}
@@ -360,7 +364,7 @@ func (a *App) config() gateway.Config {
 		TrustedOrigins: a.TrustedOrigins,
 		SkipSignInPage: a.SkipSignInPage,
 		Logins:         a.logins,
-		ReservedNames:  a.reserved,
+		Rules:          a.rules,
 		ManagedHeaders: a.headers,
 		SecretKeys:     func() ([][]byte, error) { return a.secretKeys(a.lease.shared.opener) },
 		HashBudget:     memory.Budget,
@@ -385,13 +389,7 @@ func (a *App) register(o *gate.Options) {
 	for _, header := range o.Headers {
 		a.headers = append(a.headers, header.Name)
 	}
-	// Nobody may choose a name that a rule lets in: the person it is meant for may not have an account
-	// yet.
-	for _, rule := range o.Require {
-		if rule.Kind == session.RequireUser {
-			a.reserved = append(a.reserved, rule.Values...)
-		}
-	}
+	a.rules = append(a.rules, o.Require...)
 	routes := &a.errorRoutes
 	routes.ErrorRoute = true
 	if o.Cookies != nil {

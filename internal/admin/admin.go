@@ -55,8 +55,9 @@ type Config struct {
 	// Passwords is the login whose accounts the users are. It is nil if there is none.
 	Passwords *password.Method
 
-	Prefix  string // path of the portal, for links
-	PerHost bool   // each host has an active session of its own
+	Prefix  string   // path of the portal, for links
+	Sites   []string // origins that have the portal, as far as they are known; hosts may have wildcards
+	PerHost bool     // each host has an active session of its own
 	Log     *zap.Logger
 	Now     func() time.Time
 }

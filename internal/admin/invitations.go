@@ -56,11 +56,14 @@ func (s *server) invite(w http.ResponseWriter, r *http.Request, _ query) error {
 		return err
 	}
 	s.audit.line(r, actionInvite, zap.String("invitation", made.ID), zap.Int("uses", made.Uses), zap.Strings("groups", made.Groups))
-	return writeJSON(w, http.StatusCreated, Invited{
-		Invitation: ofInvitation(made),
-		Code:       code,
-		Path:       s.Prefix + "/sign-up?invitation=" + url.QueryEscape(code),
-	})
+	page := s.Prefix + "/sign-up?invitation=" + url.QueryEscape(code)
+	urls := make([]string, 0, len(s.Sites))
+	for _, site := range s.Sites {
+		if !strings.Contains(site, "*") {
+			urls = append(urls, site+page)
+		}
+	}
+	return writeJSON(w, http.StatusCreated, Invited{ofInvitation(made), code, page, urls})
 }
 
 func (s *server) withdraw(w http.ResponseWriter, r *http.Request, _ query) error {

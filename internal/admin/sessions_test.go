@@ -279,6 +279,9 @@ func TestWithoutALogin(t *testing.T) {
 func TestInvitations(t *testing.T) {
 	w := newWorld(t)
 	first := ok[Invited](w, http.MethodPost, "/invitations", `{}`)
+	if want := []string{"https://app.example.com" + first.Path, "http://localhost:8080" + first.Path}; !slices.Equal(first.URLs, want) {
+		t.Errorf("the addresses are %v, want %v", first.URLs, want)
+	}
 	if first.Uses != 1 || first.Path != "/.auth/sign-up?invitation="+first.Code || len(first.Code) < 20 {
 		t.Errorf("invited %+v", first)
 	}

@@ -130,8 +130,9 @@ type (
 	// Invited is a new invitation. Its code is shown only here.
 	Invited struct {
 		Invitation
-		Code string `json:"code"`
-		Path string `json:"path"` // of the page to sign up at
+		Code string   `json:"code"`
+		Path string   `json:"path"` // of the page to sign up at
+		URLs []string `json:"urls"` // of that page at each site whose host is known
 	}
 
 	// HeldName is a user name that belongs to an account of a provider.

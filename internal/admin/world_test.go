@@ -99,7 +99,8 @@ func newWorld(t testing.TB) *world {
 	w.logged = logged
 	w.config = Config{
 		Users: w.users, Jars: w.jars, Manager: w.manager, Names: w.names, Store: store, Budget: budget,
-		Passwords: w.passwords, Prefix: "/.auth", Log: zap.New(core), Now: w.clock.now,
+		Passwords: w.passwords, Prefix: "/.auth",
+		Sites: []string{"https://app.example.com", "https://*.example.com", "http://localhost:8080"}, Log: zap.New(core), Now: w.clock.now,
 	}
 	w.handler = New(w.config)
 	return w

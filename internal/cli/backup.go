@@ -112,7 +112,7 @@ func (t *task) writeBackup(w io.Writer) (records int, err error) {
 }
 
 func (c *commands) restore() *cobra.Command {
-	cmd := c.command("restore <file>|-", "Replaces all users and invitations by those of a backup, and ends all sessions", cobra.ExactArgs(1), accessCreate, func(t *task) error {
+	cmd := c.command("restore <file>|-", "Replaces all users and invitations by those of a backup, and ends all sessions", cobra.ExactArgs(1), accessWrite, func(t *task) error {
 		backup, err := openBackup(t.args[0])
 		if err != nil {
 			return err

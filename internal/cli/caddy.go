@@ -43,8 +43,7 @@ type Address struct {
 type Database struct {
 	Path string // absolute, without symbolic links
 
-	// Open opens the file, creates it if it is missing, and returns the handler of its
-	// administration API. With readOnly it writes nothing and fails if the file is missing. The
-	// caller calls close after the last request.
+	// Open opens the file, which must exist, and returns the handler of its administration API. With
+	// readOnly it writes nothing. The caller calls close after the last request.
 	Open func(readOnly bool) (api http.Handler, close func() error, err error)
 }

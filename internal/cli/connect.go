@@ -31,9 +31,8 @@ func (c *connection) addFlags(set *pflag.FlagSet) {
 type access int
 
 const (
-	accessWrite  access = iota // changes a database that exists
-	accessCreate               // changes a database, and creates it if it is missing
-	accessRead                 // reads a database that exists, and writes nothing
+	accessWrite access = iota // changes a database
+	accessRead                // reads a database, and writes nothing
 )
 
 // open returns the running server or, if none runs, the database that it would have open.
@@ -93,22 +92,19 @@ func (c *connection) findServer(ctx context.Context, config *Config) (server req
 	return found, nil, nil
 }
 
-// openDatabase opens a database for the command alone: nobody can sign in meanwhile.
+// openDatabase opens a database for the command alone: nobody can sign in meanwhile. It never makes
+// one: run as another system user than the server's, a command would otherwise fill a new database
+// that no server ever opens.
 func openDatabase(d *Database, needs access) (requester, error) {
-	_, err := os.Stat(d.Path)
-	isNew := errors.Is(err, fs.ErrNotExist)
-	switch {
-	case isNew && needs != accessCreate:
-		return nil, fmt.Errorf("there is no database %s", d.Path)
-	case err != nil && !isNew:
+	switch _, err := os.Stat(d.Path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no database %s: the server makes it when it starts; run this command as the server's system user, or name the file with --db", d.Path)
+	case err != nil:
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	api, closeDatabase, err := d.Open(needs == accessRead)
 	if err != nil {
 		return nil, err
-	}
-	if isNew {
-		fmt.Fprintf(os.Stderr, "Made the database %s.\n", d.Path)
 	}
 	return newOffline("database "+d.Path, api, closeDatabase), nil
 }

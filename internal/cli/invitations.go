@@ -43,10 +43,14 @@ func (c *commands) invitationsCreate() *cobra.Command {
 		if show, err := t.call(http.MethodPost, "/invitations", nil, wanted, &made); !show {
 			return err
 		}
+		pages := made.URLs
+		if len(pages) == 0 { // no server said which sites there are
+			pages = []string{made.Path}
+		}
 		return writeDetails(t.stdout(),
 			"Invitation", made.ID,
 			"Code", made.Code,
-			"Page", made.Path,
+			"Page", strings.Join(pages, ", "),
 			"Expires", formatTime(made.ExpiresAt.Time),
 		)
 	})

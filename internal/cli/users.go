@@ -171,7 +171,7 @@ func (f *userFlags) change(t *task) admin.UserChange {
 func (c *commands) usersCreate() *cobra.Command {
 	var flags userFlags
 	var disabled, none bool
-	cmd := c.command("create <username>", "Creates a user and asks for the password", cobra.ExactArgs(1), accessCreate, func(t *task) error {
+	cmd := c.command("create <username>", "Creates a user and asks for the password", cobra.ExactArgs(1), accessWrite, func(t *task) error {
 		wanted := admin.NewUser{UserChange: flags.change(t), PasswordHash: flagValue(t, "password-hash", flags.hash)}
 		wanted.Username = &t.args[0]
 		wanted.Disabled = flagValue(t, "disabled", disabled)

@@ -13,6 +13,7 @@ import (
 
 // TakeOver makes this configuration the one in force: it decides about the streams of all
 // configurations on the database, and the sessions of accounts that it does not have any more end.
+// The log says so, and warns of rules that nobody meets.
 // A configuration that was refused must not call it, so that it signs nobody out.
 //
 // The sessions are dead, and this is stored, when TakeOver returns. So they stay dead if the process
@@ -20,6 +21,8 @@ import (
 // besides the requests, for there may be many.
 func (g *Gateway) TakeOver() {
 	g.db.Streams.SetLookup(g.Gate.Lookup)
+	g.announce(g.config)
+	g.warnUnmetRules(g.config.Rules)
 	if err := g.Sessions.NoteRoster(g.ctx, g.roster()); err != nil {
 		g.log.Error("storing which accounts there are", zap.Error(err))
 	}

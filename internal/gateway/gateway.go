@@ -35,8 +35,15 @@ type Config struct {
 	SkipSignInPage bool     // if there is only one way to sign in
 	Logins         *login.Methods
 
-	// ReservedNames are user names that nobody may choose at sign-up, because rules of gates let them in.
-	ReservedNames []string
+	// Rules are the rules of all gates.
+	Rules session.Policy
+
+	// Sites are the origins that the gates serve, such as "https://app.example.com", as far as they
+	// are known. A host may have a wildcard.
+	Sites []string
+
+	// Database is the path or address of the database, for people.
+	Database string
 
 	// ManagedHeaders are the names of header fields that gates set, besides the presets'. Clients
 	// cannot send them to an upstream.
@@ -63,6 +70,7 @@ type Gateway struct {
 	logins     *login.Methods
 	tokens     *tokens.Manager // nil if no login is a provider
 	stopLogins func()
+	config     Config
 	log        *zap.Logger
 }
 
@@ -82,6 +90,7 @@ func Start(ctx context.Context, db *Database, c Config) (*Gateway, error) {
 		ctx:      ctx,
 		db:       db,
 		logins:   logins,
+		config:   c,
 		log:      c.Log,
 	}
 	box, err := g.startTokens(c)
@@ -227,6 +236,7 @@ func administration(db *Database, c Config, logins *login.Methods, manager *sess
 		Passwords: passwordMethod(logins),
 		Prefix:    c.Prefix,
 		PerHost:   c.Cookies.PerHost,
+		Sites:     c.Sites,
 		Log:       c.Log,
 		Now:       time.Now,
 	})

@@ -19,7 +19,7 @@ func withUsers(db *Database, c Config) (*login.Methods, error) {
 		if !ok {
 			continue
 		}
-		with := configured.With(db.Users, c.ReservedNames...)
+		with := configured.With(db.Users, reservedNames(c.Rules)...)
 		for _, u := range with.Shadowed() {
 			c.Log.Warn("a stored user cannot sign in: a user of the configuration has the name or e-mail address",
 				zap.String("login", with.ID()), zap.String("user", u.Name), zap.String("id", u.ID))

@@ -30,6 +30,9 @@ const maxHashBytes = 512
 
 var errUnknownHash = errors.New("neither an argon2id nor a bcrypt hash as caddy hash-password prints it")
 
+// howToHash is behind the errors of hashes in the configuration.
+const howToHash = "make one with caddy hash-password --algorithm argon2id"
+
 // parseHash reads the text of an argon2id or bcrypt hash. It accepts what is well-formed, can match
 // a password and can be checked within reason. Errors never repeat the text: it may be a password
 // that somebody put in the wrong place, and the configuration's errors end up in logs.

@@ -150,10 +150,10 @@ func (m *Method) add(u *User) error {
 	}
 	h, err := parseHash(u.Hash)
 	if err != nil {
-		return fmt.Errorf("hash: %w", err)
+		return fmt.Errorf("hash: %w; %s", err, howToHash)
 	}
 	if err := m.budget.fits(h); err != nil {
-		return fmt.Errorf("hash: %w", err)
+		return fmt.Errorf("hash: %w; %s", err, howToHash)
 	}
 
 	known := &candidate{identity: identity, hash: h}

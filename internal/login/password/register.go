@@ -43,6 +43,14 @@ func (s *SignUp) validate() error {
 	return nil
 }
 
+// SignUpGroups returns the groups of everybody who signs up.
+func (m *Method) SignUpGroups() []string {
+	if m.signUp == nil {
+		return nil
+	}
+	return slices.Clone(m.signUp.Groups)
+}
+
 // Registration implements login.Registrar.
 func (m *Method) Registration() (login.Rules, bool) {
 	if m.signUp == nil || m.stored == nil {

@@ -67,7 +67,7 @@ func TestNewRefuses(t *testing.T) {
 		"empty group":               {with(func(u *User) { u.Groups = []string{""} }), prefix + "group"},
 		"picture with a space":      {with(func(u *User) { u.Picture = " https://example.com" }), prefix + "picture"},
 		"no hash":                   {with(func(u *User) { u.Hash = "" }), prefix + "hash: missing"},
-		"a password for a hash":     {with(func(u *User) { u.Hash = "wonderland" }), prefix + "hash: neither"},
+		"a password for a hash":     {with(func(u *User) { u.Hash = "wonderland" }), prefix + "hash: neither an argon2id nor a bcrypt hash as caddy hash-password prints it; make one with caddy hash-password --algorithm argon2id"},
 		"hash beyond the budget": {with(func(u *User) { u.Hash = strings.Replace(caddySmall, "m=64", "m=262145", 1) }),
 			prefix + "hash: takes 262145 KiB of memory, more than the 262144 KiB"},
 	} {
