@@ -13,6 +13,13 @@ import (
 //	oidc <id> {
 //	    name             <label>
 //	    issuer           <url>
+//	    tenants          <id...>
+//	    discovery_url          <url>
+//	    authorization_endpoint <url>
+//	    token_endpoint         <url>
+//	    userinfo_endpoint      <url>
+//	    jwks_uri               <url>
+//	    end_session_endpoint   <url>
 //	    client_id        <id>
 //	    client_secret    <secret>
 //	    client_authentication client_secret_basic|client_secret_post|private_key_jwt|none
@@ -32,6 +39,7 @@ import (
 //	        email_verified <claim>
 //	        picture        <claim>
 //	        groups         <claim>
+//	        keep_groups    <name...>      # * is any text
 //	        keep           <claim...>
 //	    }
 //	    user_name_prefix <text>
@@ -45,6 +53,7 @@ import (
 //	    refresh          off
 //	    logout           off
 //	    post_logout_redirect off
+//	    ca_file          <file>
 //	    insecure_http
 //	}
 //
@@ -57,6 +66,20 @@ func (l *OIDCLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			l.Issuer, err = b.value()
 		case "client_authentication":
 			l.ClientAuthentication, err = b.value()
+		case "tenants":
+			l.Tenants, err = b.values()
+		case "discovery_url":
+			l.DiscoveryURL, err = b.value()
+		case "authorization_endpoint":
+			l.AuthorizationEndpoint, err = b.value()
+		case "token_endpoint":
+			l.TokenEndpoint, err = b.value()
+		case "userinfo_endpoint":
+			l.UserInfoEndpoint, err = b.value()
+		case "jwks_uri":
+			l.JWKSURI, err = b.value()
+		case "end_session_endpoint":
+			l.EndSessionEndpoint, err = b.value()
 		case "client_key_file":
 			l.ClientKeyFile, err = b.value()
 		case "client_key_algorithm":
@@ -101,7 +124,7 @@ func (l *OIDCLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //	    expose                 access_token
 //	    ...                               # name, client_id, client_secret, scopes, redirect_uri, prompt,
 //	                                      # user_name_prefix, shared_user_names, group_prefix, allow,
-//	                                      # parameter, refresh and insecure_http, as for OIDCLogin
+//	                                      # parameter, refresh, ca_file and insecure_http, as for OIDCLogin
 //	}
 //
 // The client_id and client_secret are needed. So is the preset, or else all endpoints and the claims
@@ -181,6 +204,8 @@ func (l *ProviderLogin) unmarshalOption(b *block, hasSubject bool) (err error) {
 		err = l.unmarshalParameter(b)
 	case "refresh":
 		l.NoRefresh, err = b.turnedOff()
+	case "ca_file":
+		l.CAFile, err = b.value()
 	case "insecure_http":
 		l.InsecureHTTP = true
 		err = b.flag()
@@ -223,6 +248,8 @@ func (c *Claims) unmarshalOption(b *block, hasSubject bool) (err error) {
 		c.Picture, err = b.value()
 	case name == "groups":
 		c.Groups, err = b.value()
+	case name == "keep_groups":
+		c.KeepGroups, err = b.values()
 	case name == "keep":
 		c.Keep, err = b.values()
 	default:

@@ -96,6 +96,7 @@ func (l *OAuth2Login) LoginMethod(*Memory) (login.Method, error) {
 		Expose:                exposed,
 		SharedUserNames:       l.SharedUserNames,
 		InsecureHTTP:          l.InsecureHTTP,
+		AuthoritiesFile:       l.CAFile,
 		Log:                   l.log,
 	})
 }

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -23,6 +24,32 @@ type OIDCLogin struct {
 	// Issuer is the provider's issuer identifier, exactly: the https URL below which it serves
 	// /.well-known/openid-configuration. Global placeholders are replaced.
 	Issuer string `json:"issuer"`
+
+	// DiscoveryURL is where the provider's configuration is, if not below the issuer: where the gateway
+	// reaches the provider by another address than browsers do. The configuration must name the issuer all
+	// the same. Global placeholders are replaced, as in the endpoints.
+	DiscoveryURL string `json:"discovery_url,omitempty"`
+
+	// AuthorizationEndpoint and the others replace those of the provider's configuration. With
+	// AuthorizationEndpoint, TokenEndpoint and JWKSURI, and without DiscoveryURL, nothing is discovered.
+	AuthorizationEndpoint string `json:"authorization_endpoint,omitempty"`
+
+	// TokenEndpoint is the URL at which the gateway exchanges an authorization code for tokens.
+	TokenEndpoint string `json:"token_endpoint,omitempty"`
+
+	// UserInfoEndpoint is the URL that answers an access token with claims.
+	UserInfoEndpoint string `json:"userinfo_endpoint,omitempty"`
+
+	// JWKSURI is the URL of the keys that the provider signs with.
+	JWKSURI string `json:"jwks_uri,omitempty"`
+
+	// EndSessionEndpoint is the URL that browsers are sent to for signing out.
+	EndSessionEndpoint string `json:"end_session_endpoint,omitempty"`
+
+	// Tenants are the tenants whose accounts may sign in, by their ids, at a provider whose issuer stands for
+	// many of them: Microsoft Entra ID with "organizations" or "common" in the issuer. They are needed there,
+	// because anybody can have a tenant.
+	Tenants []string `json:"tenants,omitempty"`
 
 	// ClientAuthentication is how the gateway proves to the provider who it is: "client_secret_basic", with
 	// the secret in a header, "client_secret_post", in the body, "private_key_jwt", with a signed JWT, or
@@ -77,6 +104,12 @@ func (OIDCLogin) CaddyModule() caddy.ModuleInfo {
 func (l *OIDCLogin) Provision(ctx caddy.Context) error {
 	return l.provision(ctx,
 		option{"issuer", &l.Issuer},
+		option{"discovery_url", &l.DiscoveryURL},
+		option{"authorization_endpoint", &l.AuthorizationEndpoint},
+		option{"token_endpoint", &l.TokenEndpoint},
+		option{"userinfo_endpoint", &l.UserInfoEndpoint},
+		option{"jwks_uri", &l.JWKSURI},
+		option{"end_session_endpoint", &l.EndSessionEndpoint},
 		option{"client_key_file", &l.ClientKeyFile},
 		option{"client_assertion_file", &l.ClientAssertionFile},
 	)
@@ -89,6 +122,10 @@ var oidcTokens = []string{ExposeAccessToken, ExposeIDToken}
 func (l *OIDCLogin) LoginMethod(memory *Memory) (login.Method, error) {
 	if l.Claims != nil && l.Claims.Subject != "" {
 		return nil, fmt.Errorf("login %s: claims: subject: cannot be chosen, an OpenID provider has it in sub", l.ID)
+	}
+	tenants, err := l.tenants()
+	if err != nil {
+		return nil, err
 	}
 	exposed, err := l.exposed(oidcTokens...)
 	if err != nil {
@@ -122,12 +159,42 @@ func (l *OIDCLogin) LoginMethod(memory *Memory) (login.Method, error) {
 		Expose:          exposed,
 		SharedUserNames: l.SharedUserNames,
 		InsecureHTTP:    l.InsecureHTTP,
+		Tenants:         tenants,
+		Endpoints: oidc.Endpoints{
+			Discovery:     l.DiscoveryURL,
+			Authorization: l.AuthorizationEndpoint,
+			Token:         l.TokenEndpoint,
+			UserInfo:      l.UserInfoEndpoint,
+			Keys:          l.JWKSURI,
+			EndSession:    l.EndSessionEndpoint,
+		},
+		AuthoritiesFile: l.CAFile,
 		Providers:       memory.Providers,
 		Log:             l.log,
 	})
 }
 
-func (l *OIDCLogin) letsInAnybody() bool { return l.ProviderLogin.letsInAnybody(l.Issuer) }
+// tenants returns the tenants with their placeholders replaced.
+func (l *OIDCLogin) tenants() ([]string, error) {
+	var all []string
+	for _, tenant := range l.Tenants {
+		id, err := replacePlaceholders(tenant)
+		if err != nil {
+			return nil, fmt.Errorf("login %s: tenants: %w", l.ID, err)
+		}
+		all = append(all, id)
+	}
+	return all, nil
+}
+
+// letsInAnybody implements publicLogin. The tenants that may sign in are somebody's, except for the one of
+// all personal accounts.
+func (l *OIDCLogin) letsInAnybody() bool {
+	if len(l.Tenants) > 0 {
+		return len(l.Allow) == 0 && slices.Contains(l.Tenants, personalTenant)
+	}
+	return l.ProviderLogin.letsInAnybody(l.Issuer)
+}
 
 // Interface guards
 var (

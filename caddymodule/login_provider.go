@@ -73,6 +73,10 @@ type ProviderLogin struct {
 	// access token is absent once it has expired.
 	NoRefresh bool `json:"no_refresh,omitempty"`
 
+	// CAFile is a file with the certificates, in PEM, of the only authorities that may vouch for the
+	// provider's servers. Global placeholders are replaced. Default: the system's authorities
+	CAFile string `json:"ca_file,omitempty"`
+
 	// InsecureHTTP allows a provider over plain HTTP that is not on this machine. Anybody on the network
 	// path can then sign in as anybody.
 	InsecureHTTP bool `json:"insecure_http,omitempty"`
@@ -106,6 +110,10 @@ type Claims struct {
 	// Groups is a list of groups.
 	Groups string `json:"groups,omitempty"`
 
+	// KeepGroups are the groups that accounts have here: names as the provider has them, in which * stands
+	// for any text. An account must not have more than some 400. Default: all
+	KeepGroups []string `json:"keep_groups,omitempty"`
+
 	// Keep names the claims to store for rules and headers. Default: all that are about the account
 	Keep []string `json:"keep,omitempty"`
 }
@@ -132,6 +140,7 @@ func (l *ProviderLogin) provision(ctx caddy.Context, options ...option) error {
 		option{"client_id", &l.ClientID},
 		option{"client_secret", &l.ClientSecret},
 		option{"redirect_uri", &l.RedirectURI},
+		option{"ca_file", &l.CAFile},
 	)...)
 }
 
@@ -165,7 +174,7 @@ func (l *ProviderLogin) mapping(groupPrefix string) claims.Mapping {
 	if c := l.Claims; c != nil {
 		m.Subject, m.UserName, m.Name, m.Picture = c.Subject, c.UserName, c.Name, c.Picture
 		m.Email, m.EmailVerified = c.Email, c.EmailVerified
-		m.Groups, m.Keep = c.Groups, c.Keep
+		m.Groups, m.KeepGroups, m.Keep = c.Groups, c.KeepGroups, c.Keep
 	}
 	return m
 }
@@ -192,6 +201,9 @@ func validateExposed(name string, kinds []string) error {
 	return fmt.Errorf("expose: %q is not %s", name, strings.Join(kinds, " or "))
 }
 
+// personalTenant is the tenant of all personal accounts at Microsoft Entra ID.
+const personalTenant = "9188040d-6c67-4c5b-b112-36a304b66dad"
+
 // publicProviders are sites, by host, at which anybody can get an account. If there are prefixes, that
 // holds only for paths that begin with one of them.
 var publicProviders = map[string][]string{
@@ -206,7 +218,7 @@ var publicProviders = map[string][]string{
 	"id.twitch.tv":        nil,
 	"login.microsoftonline.com": {
 		"/common/", "/organizations/", "/consumers/",
-		"/9188040d-6c67-4c5b-b112-36a304b66dad/", // the tenant of all personal accounts
+		"/" + personalTenant + "/",
 	},
 	"slack.com":        nil,
 	"www.facebook.com": nil,

@@ -86,6 +86,8 @@ func TestWarningOfLoginsForEverybody(t *testing.T) {
 		"all of entra":                  {oidcOf("https://login.microsoftonline.com/common/v2.0", ""), true},
 		"the personal ones of entra":    {oidcOf("https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0", ""), true},
 		"one company's entra":           {oidcOf("https://login.microsoftonline.com/5f3c0f4e-17b3-4c0a-9b11-1a2b3c4d5e6f/v2.0", ""), false},
+		"two companies' entra":          {oidcOf("https://login.microsoftonline.com/organizations/v2.0", `,"tenants":["5f3c0f4e-17b3-4c0a-9b11-1a2b3c4d5e6f","72f988bf-86f1-41af-91ab-2d7cd011db47"]`), false},
+		"personal ones among tenants":   {oidcOf("https://login.microsoftonline.com/common/v2.0", `,"tenants":["9188040d-6c67-4c5b-b112-36a304b66dad"]`), true},
 		"one's own provider":            {oidcOf("https://id.example.com/realms/common", ""), false},
 		"one's own, named like another": {oidcOf("https://accounts.google.com.example.com", ""), false},
 		"github":                        {githubOf(""), true},

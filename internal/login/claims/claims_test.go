@@ -3,6 +3,7 @@ package claims
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -251,6 +252,14 @@ func TestGroups(t *testing.T) {
 		"numbers and booleans":           {Mapping{}, `{"groups": [1, true, null, "dev"]}`, []string{"dev"}, []string{"1", "true", "null"}},
 		"lists in a list":                {Mapping{}, `{"groups": [["admin"]]}`, nil, []string{`["admin"]`}},
 		"true":                           {Mapping{}, `{"groups": true}`, nil, []string{"true"}},
+		"those that are kept":            {Mapping{KeepGroups: []string{"dev", "ops"}}, `{"groups": ["ops", "admin", "dev", "dev2"]}`, []string{"ops", "dev"}, nil},
+		"by a pattern":                   {Mapping{KeepGroups: []string{"app-*"}}, `{"groups": ["app-dev", "app-", "app", "xapp-dev", "app-a/b"]}`, []string{"app-dev", "app-", "app-a/b"}, nil},
+		"by a pattern with two stars":    {Mapping{KeepGroups: []string{"*/app/*-rw"}}, `{"groups": ["/x/app/y-rw", "/x/app/y-ro", "/app/-rw", "/app-rw"]}`, []string{"/x/app/y-rw", "/app/-rw"}, nil},
+		"by a pattern of all":            {Mapping{KeepGroups: []string{"*"}}, `{"groups": ["dev"]}`, []string{"dev"}, nil},
+		"by a pattern that overlaps":     {Mapping{KeepGroups: []string{"ab*ba"}}, `{"groups": ["aba", "abba", "ab-ba"]}`, []string{"abba", "ab-ba"}, nil},
+		"kept, with a prefix":            {Mapping{KeepGroups: []string{"dev"}, GroupPrefix: "corp/"}, `{"groups": ["dev", "corp/dev"]}`, []string{"corp/dev"}, nil},
+		"what is not kept is no fault":   {Mapping{KeepGroups: []string{"dev"}}, `{"groups": ["a,b", " x", "dev"]}`, []string{"dev"}, nil},
+		"in other cases":                 {Mapping{KeepGroups: []string{"Dev"}}, `{"groups": ["dev"]}`, nil, nil},
 		"prefix":                         {Mapping{GroupPrefix: "corp/"}, `{"groups": ["admin", ""]}`, []string{"corp/admin"}, []string{""}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -382,4 +391,43 @@ func FuzzIdentity(f *testing.F) {
 			t.Fatalf("%+v, and then %+v, %v", id, again, err)
 		}
 	})
+}
+
+// TestTooManyGroups has more groups than an account may, of which few matter here.
+func TestTooManyGroups(t *testing.T) {
+	var all []any
+	for i := range 1000 {
+		all = append(all, fmt.Sprintf("b9a4ec1c-1c6b-4d2a-9f4e-%012d", i))
+	}
+	given := map[string]any{"sub": "1", "email": "alice@example.com", "preferred_username": "alice", "wids": []any{"x"}, "groups": all}
+	var failed *Error
+	if _, err := Standard().Identity("corp", issuer, given); !errors.As(err, &failed) || failed.Claim != "groups" || !strings.Contains(err.Error(), "keep_groups") {
+		t.Errorf("%v does not name the claim and what helps", err)
+	}
+	m := Mapping{KeepGroups: []string{"b9a4ec1c-1c6b-4d2a-9f4e-000000000007", "*99"}}.Or(Standard())
+	id, err := m.Identity("corp", issuer, given)
+	if err != nil || len(id.Groups) != 11 {
+		t.Errorf("%v, %v", id, err)
+	}
+	given["groups"], given["history"] = []any{"dev"}, strings.Repeat("x", 20<<10)
+	if _, err := Standard().Identity("corp", issuer, given); !errors.As(err, &failed) || failed.Claim != "history" {
+		t.Errorf("%v does not name the claim", err)
+	}
+}
+
+func TestGroupsElsewhere(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{}`: false,
+		`{"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://graph.example.com"}}}`: true,
+		`{"_claim_names": {"address": "src1"}}`:                   false,
+		`{"_claim_names": {"groups": "src1"}, "groups": ["dev"]}`: false,
+		`{"_claim_names": ["groups"]}`:                            false,
+		`{"hasgroups": true}`:                                     true,
+		`{"hasgroups": "true"}`:                                   true,
+		`{"hasgroups": false}`:                                    false,
+	} {
+		if got := Standard().GroupsElsewhere(decode(t, text)); got != want {
+			t.Errorf("%s: %t, want %t", text, got, want)
+		}
+	}
 }

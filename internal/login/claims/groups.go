@@ -16,11 +16,50 @@ func (m Mapping) Unusable(claims map[string]any) []string {
 	return unusable
 }
 
+// GroupsElsewhere reports whether the provider says that the account has groups, and leaves them out for
+// their number: Microsoft Entra ID does so above some 200, by a reference in the place of the claim
+// (OpenID Connect Core 1.0, section 5.6.2) or by hasgroups.
+func (m Mapping) GroupsElsewhere(claims map[string]any) bool {
+	if _, ok := session.ClaimAt(claims, m.Groups); ok || m.Groups == "" {
+		return false
+	}
+	elsewhere, _ := claims["_claim_names"].(map[string]any)
+	_, referred := elsewhere[m.Groups]
+	return referred || claims["hasgroups"] == true || claims["hasgroups"] == "true"
+}
+
+// keepsGroup reports whether an account may have a group, which is named as the provider names it.
+func (m Mapping) keepsGroup(name string) bool {
+	return len(m.KeepGroups) == 0 || slices.ContainsFunc(m.KeepGroups, func(pattern string) bool { return matchText(pattern, name) })
+}
+
+// matchText reports whether a text is the pattern, in which * is any text.
+func matchText(pattern, text string) bool {
+	first, rest, any := strings.Cut(pattern, "*")
+	text, ok := strings.CutPrefix(text, first)
+	if !ok || !any {
+		return ok && text == ""
+	}
+	parts := strings.Split(rest, "*")
+	last := parts[len(parts)-1]
+	for _, part := range parts[:len(parts)-1] {
+		_, after, found := strings.Cut(text, part)
+		if !found {
+			return false
+		}
+		text = after
+	}
+	return strings.HasSuffix(text, last)
+}
+
 // groups returns the groups in the order that the provider has them in, each once.
 func (m Mapping) groups(claims map[string]any) (groups, unusable []string) {
 	value, _ := session.ClaimAt(claims, m.Groups)
 	for _, element := range elements(value) {
 		group, ok := element.(string)
+		if ok && !m.keepsGroup(group) {
+			continue
+		}
 		group = m.GroupPrefix + group
 		switch {
 		case !ok || element == "" || strings.Contains(group, ",") || session.ValidText(group) != nil:

@@ -60,7 +60,7 @@ func (m Mapping) Identity(method, issuer string, claims map[string]any) (*sessio
 		return nil, err
 	}
 	if err := id.Fits(); err != nil {
-		return nil, fmt.Errorf("%w; the largest claim is %q", err, largest(id.Claims))
+		return nil, m.tooLarge(id, err)
 	}
 	return id, nil
 }
@@ -227,14 +227,20 @@ func clone(value any) (copied any, err error) {
 	return copied, decoder.Decode(&copied)
 }
 
-// largest returns the name of the claim that takes most room.
-func largest(claims map[string]any) string {
-	var name string
-	most := -1
-	for _, candidate := range slices.Sorted(maps.Keys(claims)) {
-		if text, err := json.Marshal(claims[candidate]); err == nil && len(text) > most {
-			name, most = candidate, len(text)
+// tooLarge returns the error of an identity that does not fit, which names the claim that takes most
+// room and what helps.
+func (m Mapping) tooLarge(id *session.Identity, err error) error {
+	name, help, most := m.Groups, "keep_groups can say which of them count", size(id.Groups)
+	for _, candidate := range slices.Sorted(maps.Keys(id.Claims)) {
+		if n := size(id.Claims[candidate]); n > most {
+			name, help, most = candidate, "keep can say which claims are kept", n
 		}
 	}
-	return name
+	return &Error{name, fmt.Errorf("is the largest with %d bytes, and the account %w; %s", most, err, help)}
+}
+
+// size returns how much room a value takes.
+func size(value any) int {
+	text, _ := json.Marshal(value) // a value that cannot be encoded is not stored
+	return len(text)
 }

@@ -40,6 +40,10 @@ type Mapping struct {
 	// could have the name of a group that means something here.
 	GroupPrefix string
 
+	// KeepGroups are the groups that an account has here: names as the provider has them, in which * is
+	// any text. None is all. Large organisations have more groups than an account may.
+	KeepGroups []string
+
 	// Keep names the claims that are kept with the identity, for rules and headers. None is all but
 	// those of the protocol, the picture, and the groups, which the identity has already.
 	Keep []string
@@ -81,6 +85,9 @@ func (m Mapping) Or(defaults Mapping) Mapping {
 	if len(m.Keep) == 0 {
 		m.Keep = defaults.Keep
 	}
+	if len(m.KeepGroups) == 0 {
+		m.KeepGroups = defaults.KeepGroups
+	}
 	return m
 }
 
@@ -93,6 +100,22 @@ func (m Mapping) Keeping(rules Rules) Mapping {
 		}
 	}
 	return m
+}
+
+// ValidateRules refuses rules that could never let anybody in, with the groups that the mapping keeps.
+func (m Mapping) ValidateRules(rules Rules) error {
+	if err := rules.Validate(); err != nil {
+		return err
+	}
+	for _, rule := range rules {
+		for _, value := range rule.Values {
+			name, ours := strings.CutPrefix(value, m.GroupPrefix)
+			if rule.Kind == RuleGroup && ours && !m.keepsGroup(name) {
+				return fmt.Errorf("allow %s %s: keep_groups leaves the group out", rule.Kind, value)
+			}
+		}
+	}
+	return nil
 }
 
 // Validate refuses a mapping that no account could have an identity by, or that says something else
@@ -118,6 +141,9 @@ func (m Mapping) Validate() error {
 		if err := session.ValidText(path); err != nil {
 			return fmt.Errorf("claim %q: %w", path, err)
 		}
+	}
+	if slices.Contains(m.KeepGroups, "") {
+		return errors.New("claims: keep_groups: the name of a group is empty")
 	}
 	if slices.Contains(m.UserName, "") || slices.Contains(m.Keep, "") {
 		return errors.New("claims: the name of one is empty")

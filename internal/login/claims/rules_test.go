@@ -95,3 +95,16 @@ func TestAllowDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestRulesOfGroupsThatAreNotKept(t *testing.T) {
+	allow := func(group string) Rules { return Rules{{Kind: RuleGroup, Values: []string{group}}} }
+	m := Mapping{KeepGroups: []string{"app-*"}, GroupPrefix: "corp/"}
+	for group, ok := range map[string]bool{"corp/app-dev": true, "corp/dev": false, "dev": true} { // the last is of no group here, as ever
+		if err := m.ValidateRules(allow(group)); (err == nil) != ok {
+			t.Errorf("%s: %v", group, err)
+		}
+	}
+	if err := (Mapping{}).ValidateRules(allow("dev")); err != nil {
+		t.Error(err)
+	}
+}

@@ -60,6 +60,10 @@ type Config struct {
 	Expose       login.Exposed
 	InsecureHTTP bool
 
+	// AuthoritiesFile has the certificates, in PEM, of the only authorities that may vouch for the
+	// service's servers. Default: the system's
+	AuthoritiesFile string
+
 	Log *zap.Logger      // default: none
 	Now func() time.Time // default: time.Now
 }
@@ -137,7 +141,7 @@ func (c Config) validate() error {
 	return cmp.Or(
 		oauthclient.CheckOptions(c.RedirectURI, c.Scopes, c.Prompt, c.Parameters),
 		c.Claims.Validate(),
-		c.Allow.Validate(),
+		c.Claims.ValidateRules(c.Allow),
 	)
 }
 

@@ -42,13 +42,19 @@ func New(config Config) (*Method, error) {
 	if err != nil {
 		return nil, fmt.Errorf("login %s: %w", config.ID, err)
 	}
+	options := oauthclient.Options{}
+	if filled.AuthoritiesFile != "" {
+		if options.Authorities, err = oauthclient.ReadAuthorities(filled.AuthoritiesFile); err != nil {
+			return nil, fmt.Errorf("login %s: ca_file: %w", config.ID, err)
+		}
+	}
 	m := &Method{
 		config: filled,
 		issuer: filled.AuthorizationEndpoint,
 		oauth:  filled.client(),
 		health: oauthclient.NewHealth(filled.Now),
 	}
-	m.http = m.health.Watch(oauthclient.NewHTTPClient(oauthclient.Options{}))
+	m.http = m.health.Watch(oauthclient.NewHTTPClient(options))
 	m.about = m.userInfo
 	if filled.Preset == PresetGitHub {
 		m.issuer = filled.BaseURL

@@ -7,11 +7,14 @@ package oauthclient
 import (
 	"bytes"
 	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/caddy-multi-session/gateway/internal/origin"
@@ -33,9 +36,25 @@ const (
 // ErrTooLarge says that the body of an answer has more than MaxBodyBytes.
 var ErrTooLarge = fmt.Errorf("answer is larger than %d bytes", MaxBodyBytes)
 
-// Options configure an HTTP client. Only tests need other than the zero value.
+// Options configure an HTTP client.
 type Options struct {
-	Timeout time.Duration // of a whole exchange; default: DefaultTimeout
+	Timeout time.Duration // of a whole exchange; default: DefaultTimeout, which only tests change
+
+	// Authorities are certificates in PEM. Only servers that they vouch for are trusted. Default: the
+	// system's
+	Authorities string
+}
+
+// ReadAuthorities returns the certificates in a PEM file, for Options. It refuses a file without one.
+func ReadAuthorities(name string) (string, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(text) {
+		return "", fmt.Errorf("%s: has no certificate in PEM", name)
+	}
+	return string(text), nil
 }
 
 // NewHTTPClient returns a client for requests to a provider. It reads the whole body before it
@@ -43,8 +62,14 @@ type Options struct {
 // follows redirects of GET requests to the same scheme, host and port only, keeps no cookies, and
 // uses the proxy of the environment.
 func NewHTTPClient(o Options) *http.Client {
+	var trust *tls.Config
+	if o.Authorities != "" {
+		trust = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+		trust.RootCAs.AppendCertsFromPEM([]byte(o.Authorities)) // without one, nothing is trusted
+	}
 	return &http.Client{
 		Transport: &wholeAnswers{&http.Transport{
+			TLSClientConfig:        trust,
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
 			TLSHandshakeTimeout:    connectTimeout,

@@ -32,6 +32,10 @@ type Config struct {
 	Prompt       string                  // one of oauthclient's; empty: oauthclient.PromptSelectAccount, if it is supported
 	ResponseMode string                  // ResponseModeQuery or ResponseModeFormPost; empty: the provider's default
 
+	// Tenants are the tenants whose accounts may sign in, where the issuer stands for those of many
+	// tenants. A tenant is named as in the claim tid. They are required for such an issuer.
+	Tenants []string
+
 	Claims claims.Mapping // overrides claims.Standard; the subject is always sub
 	Allow  claims.Rules
 
@@ -55,6 +59,12 @@ type Config struct {
 	// SharedUserNames says that accounts with one user name at several logins are the same person.
 	SharedUserNames bool
 
+	Endpoints Endpoints // that differ from what the provider says
+
+	// AuthoritiesFile has the certificates, in PEM, of the only authorities that may vouch for the
+	// provider's server. Default: the system's
+	AuthoritiesFile string
+
 	InsecureHTTP bool // allow providers at plain HTTP that are not on loopback
 
 	Providers *Providers       // nil: a new one, which no reload keeps
@@ -73,6 +83,7 @@ const (
 type Method struct {
 	id, label     string
 	issuer        string
+	tenants       tenants
 	clientID      string
 	auth          *oauthclient.Authentication
 	scopes        []string
@@ -112,6 +123,7 @@ func newMethod(c Config) (*Method, error) {
 		id:            c.ID,
 		label:         cmp.Or(c.Label, c.ID),
 		issuer:        c.Issuer,
+		tenants:       slices.Clone(c.Tenants),
 		clientID:      c.ClientID,
 		scopes:        scopes(c.Scopes),
 		redirectURI:   c.RedirectURI,
@@ -149,7 +161,13 @@ func newMethod(c Config) (*Method, error) {
 		age := time.Duration(seconds) * time.Second
 		m.maxAge = &age
 	}
-	m.provider = cmp.Or(c.Providers, NewProviders()).get(providerKey{c.Issuer, c.InsecureHTTP}, m.now)
+	key := providerKey{issuer: c.Issuer, insecureHTTP: c.InsecureHTTP, endpoints: c.Endpoints, tenanted: len(c.Tenants) > 0}
+	if c.AuthoritiesFile != "" {
+		if key.authorities, err = oauthclient.ReadAuthorities(c.AuthoritiesFile); err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
+		}
+	}
+	m.provider = cmp.Or(c.Providers, NewProviders()).get(key, m.now)
 	return m, nil
 }
 
@@ -167,10 +185,15 @@ func (c Config) validate(mapping claims.Mapping) error {
 	if err := validateIssuer(c.Issuer, c.InsecureHTTP); err != nil {
 		return fmt.Errorf("issuer: %w", err)
 	}
+	if len(c.Tenants) > 0 && c.Endpoints.complete() {
+		return errors.New("tenants: need the provider's metadata: leave out an endpoint, or name its discovery_url")
+	}
 	return cmp.Or(
+		tenants(c.Tenants).validate(),
+		c.Endpoints.validate(c.InsecureHTTP),
 		oauthclient.CheckOptions(c.RedirectURI, c.Scopes, c.Prompt, c.Parameters),
 		mapping.Validate(),
-		c.Allow.Validate(),
+		mapping.ValidateRules(c.Allow),
 	)
 }
 

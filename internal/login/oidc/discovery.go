@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"go.uber.org/zap"
@@ -45,9 +44,50 @@ type Providers struct {
 	byIssuer *simplelru.LRU[providerKey, *provider]
 }
 
+// providerKey is all that decides what a provider is taken for. So a changed option is never answered
+// with what was found by the old one.
 type providerKey struct {
 	issuer       string
 	insecureHTTP bool
+	endpoints    Endpoints
+	authorities  string // see oauthclient.Options
+	tenanted     bool   // the issuer stands for those of many tenants
+}
+
+// Endpoints are addresses of a provider that differ from what it says of itself, such as those by
+// which the gateway reaches it inside of a network. Empty ones are as the provider says.
+type Endpoints struct {
+	Discovery     string // of the metadata; default: below the issuer
+	Authorization string // for browsers
+	Token         string
+	UserInfo      string
+	Keys          string
+	EndSession    string // for browsers
+}
+
+// complete reports whether nothing is left to discover.
+func (e Endpoints) complete() bool {
+	return e.Discovery == "" && e.Authorization != "" && e.Token != "" && e.Keys != ""
+}
+
+// validate refuses endpoints that could not be used.
+func (e Endpoints) validate(insecureHTTP bool) error {
+	for _, o := range []struct{ name, url string }{
+		{"discovery_url", e.Discovery},
+		{"authorization_endpoint", e.Authorization},
+		{"token_endpoint", e.Token},
+		{"userinfo_endpoint", e.UserInfo},
+		{"jwks_uri", e.Keys},
+		{"end_session_endpoint", e.EndSession},
+	} {
+		if o.url == "" {
+			continue
+		}
+		if err := oauthclient.ValidateURL(o.url, insecureHTTP); err != nil {
+			return fmt.Errorf("%s: %w", o.name, err)
+		}
+	}
+	return nil
 }
 
 // NewProviders returns an empty cache for 64 providers. A further one replaces the one that was
@@ -87,6 +127,7 @@ type provider struct {
 // metadata is a provider's metadata (OpenID Connect Discovery 1.0, section 3). Only its keys
 // change.
 type metadata struct {
+	issuer     string // of tokens, with tenantPlaceholder if there are tenants
 	endpoint   oauth2.Endpoint
 	userInfo   string // empty: none
 	endSession string // empty: none
@@ -105,7 +146,7 @@ func newProvider(key providerKey, now func() time.Time) *provider {
 	health := oauthclient.NewHealth(now)
 	return &provider{
 		providerKey: key,
-		client:      health.Watch(oauthclient.NewHTTPClient(oauthclient.Options{})),
+		client:      health.Watch(oauthclient.NewHTTPClient(oauthclient.Options{Authorities: key.authorities})),
 		health:      health,
 		now:         now,
 	}
@@ -224,60 +265,89 @@ func (p *provider) record(found *metadata, err error) (*metadata, error) {
 	return found, nil
 }
 
-// fetch fetches and validates the provider's metadata.
-func (p *provider) fetch(ctx context.Context) (*metadata, error) {
+// document is a provider's metadata as it is written (OpenID Connect Discovery 1.0, section 3).
+type document struct {
+	Issuer        string   `json:"issuer"`
+	Authorization string   `json:"authorization_endpoint"`
+	Token         string   `json:"token_endpoint"`
+	UserInfo      string   `json:"userinfo_endpoint"`
+	Keys          string   `json:"jwks_uri"`
+	EndSession    string   `json:"end_session_endpoint"`
+	Algorithms    []string `json:"id_token_signing_alg_values_supported"`
+	Push          string   `json:"pushed_authorization_request_endpoint"`
+	MustPush      bool     `json:"require_pushed_authorization_requests"`
+	AuthMethods   []string `json:"token_endpoint_auth_methods_supported"`
+	Claims        []string `json:"claims_supported"`
+	Prompts       []string `json:"prompt_values_supported"`
+	AnswersIss    bool     `json:"authorization_response_iss_parameter_supported"`
+}
+
+// fetchDocument fetches the provider's metadata. Where all is configured there is none, and keys decide
+// about algorithms alone.
+func (p *provider) fetchDocument(ctx context.Context) (document, error) {
+	if p.endpoints.complete() {
+		return document{Issuer: p.issuer, Algorithms: names(asymmetric)}, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	answer, err := oidc.NewProvider(oidc.ClientContext(ctx, p.client), p.issuer) // compares the issuer exactly
+	address := cmp.Or(p.endpoints.Discovery, strings.TrimSuffix(p.issuer, "/")+"/.well-known/openid-configuration")
+	var found document
+	if _, err := oauthclient.GetJSON(ctx, p.client, address, "", nil, &found); err != nil {
+		return document{}, err
+	}
+	switch {
+	case p.tenanted && !isTemplateOf(found.Issuer, p.issuer):
+		return document{}, fmt.Errorf("the issuer at %s is %q, and not that of many tenants", address, found.Issuer)
+	case !p.tenanted && isTemplateOf(found.Issuer, p.issuer):
+		return document{}, fmt.Errorf("the issuer at %s is that of many tenants; the option tenants says which of them may sign in", address)
+	case !p.tenanted && found.Issuer != p.issuer:
+		return document{}, fmt.Errorf("the issuer at %s is %q", address, found.Issuer)
+	}
+	return found, nil
+}
+
+// fetch fetches and validates the provider's metadata.
+func (p *provider) fetch(ctx context.Context) (*metadata, error) {
+	said, err := p.fetchDocument(ctx)
 	if err != nil {
 		return nil, clip(err)
 	}
-	var document struct {
-		KeySet      string   `json:"jwks_uri"`
-		EndSession  string   `json:"end_session_endpoint"`
-		Algorithms  []string `json:"id_token_signing_alg_values_supported"`
-		Push        string   `json:"pushed_authorization_request_endpoint"`
-		MustPush    bool     `json:"require_pushed_authorization_requests"`
-		AuthMethods []string `json:"token_endpoint_auth_methods_supported"`
-		Claims      []string `json:"claims_supported"`
-		Prompts     []string `json:"prompt_values_supported"`
-		AnswersIss  bool     `json:"authorization_response_iss_parameter_supported"`
-	}
-	if err := answer.Claims(&document); err != nil {
-		return nil, clip(err)
-	}
 	found := &metadata{
-		endpoint:   answer.Endpoint(),
-		userInfo:   answer.UserInfoEndpoint(),
-		endSession: document.EndSession,
-		push:       document.Push,
-		mustPush:   document.MustPush,
-		clientAuth: document.AuthMethods,
-		claims:     document.Claims,
-		prompts:    document.Prompts,
-		answersIss: document.AnswersIss,
-		keys:       newKeys(document.KeySet, p.client, p.now),
+		issuer: said.Issuer,
+		endpoint: oauth2.Endpoint{
+			AuthURL:  cmp.Or(p.endpoints.Authorization, said.Authorization),
+			TokenURL: cmp.Or(p.endpoints.Token, said.Token),
+		},
+		userInfo:   cmp.Or(p.endpoints.UserInfo, said.UserInfo),
+		endSession: cmp.Or(p.endpoints.EndSession, said.EndSession),
+		push:       said.Push,
+		mustPush:   said.MustPush,
+		clientAuth: said.AuthMethods,
+		claims:     said.Claims,
+		prompts:    said.Prompts,
+		answersIss: said.AnswersIss,
+		keys:       newKeys(cmp.Or(p.endpoints.Keys, said.Keys), p.client, p.now),
 		at:         p.now(),
 	}
-	if found.algorithms, err = algorithms(document.Algorithms); err != nil {
+	if found.algorithms, err = algorithms(said.Algorithms); err != nil {
 		return nil, err
 	}
 	for _, e := range []struct {
-		name, url string
-		optional  bool
+		name, configured, said string
+		optional               bool
 	}{
-		{"authorization_endpoint", found.endpoint.AuthURL, false},
-		{"token_endpoint", found.endpoint.TokenURL, false},
-		{"jwks_uri", document.KeySet, false},
-		{"userinfo_endpoint", found.userInfo, true},
-		{"end_session_endpoint", found.endSession, true},
-		{"pushed_authorization_request_endpoint", found.push, true},
+		{"authorization_endpoint", p.endpoints.Authorization, said.Authorization, false},
+		{"token_endpoint", p.endpoints.Token, said.Token, false},
+		{"jwks_uri", p.endpoints.Keys, said.Keys, false},
+		{"userinfo_endpoint", p.endpoints.UserInfo, said.UserInfo, true},
+		{"end_session_endpoint", p.endpoints.EndSession, said.EndSession, true},
+		{"pushed_authorization_request_endpoint", "", said.Push, true},
 	} {
-		if e.url == "" && e.optional {
+		if e.configured != "" || e.said == "" && e.optional {
 			continue
 		}
-		if err := p.checkEndpoint(e.url); err != nil {
-			return nil, clip(fmt.Errorf("%s %q: %w", e.name, e.url, err))
+		if err := p.checkEndpoint(e.said); err != nil {
+			return nil, clip(fmt.Errorf("%s %q: %w", e.name, e.said, err))
 		}
 	}
 	return found, nil

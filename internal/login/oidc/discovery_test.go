@@ -2,10 +2,18 @@ package oidc
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"maps"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -448,6 +456,116 @@ func TestAttackMetadata(t *testing.T) {
 	}
 }
 
+// TestEndpointsApart has a provider whose addresses are not those that it says of itself.
+func TestEndpointsApart(t *testing.T) {
+	const pathApart = "/apart"
+	apart := func(w *world) Endpoints {
+		there := w.issuer() + pathApart
+		return Endpoints{Authorization: there + "/authorize", Token: there + "/token", UserInfo: there + "/userinfo", Keys: there + "/keys", EndSession: there + "/logout"}
+	}
+	for name, tc := range map[string]struct {
+		change     func(w *world, e *Endpoints)
+		discovered int
+		location   string
+	}{
+		"nothing":          {func(_ *world, e *Endpoints) { *e = Endpoints{} }, 1, "/authorize?tenant=1&"},
+		"discovery alone":  {func(w *world, e *Endpoints) { *e = Endpoints{Discovery: w.issuer() + pathApart + "/meta"} }, 0, "/authorize?tenant=1&"},
+		"single ones":      {func(w *world, e *Endpoints) { *e = Endpoints{Token: e.Token, Keys: e.Keys} }, 1, "/authorize?tenant=1&"},
+		"all":              {func(*world, *Endpoints) {}, 0, pathApart + "/authorize?"},
+		"all, and another": {func(w *world, e *Endpoints) { e.Discovery = w.issuer() + pathApart + "/meta" }, 0, pathApart + "/authorize?"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.userInfo = object{"sub": alice, "groups": []string{"dev"}}
+			for path, there := range map[string]string{pathApart + "/token": pathToken, pathApart + "/userinfo": pathUserInfo, pathApart + "/keys": pathKeys} {
+				w.respond(path, func(out http.ResponseWriter, in *http.Request) {
+					in.URL.Path = there
+					w.ServeHTTP(out, in)
+				})
+			}
+			w.respond(pathApart+"/meta", func(out http.ResponseWriter, _ *http.Request) { w.serve(out, w.metadata()) })
+			endpoints := apart(w)
+			tc.change(w, &endpoints)
+			m := w.method(func(c *Config) { c.Endpoints = endpoints })
+			granted := w.mustSignIn(m, nil)
+			if !slices.Equal(granted.Identity.Groups, []string{"dev"}) {
+				t.Errorf("signed in as %+v", granted.Identity)
+			}
+			location, _, err := m.Authorize(t.Context(), login.AuthorizationRequest{})
+			if err != nil || !strings.HasPrefix(location, w.issuer()+tc.location) {
+				t.Errorf("sent to %s, %v", location, err)
+			}
+			wantAsked(t, w, pathDiscovery, tc.discovered)
+			used := func(configured, path string) {
+				t.Helper()
+				if got := w.asked(pathApart + path); (got > 0) != (configured != "") {
+					t.Errorf("%s was asked %d times", pathApart+path, got)
+				}
+			}
+			used(endpoints.Token, "/token")
+			used(endpoints.UserInfo, "/userinfo")
+			used(endpoints.Keys, "/keys")
+			if where, ok := m.EndSession(granted.Tokens, "", ""); ok != (endpoints.EndSession != "") || ok && !strings.HasPrefix(where, endpoints.EndSession) {
+				t.Errorf("signs out at %q", where)
+			}
+		})
+	}
+	t.Run("attack: metadata of another issuer", func(t *testing.T) {
+		w := newWorld(t)
+		w.respond(pathApart, func(out http.ResponseWriter, _ *http.Request) {
+			w.serve(out, with(w.metadata(), object{"issuer": "https://evil.example.com"}))
+		})
+		m := w.method(func(c *Config) { c.Endpoints.Discovery = w.issuer() + pathApart })
+		wantReason(t, authorizeError(m, t), "unavailable")
+	})
+	t.Run("another place is not answered from what is known", func(t *testing.T) {
+		w := newWorld(t)
+		providers := NewProviders()
+		shared := func(c *Config) { c.Providers = providers }
+		w.mustSignIn(w.method(shared), nil)
+		m := w.method(shared, func(c *Config) { c.Endpoints.Discovery = w.issuer() + "/nowhere" })
+		wantReason(t, authorizeError(m, t), "unavailable")
+	})
+}
+
+// TestAuthoritiesOfAProvider has a provider with a certificate that the system does not trust.
+func TestAuthoritiesOfAProvider(t *testing.T) {
+	w := newWorld(t)
+	w.server.Close()
+	w.server = httptest.NewUnstartedServer(w)
+	w.server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail, as they should
+	w.server.StartTLS()
+	t.Cleanup(w.server.Close)
+	file := func(der []byte) string {
+		name := filepath.Join(t.TempDir(), "ca.pem")
+		if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	providers := NewProviders()
+	for _, tc := range []struct{ name, file, want string }{
+		{"the system's", "", "unavailable"},
+		{"its own", file(w.server.Certificate().Raw), "accepted"},
+		{"another", file(authority(t)), "unavailable"},
+	} {
+		m := w.method(func(c *Config) { c.AuthoritiesFile, c.Providers = tc.file, providers })
+		if got := reason(authorizeError(m, t)); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}
+
+func authority(t *testing.T) (der []byte) {
+	key := ecKey(t)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
 // TestPlainHTTP is which endpoints a provider at plain HTTP may have, on loopback or where it is
 // allowed.
 func TestPlainHTTP(t *testing.T) {
@@ -466,7 +584,7 @@ func TestPlainHTTP(t *testing.T) {
 		{"https://id.lan", "http://id.lan/t", true, true},
 		{"http://id.lan", "ftp://id.lan/t", true, false},
 	} {
-		p := &provider{providerKey: providerKey{tc.issuer, tc.insecure}}
+		p := &provider{providerKey: providerKey{issuer: tc.issuer, insecureHTTP: tc.insecure}}
 		if err := p.checkEndpoint(tc.endpoint); (err == nil) != tc.want {
 			t.Errorf("%s leads to %s, insecure %t: %v", tc.issuer, tc.endpoint, tc.insecure, err)
 		}

@@ -79,8 +79,9 @@ type keys struct {
 
 // keySet is a set of keys as the provider answered it.
 type keySet struct {
-	keys []jose.JSONWebKey // public ones for signatures
-	at   time.Time
+	keys    []jose.JSONWebKey // public ones for signatures
+	issuers map[string]string // by the name of the key, of those that say whose they are
+	at      time.Time
 }
 
 // question is a running request for keys. All callers wait for it together.
@@ -167,6 +168,16 @@ func (k *keys) lookUp(ctx context.Context, seen *keySet, name string, p purpose)
 	return asked.wait(ctx)
 }
 
+// issuer returns whose the key of a name is, empty if the provider does not say. It sends no request.
+func (k *keys) issuer(name string) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.set == nil {
+		return ""
+	}
+	return k.set.issuers[name]
+}
+
 // recordLookUp remembers that the newest key of a name did not verify a token.
 func (k *keys) recordLookUp(name string, p purpose) {
 	k.mu.Lock()
@@ -198,7 +209,8 @@ func (k *keys) ask(ctx context.Context) *question {
 			asked.err = unavailable(fmt.Errorf("keys at %s: %w", k.url, err))
 			k.failed, k.failedAt = asked.err, k.now()
 		} else {
-			asked.set = &keySet{keys: found, at: k.now()}
+			found.at = k.now()
+			asked.set = found
 			k.set = asked.set
 		}
 		close(asked.answered)
@@ -221,7 +233,7 @@ func (q *question) wait(ctx context.Context) (*keySet, error) {
 	}
 }
 
-func (k *keys) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
+func (k *keys) fetch(ctx context.Context) (*keySet, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	_, body, err := oauthclient.Get(ctx, k.client, k.url, "", map[string]string{"Accept": "application/jwk-set+json, application/json"})
@@ -233,7 +245,7 @@ func (k *keys) fetch(ctx context.Context) ([]jose.JSONWebKey, error) {
 
 // parseKeys reads a JWK Set (RFC 7517, section 5). It leaves out keys that cannot verify
 // signatures: unknown types, encryption keys, short ones, secret ones and malformed ones.
-func parseKeys(body []byte) ([]jose.JSONWebKey, error) {
+func parseKeys(body []byte) (*keySet, error) {
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
@@ -243,14 +255,20 @@ func parseKeys(body []byte) ([]jose.JSONWebKey, error) {
 	if len(document.Keys) > maxKeys {
 		return nil, fmt.Errorf("%d keys, more than %d", len(document.Keys), maxKeys)
 	}
-	var found []jose.JSONWebKey
+	found := &keySet{issuers: make(map[string]string)}
 	for _, text := range document.Keys {
 		var key jose.JSONWebKey
 		if key.UnmarshalJSON(text) == nil && canVerify(&key) {
-			found = append(found, key)
+			found.keys = append(found.keys, key)
+			var more struct {
+				Issuer string `json:"issuer"` // Microsoft Entra ID's
+			}
+			if json.Unmarshal(text, &more) == nil && more.Issuer != "" {
+				found.issuers[key.KeyID] = more.Issuer
+			}
 		}
 	}
-	if len(found) == 0 {
+	if len(found.keys) == 0 {
 		return nil, errors.New("no key can verify signatures")
 	}
 	return found, nil

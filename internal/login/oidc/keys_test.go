@@ -382,7 +382,7 @@ func TestKeysThatAreLeftOut(t *testing.T) {
 		"null":                 `null`,
 	} {
 		found, err := parseKeys([]byte(`{"keys":[` + other + `,` + key(good) + `]}`))
-		if err != nil || len(found) != 1 || found[0].KeyID != "good" {
+		if err != nil || len(found.keys) != 1 || found.keys[0].KeyID != "good" {
 			t.Errorf("%s: %v, %v", name, found, err)
 		}
 		if _, err := parseKeys([]byte(`{"keys":[` + other + `]}`)); err == nil {
@@ -418,12 +418,15 @@ func FuzzParseKeys(f *testing.F) {
 	f.Add([]byte(`{"keys":[{"kty":"oct","k":"AAAA"}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		found, err := parseKeys(body)
-		if (err == nil) != (len(found) > 0) {
-			t.Fatalf("%d keys, %v", len(found), err)
+		if (err == nil) != (found != nil && len(found.keys) > 0) {
+			t.Fatalf("%v, %v", found, err)
 		}
-		for i := range found {
-			if !found[i].IsPublic() || !canVerify(&found[i]) {
-				t.Fatalf("%v is no public key for signatures", found[i])
+		if err != nil {
+			return
+		}
+		for i := range found.keys {
+			if !found.keys[i].IsPublic() || !canVerify(&found.keys[i]) {
+				t.Fatalf("%v is no public key for signatures", found.keys[i])
 			}
 		}
 	})

@@ -62,7 +62,7 @@ func (m *Method) EndSession(tokens login.Tokens, postLogoutRedirectURI, state st
 // section 2). The request carries no proof, and browsers withhold the gateway's cookies from it, so the
 // session's id has to be there: nobody but the provider and the user knows it.
 func (m *Method) FrontChannelLogout(query url.Values) (*login.Logout, error) {
-	if issuers := query["iss"]; len(issuers) != 1 || issuers[0] != m.issuer {
+	if issuers := query["iss"]; len(issuers) != 1 || !m.isIssuer(m.provider.peek(), issuers[0]) {
 		return nil, rejected("iss", nil)
 	}
 	sids := query["sid"]
@@ -123,13 +123,23 @@ func (v verifier) logoutToken(ctx context.Context, raw string) (*login.Logout, e
 	if err != nil {
 		return nil, err
 	}
-	if err := v.checkIssuer(claims); err != nil {
+	if err := v.checkIssuer(claims); errors.Is(err, login.ErrNotAllowed) {
+		return nil, rejected("tid", errors.New("is not a tenant that may sign in"))
+	} else if err != nil {
+		return nil, err
+	}
+	if err := v.checkKeyIssuer(token, claims); err != nil {
 		return nil, err
 	}
 	if err := v.checkAudience(claims); err != nil {
 		return nil, err
 	}
-	return v.readLogout(claims)
+	logout, err := v.readLogout(claims)
+	if err == nil && len(v.tenants) > 0 && logout.Subject != "" {
+		tenant, _ := claims.text("tid")
+		logout.Subject = accountSubject(tenant, logout.Subject)
+	}
+	return logout, err
 }
 
 // readLogout reads the claims that make a token a logout token. ID tokens and access tokens lack

@@ -45,9 +45,12 @@ func (m *Method) Exposes() login.Exposed { return m.expose }
 func (m *Method) SharesUserNames() bool { return m.sharesNames }
 
 // Current implements session.Directory. The recorded identity is the newest known. It counts while
-// its issuer is the configured one and the rules let it in.
+// its issuer is the configured one, its tenant may sign in, and the rules let it in.
 func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
 	if recorded.Issuer != m.issuer || !m.allow.Allow(recorded) {
+		return nil, false
+	}
+	if _, _, ok := m.tenants.split(recorded.Account.Subject); !ok {
 		return nil, false
 	}
 	return recorded, true
@@ -104,7 +107,11 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 	if err != nil {
 		return nil, err
 	}
-	code, err := oauthclient.Code(answer, m.issuer, known.answersIss)
+	issuer := m.issuer
+	if named := answer.Get("iss"); m.isIssuer(known, named) {
+		issuer = named
+	}
+	code, err := oauthclient.Code(answer, issuer, known.answersIss)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +133,11 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 	if err != nil && !m.suffices(known, said, err) {
 		return nil, err
 	}
-	identity, err := m.identity(m.merge(said, more))
+	tenant := ""
+	if len(m.tenants) > 0 {
+		tenant, _ = said.text("tid")
+	}
+	identity, err := m.identity(tenant, m.merge(said, more))
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +156,9 @@ func (m *Method) Redeem(ctx context.Context, pending login.Pending, answer url.V
 func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens login.Tokens) (*login.Granted, error) {
 	if recorded.Issuer != m.issuer {
 		return nil, rejected("iss", errors.New("is not the issuer of the account"))
+	}
+	if _, _, ok := m.tenants.split(recorded.Account.Subject); !ok {
+		return nil, &login.NotAllowedError{Account: recorded.Account}
 	}
 	known, err := m.provider.metadata(ctx)
 	if err != nil {
@@ -174,13 +188,13 @@ func (m *Method) Renew(ctx context.Context, recorded *session.Identity, tokens l
 
 // readRenewed returns the account and tokens after a renewal. before is the previous ID token.
 func (m *Method) readRenewed(ctx context.Context, known *metadata, recorded *session.Identity, before string, token *oauth2.Token) (*login.Granted, error) {
-	subject := recorded.Account.Subject
+	tenant, subject, _ := m.tenants.split(recorded.Account.Subject)
 	previous := parseKept(before)
 	raw, _ := token.Extra("id_token").(string)
 	said := payload(nil)
 	if raw != "" && raw != before { // the same token again has nothing new
 		var err error
-		said, err = m.idToken(ctx, known, raw, expected{access: token.AccessToken, previous: previous, subject: subject})
+		said, err = m.idToken(ctx, known, raw, expected{access: token.AccessToken, previous: previous, subject: subject, tenant: tenant})
 		if err != nil {
 			return nil, err
 		}
@@ -205,7 +219,7 @@ func (m *Method) readRenewed(ctx context.Context, known *metadata, recorded *ses
 	default:
 		return granted, nil
 	}
-	granted.Identity, err = m.identity(all)
+	granted.Identity, err = m.identity(tenant, all)
 	return granted, err
 }
 
@@ -249,14 +263,23 @@ func parseKept(raw string) payload {
 	return claims
 }
 
-// identity returns the identity that the claims describe. It refuses accounts that are not let in.
-func (m *Method) identity(all payload) (*session.Identity, error) {
+// identity returns the identity that the claims of a tenant's account describe. It refuses accounts that
+// are not let in.
+func (m *Method) identity(tenant string, all payload) (*session.Identity, error) {
 	identity, err := m.mapping.Identity(m.id, m.issuer, all)
 	if err != nil {
 		return nil, rejected("claims", err)
 	}
+	identity.Account.Subject = accountSubject(tenant, identity.Account.Subject)
+	if err := identity.Validate(); err != nil {
+		return nil, rejected("claims", err)
+	}
 	if unusable := m.mapping.Unusable(all); len(unusable) > 0 {
 		m.log.Warn("groups are left out", zap.String("account", identity.Account.ID()), zap.Strings("groups", unusable))
+	}
+	if m.mapping.GroupsElsewhere(all) {
+		m.log.Warn("the provider leaves out the groups of an account, because there are too many; it has none here",
+			zap.String("account", identity.Account.ID()), zap.String("claim", m.mapping.Groups))
 	}
 	if err := m.allow.Check(identity); err != nil {
 		return nil, err
@@ -297,5 +320,5 @@ func (m *Method) client(known *metadata, redirectURI string) (oauth2.Config, *ht
 }
 
 func (m *Method) verifier(known *metadata) verifier {
-	return verifier{issuer: m.issuer, clientID: m.clientID, metadata: known, now: m.now}
+	return verifier{login: m.id, issuer: m.issuer, tenants: m.tenants, clientID: m.clientID, metadata: known, now: m.now}
 }

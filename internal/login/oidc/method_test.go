@@ -637,6 +637,29 @@ func TestCurrent(t *testing.T) {
 	}
 }
 
+// A provider leaves the groups out, and says so in its own way. Without a line in the log nobody would
+// know why people have no rights.
+func TestGroupsThatAreLeftOutAreLogged(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change object
+		want   int
+	}{
+		"a reference": {object{"_claim_names": object{"groups": "src1"}, "_claim_sources": object{"src1": object{"endpoint": "https://graph.example.com/"}}}, 1},
+		"hasgroups":   {object{"hasgroups": true}, 1},
+		"no groups":   {nil, 0},
+		"groups":      {object{"groups": []string{"dev"}}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newSilentWorld(t)
+			core, lines := observer.New(zap.WarnLevel)
+			w.mustSignIn(w.connect(w.method(func(c *Config) { c.Log = zap.New(core) })), tc.change)
+			if n := lines.FilterMessageSnippet("leaves out the groups").Len(); n != tc.want {
+				t.Errorf("logged %d times, want %d", n, tc.want)
+			}
+		})
+	}
+}
+
 func TestMissingRefreshTokenIsLoggedOnce(t *testing.T) {
 	for name, tc := range map[string]struct {
 		refresh bool
@@ -983,10 +1006,26 @@ func TestConfiguration(t *testing.T) {
 		"max_age no number":      {func(c *Config) { c.Parameters = map[string]string{"max_age": "1h"} }, "max_age"},
 		"max_age negative":       {func(c *Config) { c.Parameters = map[string]string{"max_age": "-1"} }, "max_age"},
 		"another subject":        {func(c *Config) { c.Claims.Subject = "email" }, "sub"},
-		"key that is not there":  {func(c *Config) { c.Credentials = oauthclient.Credentials{KeyFile: "/nowhere/key.pem"} }, "client_key_file"},
-		"two ways":               {func(c *Config) { c.Credentials.KeyFile = "/nowhere/key.pem" }, "client_secret"},
-		"rule without a value":   {func(c *Config) { c.Allow = claims.Rules{{Kind: claims.RuleGroup}} }, "allow"},
-		"prefix with a colon":    {func(c *Config) { c.Claims.UserNamePrefix = "corp:" }, "prefix"},
+		"authorities not there":  {func(c *Config) { c.AuthoritiesFile = "/nowhere/ca.pem" }, "ca_file"},
+		"authorities without":    {func(c *Config) { c.AuthoritiesFile = "/dev/null" }, "ca_file"},
+		"endpoint of no scheme":  {func(c *Config) { c.Endpoints.Token = "id.example.com/token" }, "token_endpoint"},
+		"keys at plain HTTP":     {func(c *Config) { c.Endpoints.Keys = "http://id.example.com/keys" }, "jwks_uri"},
+		"metadata at plain HTTP": {func(c *Config) { c.Endpoints.Discovery = "http://id.example.com/" }, "discovery_url"},
+		"metadata on loopback":   {func(c *Config) { c.Endpoints.Discovery = "http://127.0.0.1:8080/" }, ""},
+		"rule of a group not kept": {func(c *Config) {
+			c.Claims.KeepGroups, c.Allow = []string{"ops"}, claims.Rules{{Kind: claims.RuleGroup, Values: []string{"dev"}}}
+		}, "keep_groups"},
+		"tenants":               {func(c *Config) { c.Tenants = []string{tenantA} }, ""},
+		"tenant of no id":       {func(c *Config) { c.Tenants = []string{tenantA, "a/b"} }, "tenants"},
+		"tenant without a name": {func(c *Config) { c.Tenants = []string{""} }, "tenants"},
+		"tenants, no metadata": {func(c *Config) {
+			there := "https://id.example.com/x"
+			c.Tenants, c.Endpoints = []string{tenantA}, Endpoints{Authorization: there, Token: there, Keys: there}
+		}, "discovery_url"},
+		"key that is not there": {func(c *Config) { c.Credentials = oauthclient.Credentials{KeyFile: "/nowhere/key.pem"} }, "client_key_file"},
+		"two ways":              {func(c *Config) { c.Credentials.KeyFile = "/nowhere/key.pem" }, "client_secret"},
+		"rule without a value":  {func(c *Config) { c.Allow = claims.Rules{{Kind: claims.RuleGroup}} }, "allow"},
+		"prefix with a colon":   {func(c *Config) { c.Claims.UserNamePrefix = "corp:" }, "prefix"},
 	} {
 		c := Config{ID: "corp", Issuer: "https://id.example.com", ClientID: clientID, Credentials: oauthclient.Credentials{Secret: clientSecret}}
 		tc.change(&c)

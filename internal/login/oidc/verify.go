@@ -35,7 +35,9 @@ const (
 // verifier checks the tokens that a provider signs for a client. Its errors are
 // *login.RejectedError, and those of keys.
 type verifier struct {
+	login    string // id of the login
 	issuer   string
+	tenants  tenants
 	clientID string
 	metadata *metadata
 	now      func() time.Time
@@ -48,7 +50,8 @@ type expected struct {
 	maxAge *time.Duration // maximum time since the user last proved who they are; nil: any
 
 	previous payload // claims of the ID token that this one replaces; nil: none
-	subject  string  // required subject; empty: any
+	subject  string  // required sub; empty: any
+	tenant   string  // required tenant; empty: any that may sign in
 }
 
 // idToken returns the claims of an ID token (OpenID Connect Core 1.0, section 3.1.3.7).
@@ -69,6 +72,7 @@ func (v verifier) idToken(ctx context.Context, raw string, want expected) (paylo
 	checked := &signatures{keys: v.metadata.keys, purpose: forSignIn, token: token.signed}
 	byLibrary, libraryErr := oidc.NewVerifier(v.issuer, checked, &oidc.Config{
 		ClientID:             v.clientID,
+		SkipIssuerCheck:      len(v.tenants) > 0, // check does it
 		SupportedSigningAlgs: names(v.metadata.algorithms),
 		Now:                  func() time.Time { return v.now().Add(-leeway) },
 	}).Verify(ctx, raw)
@@ -80,6 +84,9 @@ func (v verifier) idToken(ctx context.Context, raw string, want expected) (paylo
 		return nil, err
 	}
 	if err := v.check(claims, want); err != nil {
+		return nil, err
+	}
+	if err := v.checkKeyIssuer(token, claims); err != nil {
 		return nil, err
 	}
 	if libraryErr != nil {
@@ -111,6 +118,9 @@ func (v verifier) check(claims payload, want expected) error {
 	if !ok || want.subject != "" && subject != want.subject {
 		return rejected("sub", nil)
 	}
+	if tenant, _ := claims.text("tid"); want.tenant != "" && tenant != want.tenant {
+		return rejected("tid", nil)
+	}
 	if want.previous != nil {
 		return checkSuccession(claims, want.previous)
 	}
@@ -122,6 +132,10 @@ func (v verifier) check(claims payload, want expected) error {
 }
 
 func (v verifier) checkIssuer(claims payload) error {
+	if len(v.tenants) > 0 {
+		_, err := v.tenants.check(v.metadata.issuer, v.login, claims)
+		return err
+	}
 	issuer, ok := claims.text("iss")
 	if ok && (issuer == v.issuer || v.issuer == googleIssuer && issuer == googleShortIssuer) {
 		return nil
