@@ -201,6 +201,7 @@ func (s *BBoltStore) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 //	    }
 //	    throttle <failures> <window>
 //	    throttle off
+//	    max_wait <duration>
 //	}
 //
 // There can be any number of users. The blocks of a user and of sign_up are optional. A claim with
@@ -223,6 +224,11 @@ func (l *PasswordLogin) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = l.unmarshalSignUp(b)
 		case "throttle":
 			err = l.unmarshalThrottle(b)
+		case "max_wait":
+			var text string
+			if text, err = b.value(); err == nil {
+				l.MaxWait, err = b.duration("max_wait", text)
+			}
 		default:
 			err = b.unknown()
 		}

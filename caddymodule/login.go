@@ -45,7 +45,7 @@ type Memory struct {
 var memory = &Memory{
 	Throttle:  login.NewThrottle(time.Now),
 	SignUps:   login.NewThrottle(time.Now),
-	Budget:    password.NewBudget(password.DefaultMemory, password.DefaultPatience),
+	Budget:    password.NewBudget(password.DefaultMemory),
 	Providers: oidc.NewProviders(),
 }
 
@@ -63,6 +63,10 @@ type PasswordLogin struct {
 
 	// Throttle limits failed attempts.
 	Throttle *Throttle `json:"throttle,omitempty"`
+
+	// MaxWait is how long a sign-in or sign-up waits for its turn while many people sign in at once,
+	// until it is refused with status 429. Passwords are checked on half of the processors. Default: 30s
+	MaxWait caddy.Duration `json:"max_wait,omitempty"`
 }
 
 // User is a user of a PasswordLogin.
@@ -157,6 +161,7 @@ func (l *PasswordLogin) LoginMethod(memory *Memory) (login.Method, error) {
 		return nil, fmt.Errorf("login %s: %w", config.ID, err)
 	}
 	config.Limits = limits
+	config.MaxWait = time.Duration(l.MaxWait)
 	if l.SignUp != nil {
 		config.SignUp = &password.SignUp{Domains: l.SignUp.Domains, Invitation: l.SignUp.Invitation, Groups: l.SignUp.Groups}
 	}

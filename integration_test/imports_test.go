@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"internal/login/oauth2":      {"internal/login", "internal/login/claims", "internal/login/oauthclient", "internal/session", "go.uber.org/zap/", "golang.org/x/oauth2"},
 	"internal/login/oauthclient": {"internal/login", "internal/origin", "internal/strictjson", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2"},
 	"internal/login/oidc":        {"internal/login", "internal/login/claims", "internal/login/oauthclient", "internal/origin", "internal/session", "internal/strictjson", "github.com/coreos/go-oidc/v3/oidc", "github.com/go-jose/go-jose/v4/", "github.com/hashicorp/golang-lru/v2/simplelru", "go.uber.org/zap/", "golang.org/x/oauth2", "golang.org/x/sync/singleflight", "golang.org/x/time/rate"},
-	"internal/login/password":    {"internal/login", "internal/session", "internal/user", "github.com/trustelem/zxcvbn/frequency", "golang.org/x/crypto/", "golang.org/x/sync/semaphore", "golang.org/x/text/unicode/norm"},
+	"internal/login/password":    {"internal/login", "internal/session", "internal/user", "github.com/trustelem/zxcvbn/frequency", "golang.org/x/crypto/", "golang.org/x/text/unicode/norm"},
 	"internal/tokens":            {"internal/login", "internal/seal", "internal/session", "go.uber.org/zap/"},
 	"internal/portal":            {"internal/session", "internal/login", "internal/cookie", "internal/origin", "internal/strictjson", "internal/tokens", "internal/seal", "internal/portal/page", "github.com/hashicorp/golang-lru/v2/simplelru", "github.com/medama-io/go-useragent/", "golang.org/x/net/http/httpguts", "golang.org/x/time/rate", "go.uber.org/zap/"},
 	"internal/portal/page":       {},

@@ -77,7 +77,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.jars = session.NewJars(store)
-	budget := password.NewBudget(password.DefaultMemory, time.Minute)
+	budget := password.NewBudget(password.DefaultMemory)
 	configured, err := password.New(password.Config{ID: "local", Users: []password.User{
 		{Name: "Alice", Email: "alice@example.com", Hash: cheapHash, DisplayName: "Alice A.", Groups: []string{"admin"}},
 		{Name: "bob", Hash: cheapHash},

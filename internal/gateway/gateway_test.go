@@ -51,7 +51,7 @@ func configured(t *testing.T, users ...string) (Config, *observer.ObservedLogs) 
 	for _, name := range users {
 		config.Users = append(config.Users, password.User{Name: name, Hash: hash})
 	}
-	budget := password.NewBudget(password.DefaultMemory, password.DefaultPatience)
+	budget := password.NewBudget(password.DefaultMemory)
 	method, err := password.New(config, login.NewThrottle(time.Now), budget)
 	if err != nil {
 		t.Fatal(err)

@@ -26,15 +26,22 @@ type charge struct {
 }
 
 // Fail says that the credentials were wrong.
-func (a *Attempt) Fail() { a.settle(false, false) }
+func (a *Attempt) Fail() { a.settle(successFactor, false) }
 
 // Withdraw says that nobody looked at the credentials. Nothing is held against anybody.
-func (a *Attempt) Withdraw() { a.settle(true, false) }
+func (a *Attempt) Withdraw() { a.settle(0, false) }
 
 // Succeed says that the credentials were right. The address is familiar to the account from now on.
-func (a *Attempt) Succeed() { a.settle(true, true) }
+func (a *Attempt) Succeed() { a.settle(0, true) }
 
-func (a *Attempt) settle(refund, familiar bool) {
+// successFactor is how many successes that count are as much as one failure.
+const successFactor = 10
+
+// Count says that the attempt succeeded, and that successes count too, a tenth of a failure each.
+func (a *Attempt) Count() { a.settle(1, false) }
+
+// settle ends the attempt. Kept is how many tenths of what was charged for it stay charged.
+func (a *Attempt) settle(kept time.Duration, familiar bool) {
 	t := a.throttle
 	if t == nil {
 		return
@@ -46,12 +53,8 @@ func (a *Attempt) settle(refund, familiar bool) {
 	}
 	a.settled = true
 	for _, c := range a.charges {
-		switch {
-		case c.bucket == nil:
-		case refund:
-			c.bucket.settle(c.cost)
-		default:
-			c.bucket.settle(0)
+		if c.bucket != nil {
+			c.bucket.settle(c.cost - c.cost*kept/successFactor)
 		}
 	}
 	if familiar {

@@ -16,6 +16,7 @@ type bucket struct {
 	empty   time.Time
 	pending int           // attempts that were charged for and have no outcome yet
 	settled chan struct{} // closed when one of them gets its outcome; nil while nobody waits
+	waiting int           // attempts that have begun to wait for that
 }
 
 // delay is how long until one more failure fits; zero or less is now. It is undecided when one
@@ -46,14 +47,19 @@ func (b *bucket) settle(refund time.Duration) {
 	b.pending--
 	if b.settled != nil {
 		close(b.settled)
-		b.settled = nil
+		b.settled, b.waiting = nil, 0
 	}
 }
 
-// wait returns a channel that is closed when a pending attempt gets its outcome.
-func (b *bucket) wait() <-chan struct{} {
+// wait returns a channel that is closed when a pending attempt gets its outcome. It is Busy if too
+// many wait already.
+func (b *bucket) wait() (<-chan struct{}, error) {
+	if b.waiting >= maxUndecided {
+		return nil, Busy()
+	}
+	b.waiting++
 	if b.settled == nil {
 		b.settled = make(chan struct{})
 	}
-	return b.settled
+	return b.settled, nil
 }

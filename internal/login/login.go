@@ -108,8 +108,8 @@ type AccountEditor interface {
 	// are those of a new password, ErrNotKept, *ThrottledError, or technical.
 	ChangePassword(ctx context.Context, c PasswordChange) (*session.Identity, error)
 
-	// UpdateProfile changes what is not nil. Errors are ErrNameTaken, *InvalidError, ErrNotKept, or
-	// technical.
+	// UpdateProfile changes what is not nil, all of it or nothing. Errors are ErrNameTaken,
+	// *InvalidError, ErrNotKept, *ThrottledError, or technical.
 	UpdateProfile(ctx context.Context, account session.Account, p Profile) (*session.Identity, error)
 
 	// EndSessions ends all sessions of the account that were made before.
@@ -129,6 +129,8 @@ type Profile struct {
 	Name     *string
 	UserName *string
 	Picture  *string // empty: none
+
+	ClientIP netip.Addr
 }
 
 // Credentials are what somebody typed, and from where.

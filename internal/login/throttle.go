@@ -68,12 +68,21 @@ const (
 	maxBuckets  = 1 << 16 // of each kind
 	maxFamiliar = 1 << 14 // accounts
 
-	// maxUndecided is how long an attempt waits for the outcome of others.
-	maxUndecided = 2 * time.Second
+	// maxUndecided is how many attempts from one address, or for one account, wait for the outcome of
+	// others. It is more than a class of people who sign in at once.
+	maxUndecided = 100
 
 	// busyRetry is what somebody is told who waited in vain.
 	busyRetry = 2 * time.Second
 )
+
+// Busy is the error of an attempt that waited in vain, or found too many waiting.
+func Busy() *ThrottledError { return &ThrottledError{Reason: ReasonBusy, RetryAfter: busyRetry} }
+
+// WithPatience returns a context for what an attempt waits for. Its cause is Busy after so long.
+func WithPatience(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, patience, Busy())
+}
 
 // accountKey names an account in bounded memory, however long a name somebody makes up.
 type accountKey [sha256.Size]byte
@@ -99,8 +108,7 @@ func newLRU[K comparable, V any](size int) *simplelru.LRU[K, V] {
 }
 
 // Admit lets an attempt be made or returns *ThrottledError. It may wait for the outcome of other
-// attempts, two seconds at most; if ctx ends meanwhile the error wraps its cause. Limits that are
-// not valid are an error.
+// attempts; if ctx ends meanwhile the error wraps its cause. Limits that are not valid are an error.
 //
 // The account is any text that stands for it, and the same text for every name it has. Text of
 // accounts that do not exist is treated alike.
@@ -132,17 +140,12 @@ func (t *Throttle) Admit(ctx context.Context, limits Limits, account string, cli
 
 // await charges a as soon as the outcome of other attempts says whether it can be.
 func (t *Throttle) await(ctx context.Context, settled <-chan struct{}, a *Attempt, limits Limits) (err error) {
-	waiting, cancel := context.WithTimeout(ctx, maxUndecided)
-	defer cancel()
 	for settled != nil {
 		select {
 		case <-settled:
 			settled, err = t.charge(a, limits)
-		case <-waiting.Done():
-			if ctx.Err() != nil {
-				return fmt.Errorf("wait for other attempts: %w", context.Cause(ctx))
-			}
-			return &ThrottledError{Reason: ReasonBusy, RetryAfter: busyRetry}
+		case <-ctx.Done():
+			return fmt.Errorf("wait for other attempts: %w", context.Cause(ctx))
 		}
 	}
 	return err
@@ -158,7 +161,7 @@ func (t *Throttle) charge(a *Attempt, limits Limits) (settled <-chan struct{}, e
 
 	address := get(t.addresses, a.address)
 	if delay, undecided := address.delay(now, limits); undecided {
-		return address.wait(), nil
+		return address.wait()
 	} else if delay > 0 {
 		return nil, &ThrottledError{Reason: ReasonAddress, RetryAfter: delay}
 	}
@@ -167,7 +170,7 @@ func (t *Throttle) charge(a *Attempt, limits Limits) (settled <-chan struct{}, e
 		limits := Limits{Failures: accountFactor * limits.Failures, Window: limits.Window}
 		account := get(t.accounts, a.account)
 		if delay, undecided := account.delay(now, limits); undecided {
-			return account.wait(), nil
+			return account.wait()
 		} else if delay > 0 {
 			return nil, &ThrottledError{Reason: ReasonAccount, RetryAfter: delay}
 		}

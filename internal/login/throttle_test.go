@@ -528,7 +528,9 @@ func TestUndecidedAttemptsAreWaitedFor(t *testing.T) {
 	}{
 		"not for ever": {
 			func(t *testing.T, throttle *Throttle, _ *Attempt) error {
-				_, err := throttle.Admit(t.Context(), one, "alice", client)
+				ctx, cancel := WithPatience(t.Context(), time.Second)
+				defer cancel()
+				_, err := throttle.Admit(ctx, one, "alice", client)
 				return err
 			},
 			&ThrottledError{Reason: ReasonBusy, RetryAfter: busyRetry},
@@ -600,6 +602,66 @@ func TestManySignInsToOneAccount(t *testing.T) {
 			})
 		}
 		devices.Wait()
+	})
+}
+
+// TestAttackCrowdThatWaits: those who wait at one address take memory, so there are not any number.
+func TestAttackCrowdThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttle := NewThrottle(time.Now)
+		one := Limits{Failures: 1, Window: time.Hour}
+		pending, err := throttle.Admit(t.Context(), one, "alice", parseAddr("192.0.2.1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var busy, admitted atomic.Int64
+		var crowd sync.WaitGroup
+		for range 3 * maxUndecided {
+			crowd.Go(func() {
+				attempt, err := throttle.Admit(t.Context(), one, "alice", parseAddr("192.0.2.1"))
+				var throttled *ThrottledError
+				switch {
+				case err == nil:
+					admitted.Add(1)
+					attempt.Succeed()
+				case errors.As(err, &throttled) && throttled.Reason == ReasonBusy:
+					busy.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if got := busy.Load(); got != 2*maxUndecided {
+			t.Errorf("%d of %d did not wait, want %d", got, 3*maxUndecided, 2*maxUndecided)
+		}
+		pending.Succeed()
+		crowd.Wait()
+		if got := admitted.Load(); got != maxUndecided {
+			t.Errorf("%d of those who waited were admitted, want %d", got, maxUndecided)
+		}
+	})
+}
+
+// TestSuccessesThatCount: ten times as many of them as of failures may be, from one address.
+func TestSuccessesThatCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		throttle := NewThrottle(time.Now)
+		client := parseAddr("192.0.2.1")
+		n := 0
+		for ; n < 1000; n++ {
+			attempt, err := throttle.Admit(t.Context(), limits, fmt.Sprint("user", n), client)
+			if err != nil {
+				break
+			}
+			attempt.Count()
+		}
+		if most := successFactor * limits.Failures; n <= most-successFactor || n > most {
+			t.Errorf("%d were admitted, want no more than %d and nearly as many", n, most)
+		}
+		if _, err := throttle.Admit(t.Context(), limits, "user", parseAddr("192.0.2.2")); err != nil {
+			t.Errorf("from another address: %v", err)
+		}
 	})
 }
 

@@ -64,6 +64,7 @@ func (p *Portal) setPassword(w http.ResponseWriter, r *http.Request, v Visitor, 
 // updateProfile changes the active account's profile. It returns the active session with the
 // changed identity.
 func (p *Portal) updateProfile(r *http.Request, v Visitor, active session.Entry, profile login.Profile) (session.Entry, error) {
+	profile.ClientIP = v.ClientIP
 	identity, err := p.saveProfile(r, active, profile)
 	p.audit.logChange(r, v, eventUpdate, active, err)
 	active.Identity = identity

@@ -82,7 +82,7 @@ func newGateway(t *testing.T, adjust ...func(*setup)) *gateway {
 	names := login.NewNames(users)
 	if s.signUp != nil {
 		s.noPasswords = true
-		kept, err := password.New(password.Config{ID: "password", SignUp: s.signUp}, login.NewThrottle(clock.Now), password.NewBudget(password.DefaultMemory, password.DefaultPatience))
+		kept, err := password.New(password.Config{ID: "password", SignUp: s.signUp}, login.NewThrottle(clock.Now), password.NewBudget(password.DefaultMemory))
 		if err != nil {
 			t.Fatal(err)
 		}

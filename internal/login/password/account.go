@@ -34,10 +34,12 @@ func (m *Method) ChangePassword(ctx context.Context, c login.PasswordChange) (*s
 	if err := CheckNew(c.New, u.Name, u.Email, u.DisplayName); err != nil {
 		return nil, err
 	}
-	if err := m.confirm(ctx, u, c); err != nil {
+	waiting, cancel := login.WithPatience(ctx, m.maxWait)
+	defer cancel()
+	if err := m.confirm(waiting, u, c); err != nil {
 		return nil, err
 	}
-	text, err := m.budget.make(ctx, prepare(c.New))
+	text, err := m.budget.make(waiting, c.ClientIP, prepare(c.New))
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +76,7 @@ func (m *Method) confirm(ctx context.Context, u *user.User, c login.PasswordChan
 		return err
 	}
 	defer attempt.Fail() // unless told otherwise below
-	matched, err := m.budget.matches(ctx, h, prepare(c.Current))
+	matched, err := m.budget.matches(ctx, c.ClientIP, h, prepare(c.Current))
 	if err != nil {
 		attempt.Withdraw()
 		return err
@@ -86,30 +88,76 @@ func (m *Method) confirm(ctx context.Context, u *user.User, c login.PasswordChan
 	return nil
 }
 
-// UpdateProfile implements login.AccountEditor.
+// UpdateProfile implements login.AccountEditor. Everything is validated before anything is told about
+// the user name, and a wish for another name counts like a sign-up. So nobody finds out which names
+// there are without taking them.
 func (m *Method) UpdateProfile(ctx context.Context, account session.Account, p login.Profile) (*session.Identity, error) {
-	if _, ok := m.kept(account); !ok {
+	u, ok := m.kept(account)
+	if !ok {
 		return nil, login.ErrNotKept
 	}
+	if err := validProfile(*u, p); err != nil {
+		return nil, err
+	}
+	if p.UserName == nil || user.Fold(*p.UserName) == user.Fold(u.Name) {
+		return m.updateProfile(ctx, account, p)
+	}
+	waiting, cancel := login.WithPatience(ctx, m.maxWait)
+	defer cancel()
+	attempt, err := m.signUps.Admit(waiting, m.limits, m.id+":profile:"+u.ID, p.ClientIP)
+	if err != nil {
+		return nil, err
+	}
+	defer attempt.Fail() // unless told otherwise below
+	identity, err := m.updateProfile(ctx, account, p)
+	if err == nil {
+		attempt.Count()
+	}
+	return identity, err
+}
+
+// validProfile refuses a profile that the user could not have, whoever else there is.
+func validProfile(u user.User, p login.Profile) error {
+	if p.UserName != nil && user.Fold(*p.UserName) != user.Fold(u.Name) {
+		if err := validChosenName(*p.UserName); err != nil {
+			return err
+		}
+	}
+	if p.Name != nil {
+		if err := validDisplayName(*p.Name); err != nil {
+			return err
+		}
+	}
+	setProfile(&u, p)
+	if err := user.ValidatePicture(u.Picture); err != nil {
+		return &login.InvalidError{Field: login.FieldPicture, Why: err.Error()}
+	}
+	if err := u.Validate(); err != nil { // what is left is an address that is too long
+		return &login.InvalidError{Field: login.FieldPicture, Why: err.Error()}
+	}
+	return nil
+}
+
+func setProfile(u *user.User, p login.Profile) {
+	set(&u.Name, p.UserName)
+	set(&u.DisplayName, p.Name)
+	set(&u.Picture, p.Picture)
+}
+
+func set(field, to *string) {
+	if to != nil {
+		*field = *to
+	}
+}
+
+func (m *Method) updateProfile(ctx context.Context, account session.Account, p login.Profile) (*session.Identity, error) {
 	changed, err := m.stored.users.Change(ctx, account.Subject, false, func(u *user.User) error {
-		if p.UserName != nil && *p.UserName != u.Name {
+		if p.UserName != nil {
 			if err := m.mayTake(*p.UserName, u); err != nil {
 				return err
 			}
-			u.Name = *p.UserName
 		}
-		if p.Name != nil {
-			if err := validDisplayName(*p.Name); err != nil {
-				return err
-			}
-			u.DisplayName = *p.Name
-		}
-		if p.Picture != nil {
-			if err := user.ValidatePicture(*p.Picture); err != nil {
-				return &login.InvalidError{Field: login.FieldPicture, Why: err.Error()}
-			}
-			u.Picture = *p.Picture
-		}
+		setProfile(u, p)
 		return nil
 	})
 	if err != nil {
@@ -122,9 +170,6 @@ func (m *Method) UpdateProfile(ctx context.Context, account session.Account, p l
 func (m *Method) mayTake(name string, u *user.User) error {
 	if user.Fold(name) == user.Fold(u.Name) {
 		return nil // another case of the own one
-	}
-	if err := validChosenName(name); err != nil {
-		return err
 	}
 	if len(u.FormerNames) >= user.MaxFormerNames {
 		return login.ErrNameTaken

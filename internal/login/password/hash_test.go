@@ -3,6 +3,7 @@ package password
 import (
 	"encoding/base64"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -17,6 +18,29 @@ const (
 	caddySmall    = "$argon2id$v=19$m=64,t=3,p=4$xzXqNxOMXI7wUcsq9go6FQ$Oonrj6gtOfrzA6VrpwCHyg"
 	caddyBcrypt   = "$2a$04$.wTUBxKsephr2r/5WLznUOXJjUNpKgkPeMtPdIShG07m45J3iYZg."
 )
+
+// production has the parameters of the hashes that are made outside of tests.
+var production = *defaultHash
+
+// TestMain has tests make cheap hashes: what depends on the parameters is tested with production.
+func TestMain(m *testing.M) {
+	defaultHash.memory = 64
+	os.Exit(m.Run())
+}
+
+// TestNewHashesAreLikeCaddys: users whose hashes are made here cost as much as those of the configuration.
+func TestNewHashesAreLikeCaddys(t *testing.T) {
+	cheap := *defaultHash
+	*defaultHash = production
+	defer func() { *defaultHash = cheap }()
+	if outdated(mustParse(t, caddyArgon2id)) {
+		t.Error("the hash of caddy hash-password has other parameters than those that are made here")
+	}
+	made := newArgon2id([]byte(caddyPassword))
+	if outdated(made) || !mustParse(t, made.String()).matches([]byte(caddyPassword)) {
+		t.Errorf("%s is not a hash as caddy hash-password makes it", made)
+	}
+}
 
 // cheapArgon2id is a hash that takes next to no time to check.
 func cheapArgon2id(t testing.TB, password string, memory uint32) string {

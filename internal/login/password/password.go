@@ -23,7 +23,10 @@
 //
 // Those of the configuration's users are compared byte by byte, as typed. NIST SP 800-63B proposes to
 // normalise Unicode first, but caddy hash-password does not, and only the program that makes a hash can
-// decide that. Hashes of stored users are made here, of the normalised password.
+// decide that. If a password does not match as typed, and there is another way to encode its letters,
+// its normal form (NFC) is tried too: keyboards of some systems send letters with accents decomposed.
+// That is one attempt, whoever the user is, so it tells a guesser nothing. Hashes of stored users are
+// made here, of the normalised password.
 package password
 
 import (
@@ -34,6 +37,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
@@ -50,11 +54,25 @@ type Config struct {
 	Limits login.Limits
 	SignUp *SignUp // nil: nobody can sign up
 
+	// MaxWait is how long somebody waits until there is room to hash their password, and for the
+	// outcome of other attempts that they may be throttled by. Zero means DefaultMaxWait.
+	MaxWait time.Duration
+
 	// SignUps counts who signs up, by the same Limits. It is apart from the throttle of sign-in, so
 	// that a class of people who make accounts from one address do not keep each other from signing
 	// in, and like that throttle it is the process's. Nil means that one.
 	SignUps *login.Throttle
 }
+
+// DefaultMaxWait carries a class of 48 people who sign up at once, on a machine that takes half a second
+// for a hash. Browsers wait longer than that.
+const DefaultMaxWait = 30 * time.Second
+
+// Bounds of Config.MaxWait.
+const (
+	minMaxWait = time.Second
+	maxMaxWait = 10 * time.Minute
+)
 
 // Method is a login.PasswordMethod, login.Lister, login.Registrar and login.AccountEditor. It is not changed
 // once made.
@@ -63,6 +81,7 @@ type Method struct {
 	limits     login.Limits
 	throttle   *login.Throttle
 	budget     *Budget
+	maxWait    time.Duration
 	signUp     *SignUp
 	signUps    *login.Throttle
 	byName     map[string]*candidate // folded
@@ -109,6 +128,7 @@ func New(c Config, throttle *login.Throttle, budget *Budget) (*Method, error) {
 		limits:     c.Limits,
 		throttle:   throttle,
 		budget:     budget,
+		maxWait:    cmp.Or(c.MaxWait, DefaultMaxWait),
 		signUp:     c.SignUp,
 		signUps:    cmp.Or(c.SignUps, throttle),
 		byName:     make(map[string]*candidate, len(c.Users)),
@@ -122,6 +142,9 @@ func New(c Config, throttle *login.Throttle, budget *Budget) (*Method, error) {
 	}
 	if err := c.Limits.Validate(); err != nil {
 		return nil, fmt.Errorf("login %s: %w", c.ID, err)
+	}
+	if m.maxWait < minMaxWait || m.maxWait > maxMaxWait {
+		return nil, fmt.Errorf("login %s: max_wait of %s: must be %s to %s", c.ID, m.maxWait, minMaxWait, maxMaxWait)
 	}
 	if c.SignUp != nil {
 		if err := c.SignUp.validate(); err != nil {
@@ -224,21 +247,26 @@ func (m *Method) Authenticate(ctx context.Context, c login.Credentials) (*sessio
 	}
 
 	known, name := m.resolve(c.Identifier)
-	attempt, err := m.throttle.Admit(ctx, m.limits, name, c.ClientIP)
+	waiting, cancel := login.WithPatience(ctx, m.maxWait)
+	defer cancel()
+	attempt, err := m.throttle.Admit(waiting, m.limits, name, c.ClientIP)
 	if err != nil {
 		return nil, err
 	}
 	defer attempt.Fail() // unless told otherwise below
 
 	// From here on known and unknown users differ in nothing but what is compared at the end.
-	h, password := m.decoysNow().pick(name), []byte(c.Password)
+	h, typed, normalized := m.decoysNow().pick(name), []byte(c.Password), prepare(c.Password)
 	if known != nil {
 		h = known.hash
 	}
 	if known == nil || known.stored != nil {
-		password = prepare(c.Password)
+		typed = normalized
 	}
-	matched, err := m.budget.matches(ctx, h, password)
+	matched, err := m.budget.matches(waiting, c.ClientIP, h, typed)
+	if err == nil && !matched && string(normalized) != c.Password {
+		matched, err = m.budget.matches(waiting, c.ClientIP, h, normalized)
+	}
 	if err != nil {
 		attempt.Withdraw()
 		return nil, err
@@ -251,7 +279,7 @@ func (m *Method) Authenticate(ctx context.Context, c login.Credentials) (*sessio
 	}
 	attempt.Succeed()
 	if known.stored != nil && outdated(known.hash) {
-		m.renewHash(ctx, known.stored, password)
+		m.renewHash(waiting, known.stored, normalized)
 	}
 	return known.identity, nil
 }

@@ -23,7 +23,7 @@ var limits = login.Limits{Failures: 10, Window: 15 * time.Minute}
 func newMethod(t testing.TB, c Config) (*Method, error) {
 	t.Helper()
 	c.ID = "password"
-	return New(c, login.NewThrottle(time.Now), newBudget(DefaultMemory, 64, DefaultPatience))
+	return New(c, login.NewThrottle(time.Now), newBudget(DefaultMemory, 64))
 }
 
 func mustMethod(t testing.TB, c Config) *Method {
@@ -217,9 +217,9 @@ func TestAttackLockTheOwnerOut(t *testing.T) {
 	})
 }
 
-func TestNoUsersCostWhatCaddysHashesCost(t *testing.T) {
+func TestNoUsersCostWhatNewHashesCost(t *testing.T) {
 	m := mustMethod(t, Config{})
-	if got, want := work(m.decoys.pick("anybody")), work(mustParse(t, caddyArgon2id)); got != want {
+	if got, want := work(m.decoys.pick("anybody")), work(newArgon2id(nil)); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
@@ -316,16 +316,18 @@ func TestAttackParallelGuesses(t *testing.T) {
 func TestBusyIsNotHeldAgainstAnybody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := mustMethod(t, Config{Users: aliceAndBob(t), Limits: limits})
-		m.budget.slots.Acquire(t.Context(), m.budget.memory)
+		if err := m.budget.acquire(t.Context(), netip.Addr{}, m.budget.memory); err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for range 10 * limits.Failures {
-			wantThrottled(t, m, byName("alice", "x"), login.ReasonBusy, busyRetry)
+			wantThrottled(t, m, byName("alice", "x"), login.ReasonBusy, login.Busy().RetryAfter)
 			if _, err := m.Authenticate(ctx, byName("alice", "x")); !errors.Is(err, context.Canceled) {
 				t.Fatalf("got %v, want it cancelled", err)
 			}
 		}
-		m.budget.slots.Release(m.budget.memory)
+		m.budget.release(m.budget.memory)
 		for range limits.Failures {
 			if _, err := m.Authenticate(t.Context(), byName("alice", "x")); err != login.ErrBadCredentials {
 				t.Fatal(err)
@@ -336,7 +338,7 @@ func TestBusyIsNotHeldAgainstAnybody(t *testing.T) {
 
 func TestThrottleOutlivesTheMethod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		throttle, budget := login.NewThrottle(time.Now), NewBudget(DefaultMemory, DefaultPatience)
+		throttle, budget := login.NewThrottle(time.Now), NewBudget(DefaultMemory)
 		for i := range limits.Failures {
 			users := aliceAndBob(t)[i%2:] // alice comes and goes
 			m, err := New(Config{ID: "password", Users: users, Limits: limits}, throttle, budget)
@@ -444,7 +446,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func BenchmarkAuthenticate(b *testing.B) {
-	throttle, budget := login.NewThrottle(time.Now), NewBudget(DefaultMemory, DefaultPatience)
+	throttle, budget := login.NewThrottle(time.Now), NewBudget(DefaultMemory)
 	users := []User{{Name: "alice", Hash: cheapArgon2id(b, "wonderland", 8)}}
 	for i := range 99 {
 		users = append(users, User{Name: fmt.Sprint("user", i), Hash: users[0].Hash})
@@ -473,5 +475,38 @@ func BenchmarkCurrent(b *testing.B) {
 		if _, ok := m.Current(recorded); !ok {
 			b.Fatal("gone")
 		}
+	}
+}
+
+// TestPasswordOfAnotherKeyboard: letters with accents have several forms, and which one is sent is the
+// keyboard's choice. Whoever is meant, a password costs the same.
+func TestPasswordOfAnotherKeyboard(t *testing.T) {
+	const composed, decomposed = "geheümnis-42", "geheu\u0308mnis-42"
+	for name, tc := range map[string]struct {
+		hashed, typed string
+		checks        int
+		matches       bool
+	}{
+		"as it was hashed":             {composed, composed, 1, true},
+		"decomposed":                   {composed, decomposed, 2, true},
+		"hashed and typed decomposed":  {decomposed, decomposed, 1, true},
+		"another one":                  {composed, "geheimnis-42", 1, false},
+		"another one that is composed": {composed, "geheöm", 1, false},
+		"another one, decomposed":      {composed, "geheo\u0308m", 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := mustMethod(t, Config{Users: []User{{Name: "alice", Hash: cheapArgon2id(t, tc.hashed, 8)}}, Limits: limits})
+			checks := 0
+			m.watch(func(string) { checks++ })
+			if _, err := m.Authenticate(t.Context(), byName("alice", tc.typed)); (err == nil) != tc.matches || checks != tc.checks {
+				t.Errorf("%v after %d checks, want %d", err, checks, tc.checks)
+			}
+			known := checks
+			checks = 0
+			_, err := m.Authenticate(t.Context(), byName("nobody", tc.typed))
+			if !errors.Is(err, login.ErrBadCredentials) || !tc.matches && checks != known {
+				t.Errorf("nobody: %v after %d checks; alice took %d", err, checks, known)
+			}
+		})
 	}
 }

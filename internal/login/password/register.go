@@ -62,8 +62,9 @@ func (m *Method) Registration() (login.Rules, bool) {
 	}, true
 }
 
-// Register implements login.Registrar. Every try counts, also one that succeeds, so that nobody fills
-// the store, or asks for one address after the other whether it is known here.
+// Register implements login.Registrar. Every try counts against the client's address, so that nobody asks
+// for one e-mail address after the other whether it is known here. One that succeeds counts too, a tenth
+// as much: a class of people can sign up from one address, and nobody fills the store.
 func (m *Method) Register(ctx context.Context, r login.Registration) (*session.Identity, error) {
 	if _, open := m.Registration(); !open {
 		return nil, login.ErrNotInvited
@@ -81,11 +82,13 @@ func (m *Method) Register(ctx context.Context, r login.Registration) (*session.I
 	if err := CheckNew(r.Password, newcomer.Name, newcomer.Email, newcomer.DisplayName); err != nil {
 		return nil, err
 	}
-	attempt, err := m.signUps.Admit(ctx, m.limits, m.id+":sign-up", r.ClientIP)
+	waiting, cancel := login.WithPatience(ctx, m.maxWait)
+	defer cancel()
+	attempt, err := m.signUps.Admit(waiting, m.limits, m.id+":sign-up:"+newcomer.Email, r.ClientIP)
 	if err != nil {
 		return nil, err
 	}
-	defer attempt.Fail()
+	defer attempt.Fail() // unless told otherwise below
 
 	invited, err := m.admits(ctx, newcomer.Email, r.Invitation)
 	if err != nil {
@@ -94,13 +97,15 @@ func (m *Method) Register(ctx context.Context, r login.Registration) (*session.I
 	if err := m.unclaimed(&newcomer); err != nil {
 		return nil, err
 	}
-	if newcomer.Hash, err = m.budget.make(ctx, prepare(r.Password)); err != nil {
+	if newcomer.Hash, err = m.budget.make(waiting, r.ClientIP, prepare(r.Password)); err != nil {
+		attempt.Withdraw()
 		return nil, err
 	}
 	created, err := m.create(ctx, newcomer, invited, r.Invitation)
 	if err != nil {
 		return nil, told(err)
 	}
+	attempt.Count()
 	return m.known(created).identity, nil
 }
 

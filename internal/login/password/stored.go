@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/caddy-multi-session/gateway/internal/login"
@@ -109,7 +110,7 @@ func (m *Method) resolveStored(name, email string) *candidate {
 // renewHash gives a user who has just signed in a hash with the parameters that are made now. To fail
 // at it loses nothing: the next sign-in tries again.
 func (m *Method) renewHash(ctx context.Context, u *user.User, password []byte) {
-	text, err := m.budget.make(ctx, password)
+	text, err := m.budget.make(ctx, netip.Addr{}, password)
 	if err != nil {
 		return
 	}
@@ -195,5 +196,5 @@ func NewHash(ctx context.Context, budget *Budget, password string, names ...stri
 	if err := CheckNew(password, names...); err != nil {
 		return "", err
 	}
-	return budget.make(ctx, prepare(password))
+	return budget.make(ctx, netip.Addr{}, prepare(password))
 }

@@ -3,6 +3,8 @@ package password
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -214,7 +216,7 @@ func TestHashesAreRenewed(t *testing.T) {
 				t.Fatal(err)
 			}
 			renewed := hashNow()
-			if !strings.HasPrefix(renewed, "$argon2id$v=19$m=47104,t=1,p=1$") {
+			if outdated(mustParse(t, renewed)) {
 				t.Fatalf("the hash is %.40s", renewed)
 			}
 			if _, ok := m.Current(identity); !ok {
@@ -682,17 +684,90 @@ func TestRegisterMakesNames(t *testing.T) {
 	}
 }
 
+// register signs somebody up from an address.
+func register(m *Method, name, address string) error {
+	_, err := m.Register(context.Background(), login.Registration{
+		UserName: name, Email: name + "@example.com", Password: "password of a guest", ClientIP: netip.MustParseAddr(address),
+	})
+	return err
+}
+
+// TestAttackRegisterWithoutEnd: who signs up counts against the address, and against no other one.
 func TestAttackRegisterWithoutEnd(t *testing.T) {
-	m, users := withUsers(t, Config{SignUp: &SignUp{}, Limits: login.Limits{Failures: 3, Window: time.Hour}})
+	const failures = 3
+	m, users := withUsers(t, Config{SignUp: &SignUp{}, Limits: login.Limits{Failures: failures, Window: time.Hour}})
 	var throttled *login.ThrottledError
-	for i := range 4 {
-		name := "guest" + string(rune('a'+i))
-		_, err := m.Register(t.Context(), login.Registration{UserName: name, Email: name + "@example.com", Password: "password of a guest", ClientIP: byName("", "").ClientIP})
-		if i < 3 && err != nil || i == 3 && !errors.As(err, &throttled) {
-			t.Errorf("registration %d: %v", i+1, err)
+	for i := 0; !errors.As(register(m, fmt.Sprint("guest", i), "192.0.2.1"), &throttled); i++ {
+		if i > 10*failures {
+			t.Fatal("there is no end")
 		}
 	}
-	if users.Len() != 3 {
+	if n := users.Len(); n <= 10*(failures-1) || n > 10*failures {
+		t.Errorf("%d users", n)
+	}
+	if err := register(m, "carol", "192.0.2.2"); err != nil {
+		t.Errorf("from another address: %v", err)
+	}
+}
+
+// TestAttackAskWhoHasAccounts: sign-up says that an address or a name is taken, and not many times.
+func TestAttackAskWhoHasAccounts(t *testing.T) {
+	m, users := withUsers(t, Config{SignUp: &SignUp{}, Limits: login.Limits{Failures: 3, Window: time.Hour}})
+	add(t, users, "carol", "carol@example.com", "stored carol")
+	var throttled *login.ThrottledError
+	for i := range 4 {
+		if err := register(m, "carol", "192.0.2.1"); errors.As(err, &throttled) != (i == 3) || i < 3 && !errors.Is(err, login.ErrEmailTaken) {
+			t.Errorf("try %d: %v", i+1, err)
+		}
+	}
+}
+
+// TestAttackAskWhichNamesThereAre: a change of the profile tells of a name only who takes it, and counts.
+func TestAttackAskWhichNamesThereAre(t *testing.T) {
+	m, users := withUsers(t, Config{Limits: login.Limits{Failures: 3, Window: time.Hour}})
+	u := add(t, users, "mallory", "", "stored mallory")
+	add(t, users, "carol", "", "stored carol")
+	account := session.Account{Method: "password", Subject: u.ID}
+	ask := func(p login.Profile, name string) error {
+		p.UserName, p.ClientIP = &name, netip.MustParseAddr("192.0.2.1")
+		_, err := m.UpdateProfile(t.Context(), account, p)
+		return err
+	}
+	script, long, spoilt := "javascript:alert(1)", "https://example.com/"+strings.Repeat("x", 2000), "\x00"
+	for what, p := range map[string]login.Profile{
+		"an invalid picture": {Picture: &script}, "a picture that is too long": {Picture: &long}, "an invalid name": {Name: &spoilt},
+	} {
+		taken, free := ask(p, "carol"), ask(p, "free")
+		var invalid *login.InvalidError
+		if !errors.As(taken, &invalid) || free == nil || taken.Error() != free.Error() {
+			t.Errorf("with %s: %v if the name is taken, %v if it is free", what, taken, free)
+		}
+	}
+	var throttled *login.ThrottledError
+	for i := range 4 {
+		if err := ask(login.Profile{}, "carol"); errors.As(err, &throttled) != (i == 3) {
+			t.Errorf("try %d: %v", i+1, err)
+		}
+	}
+	if err := ask(login.Profile{}, "Mallory"); err != nil {
+		t.Errorf("another case of the own name: %v", err)
+	}
+}
+
+// TestClassThatSignsUp: all of a class sign up at once, from one address.
+func TestClassThatSignsUp(t *testing.T) {
+	m, users := withUsers(t, Config{SignUp: &SignUp{}, Limits: limits})
+	m.budget = newBudget(DefaultMemory, 1)
+	var class sync.WaitGroup
+	for i := range 48 {
+		class.Go(func() {
+			if err := register(m, fmt.Sprint("pupil", i), "192.0.2.1"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	class.Wait()
+	if users.Len() != 48 {
 		t.Errorf("%d users", users.Len())
 	}
 }

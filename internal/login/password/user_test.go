@@ -86,7 +86,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestNewRefusesTheMethod(t *testing.T) {
-	throttle, budget := login.NewThrottle(nil), NewBudget(DefaultMemory, DefaultPatience)
+	throttle, budget := login.NewThrottle(nil), NewBudget(DefaultMemory)
 	for name, tc := range map[string]struct {
 		config Config
 		budget *Budget
@@ -95,8 +95,8 @@ func TestNewRefusesTheMethod(t *testing.T) {
 		"no id":              {Config{}, budget, `login "": the id must not be empty`},
 		"a colon in the id":  {Config{ID: "a:b"}, budget, `login "a:b": the id must not be empty or have a colon`},
 		"half of the limits": {Config{ID: "p", Limits: login.Limits{Failures: 10}}, budget, "login p: throttle: window of 0s"},
-		"no room for decoys": {Config{ID: "p"}, NewBudget(1<<10, 0), "login p: a hash as caddy hash-password makes it takes 47104 KiB"},
-		"a negative budget":  {Config{ID: "p"}, NewBudget(-1, 0), "more than the 0 KiB"},
+		"no room for decoys": {Config{ID: "p"}, NewBudget(32), "login p: a hash as caddy hash-password makes it takes 64 KiB"},
+		"a negative budget":  {Config{ID: "p"}, NewBudget(-1), "more than the 0 KiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := New(tc.config, throttle, tc.budget)
