@@ -71,7 +71,7 @@ func TestBackup(t *testing.T) {
 	ok[SessionsEnded](w, http.MethodDelete, "/users/dave", "")
 	ok[Invited](w, http.MethodPost, "/invitations", `{}`)
 	token := w.signIn(session0, w.configured("Alice"))
-	if err := w.manager.NoteRoster(t.Context(), session.Roster{"local": {"Alice"}}); err != nil {
+	if err := w.manager.NoteRoster(t.Context(), session.Roster{"local": {"Alice"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	backup := w.backup()
@@ -111,7 +111,7 @@ func rich(t testing.TB) (w *world, backup string, tokens []session.Token, stale 
 	ok[SessionsEnded](w, http.MethodDelete, "/users/erin", "")
 	ok[Invited](w, http.MethodPost, "/invitations", `{"email":"x@example.org"}`)
 	ok[Invited](w, http.MethodPost, "/invitations", `{"expires_in":"1h"}`)
-	if err := w.manager.NoteRoster(w.Context(), session.Roster{"local": {"Alice", "bob"}, "google": nil}); err != nil {
+	if err := w.manager.NoteRoster(w.Context(), session.Roster{"local": {"Alice", "bob"}, "google": nil}, nil); err != nil {
 		t.Fatal(err)
 	}
 	sign := func(identity *session.Identity) {

@@ -23,7 +23,7 @@ func (g *Gateway) TakeOver() {
 	g.db.Streams.SetLookup(g.Gate.Lookup)
 	g.announce(g.config)
 	g.warnUnmetRules(g.config.Rules)
-	if err := g.Sessions.NoteRoster(g.ctx, g.roster()); err != nil {
+	if err := g.Sessions.NoteRoster(g.ctx, g.roster(), g.epochs()); err != nil {
 		g.log.Error("storing which accounts there are", zap.Error(err))
 	}
 	go g.removeEndedSessions()
@@ -53,4 +53,15 @@ func (g *Gateway) roster() session.Roster {
 		roster[method.ID()] = subjects
 	}
 	return roster
+}
+
+// epochs returns the epochs of accounts that nothing is stored about.
+func (g *Gateway) epochs() session.Epochs {
+	all := make(session.Epochs)
+	for _, method := range g.logins.All() {
+		if lister, ok := method.(login.EpochLister); ok {
+			all[method.ID()] = lister.Epochs()
+		}
+	}
+	return all
 }

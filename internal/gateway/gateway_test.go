@@ -47,8 +47,18 @@ const hash = "$2a$04$AqTiFTywa04anej1aaKN4.VF5TWAsoaRFo0AdbWAkmIVMDmQwNKcK" // o
 // configured is a configuration with a password login that has these users, and what it logs.
 func configured(t *testing.T, users ...string) (Config, *observer.ObservedLogs) {
 	t.Helper()
-	config := password.Config{ID: "password"}
+	hashes := make(map[string]string)
 	for _, name := range users {
+		hashes[name] = hash
+	}
+	return configuredWith(t, hashes)
+}
+
+// configuredWith is configured with the hashes of users' passwords.
+func configuredWith(t *testing.T, hashes map[string]string) (Config, *observer.ObservedLogs) {
+	t.Helper()
+	config := password.Config{ID: "password"}
+	for name, hash := range hashes {
 		config.Users = append(config.Users, password.User{Name: name, Hash: hash})
 	}
 	budget := password.NewBudget(password.DefaultMemory)
@@ -175,6 +185,86 @@ func TestStartWaitsForNoRemovals(t *testing.T) {
 	close(store.mayDelete)
 	second.Close()
 	again.Close()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestChangedHash: with another hash in the configuration a user's sessions are over, of whoever knew the
+// old password, and others go on.
+func TestChangedHash(t *testing.T) {
+	const another = "$2a$04$.wTUBxKsephr2r/5WLznUOXJjUNpKgkPeMtPdIShG07m45J3iYZg."
+	store := newStore(t)
+	db, err := Load(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signedIn := func(g *Gateway, token session.Token) bool {
+		t.Helper()
+		visit, err := g.Sessions.Visit(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, active := visit.Active()
+		return active
+	}
+	before, _ := configured(t, "alice", "bob")
+	first := start(t, db, before)
+	alice, bob := signIn(t, first, "alice"), signIn(t, first, "bob")
+	first.Close() // it never took over, so the roster does not help
+
+	after, _ := configuredWith(t, map[string]string{"alice": another, "bob": hash})
+	second := start(t, db, after)
+	if signedIn(second, alice) || !signedIn(second, bob) {
+		t.Errorf("alice is signed in: %t, bob: %t", signedIn(second, alice), signedIn(second, bob))
+	}
+	if fresh := signIn(t, second, "alice"); !signedIn(second, fresh) {
+		t.Error("alice cannot sign in again")
+	}
+	second.Close()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestChangedHashAfterAnUpgrade: sessions of a release that knew no epochs of configured users go on after
+// the upgrade, and end when the hash changes.
+func TestChangedHashAfterAnUpgrade(t *testing.T) {
+	const another = "$2a$04$.wTUBxKsephr2r/5WLznUOXJjUNpKgkPeMtPdIShG07m45J3iYZg."
+	store := newStore(t)
+	db, err := Load(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := configured(t, "alice")
+	old := session.NewManager(db.Jars, before.Logins, before.Sessions, time.Now)
+	recorded := &session.Identity{Account: session.Account{Method: "password", Subject: "alice"}, UserName: "alice"}
+	done, err := old.SignIn(t.Context(), session.Token{}, recorded, nil, session.Client{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.NoteRoster(t.Context(), session.Roster{"password": {"alice"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	old.Close()
+	after, _ := configuredWith(t, map[string]string{"alice": another})
+	for i, tc := range []struct {
+		config   Config
+		signedIn bool
+	}{{before, true}, {before, true}, {after, false}, {before, false}} {
+		g := start(t, db, tc.config)
+		if i == 2 { // until it takes over, nothing is known of an earlier hash
+			g.TakeOver()
+			g.Close()
+			g = start(t, db, tc.config)
+		}
+		visit, err := g.Sessions.Visit(t.Context(), done.Token)
+		if _, active := visit.Active(); err != nil || active != tc.signedIn {
+			t.Errorf("configuration %d: alice is signed in %t, %v; want %t", i, active, err, tc.signedIn)
+		}
+		g.TakeOver()
+		g.Close()
+	}
 	if err := db.Close(); err != nil {
 		t.Error(err)
 	}

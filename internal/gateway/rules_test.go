@@ -28,7 +28,7 @@ func worldOf(t *testing.T, c password.Config, providers ...login.Method) (*Gatew
 		}
 	})
 	c.ID = "password"
-	method, err := password.New(c, login.NewThrottle(time.Now), password.NewBudget(password.DefaultMemory, password.DefaultPatience))
+	method, err := password.New(c, login.NewThrottle(time.Now), password.NewBudget(password.DefaultMemory))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,15 @@ type Lister interface {
 	Subjects() []string
 }
 
+// EpochLister is a method that tells by the epochs of its accounts that sessions are over (see
+// session.Identity), and that stores nothing about them.
+type EpochLister interface {
+	Lister
+
+	// Epochs returns the epochs of such accounts by their subjects.
+	Epochs() map[string]uint64
+}
+
 // Runner is a method that has something to do beside requests.
 type Runner interface {
 	Method

@@ -10,12 +10,12 @@ import (
 func TestSessionsThatEndAllAtOnceAreDeadBeforeTheyAreRemoved(t *testing.T) {
 	for name, end := range map[string]func(w *world) error{
 		"everybody": func(w *world) error { _, err := w.End(ctx, Selection{Everybody: true}, nil); return err },
-		"account":   func(w *world) error { return w.NoteRoster(ctx, Roster{"password": {}}) },
-		"method":    func(w *world) error { return w.NoteRoster(ctx, Roster{}) },
+		"account":   func(w *world) error { return w.NoteRoster(ctx, Roster{"password": {}}, nil) },
+		"method":    func(w *world) error { return w.NoteRoster(ctx, Roster{}, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, defaults())
-			if err := w.NoteRoster(ctx, Roster{"password": {"bob"}}); err != nil {
+			if err := w.NoteRoster(ctx, Roster{"password": {"bob"}}, nil); err != nil {
 				t.Fatal(err)
 			}
 			token, _ := w.browser("bob")

@@ -252,7 +252,7 @@ func TestLasting(t *testing.T) {
 	if err := n.Put(ctx, "jti", "b", []byte("2"), w.clock.now().Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.NoteRoster(ctx, Roster{"password": {"alice"}}); err != nil {
+	if err := w.NoteRoster(ctx, Roster{"password": {"alice"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.clock.advance(time.Second)

@@ -16,6 +16,10 @@ import (
 // not know all of them.
 type Roster map[string][]string
 
+// Epochs are the epochs of a roster's accounts, by login method and subject, as far as a method has some
+// where no change of an account is stored. See Identity.Epoch.
+type Epochs map[string]map[string]uint64
+
 // rosterKey is the key of the last roster in force. It distinguishes a method that just lost an
 // account, perhaps while no process was running, from one that never had it.
 const rosterKey = "roster"
@@ -31,6 +35,7 @@ const (
 type rosterRecord struct {
 	Version int      `json:"v"`
 	Methods Roster   `json:"methods"`
+	Epochs  Epochs   `json:"epochs,omitempty"` // of none in records of earlier releases
 	Ending  []ending `json:"ending,omitempty"`
 }
 
@@ -60,29 +65,31 @@ var noExpiry = time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)
 // sessions are refused while their account is missing. Ending them prevents that they revive with a
 // new account of the same name. For the same reason it ends those of accounts and methods that are
 // new in this roster: the last requests of the previous configuration may have left sessions of them.
+// Accounts with another epoch than in the previous roster are treated as new: sessions of releases that
+// recorded no epoch are not refused.
 //
 // NoteRoster writes once at most. The sessions are dead when it returns. EndNoted removes them, which
 // takes a write for each jar.
-func (m *Manager) NoteRoster(ctx context.Context, now Roster) error {
+func (m *Manager) NoteRoster(ctx context.Context, now Roster, epochs Epochs) error {
 	at := m.now()
 	return m.jars.changeRoster(ctx, func(record *rosterRecord, known bool) bool {
 		if known {
-			over := changed(record.Methods, now, at)
-			if over == nil && maps.EqualFunc(record.Methods, now, sameSubjects) {
+			over := changed(record, now, epochs, at)
+			if over == nil && maps.EqualFunc(record.Methods, now, sameSubjects) && maps.EqualFunc(record.Epochs, epochs, maps.Equal) {
 				return false
 			}
 			record.Ending = append(record.Ending, over...)
 		}
-		record.Methods = now
+		record.Methods, record.Epochs = now, epochs
 		return true
 	})
 }
 
-// changed returns what only one of two rosters has.
-func changed(last, now Roster, at time.Time) []ending {
+// changed returns what only one of two rosters has, or both with another epoch.
+func changed(last *rosterRecord, now Roster, epochs Epochs, at time.Time) []ending {
 	var all []ending
-	for _, method := range methods(last, now) {
-		was, before := last[method]
+	for _, method := range methods(last.Methods, now) {
+		was, before := last.Methods[method]
 		is, after := now[method]
 		switch {
 		case before != after:
@@ -90,7 +97,8 @@ func changed(last, now Roster, at time.Time) []ending {
 		case was == nil || is == nil:
 			// One of them does not list its accounts.
 		default:
-			if changed := slices.Concat(missing(was, is), missing(is, was)); len(changed) > 0 {
+			changed := slices.Concat(missing(was, is), missing(is, was), moved(last.Epochs[method], epochs[method]))
+			if len(changed) > 0 {
 				all = append(all, ending{Method: method, Subjects: changed, Before: at})
 			}
 		}
@@ -112,6 +120,18 @@ func missing(in, from []string) []string {
 		there[subject] = true
 	}
 	return slices.DeleteFunc(slices.Clone(in), func(subject string) bool { return there[subject] })
+}
+
+// moved returns the subjects that have two different epochs.
+func moved(was, is map[string]uint64) []string {
+	var all []string
+	for subject, epoch := range is {
+		if before, known := was[subject]; known && before != epoch {
+			all = append(all, subject)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // sameSubjects compares two lists. nil, the accounts of a method that does not know them, differs

@@ -36,7 +36,7 @@ func endMissing(m *Manager, roster Roster) (int, error) {
 	if err != nil && !errors.Is(err, ErrUnreadable) {
 		return left, err
 	}
-	if err := m.NoteRoster(ctx, roster); err != nil {
+	if err := m.NoteRoster(ctx, roster, nil); err != nil {
 		return left, err
 	}
 	ended, err := m.EndNoted(ctx)
@@ -323,7 +323,7 @@ func TestEndNotedIsNotForgotten(t *testing.T) {
 			old, _ := w.browser("bob")
 			w.clock.advance(time.Second)
 			for _, roster := range []Roster{c.without, c.again} {
-				if err := w.NoteRoster(ctx, roster); err != nil {
+				if err := w.NoteRoster(ctx, roster, nil); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -74,7 +74,7 @@ const (
 	maxMaxWait = 10 * time.Minute
 )
 
-// Method is a login.PasswordMethod, login.Lister, login.Registrar and login.AccountEditor. It is not changed
+// Method is a login.PasswordMethod, login.EpochLister, login.Registrar and login.AccountEditor. It is not changed
 // once made.
 type Method struct {
 	id         string
@@ -106,7 +106,7 @@ type stored struct {
 
 var (
 	_ login.PasswordMethod = (*Method)(nil)
-	_ login.Lister         = (*Method)(nil)
+	_ login.EpochLister    = (*Method)(nil)
 	_ login.Registrar      = (*Method)(nil)
 	_ login.AccountEditor  = (*Method)(nil)
 )
@@ -213,6 +213,15 @@ func (m *Method) Subjects() []string {
 	return subjects
 }
 
+// Epochs implements login.EpochLister: whoever has another hash in the configuration has another epoch.
+func (m *Method) Epochs() map[string]uint64 {
+	epochs := make(map[string]uint64, len(m.identities))
+	for subject, identity := range m.identities {
+		epochs[subject] = identity.Epoch
+	}
+	return epochs
+}
+
 // UserNameLength implements login.PasswordMethod: 3 to 30 characters, or more where a user's name
 // needs it.
 func (m *Method) UserNameLength() (least, most int) {
@@ -225,10 +234,11 @@ func (m *Method) UserNameLength() (least, most int) {
 }
 
 // Current implements login.Method. An identity of the configuration has no times: it does not know
-// since when a user is in it.
+// since when a user is in it. Sessions that an earlier release has made have no epoch, and go on; the
+// roster ends them when the hash changes.
 func (m *Method) Current(recorded *session.Identity) (*session.Identity, bool) {
 	if identity, ok := m.identities[recorded.Account.Subject]; ok {
-		return identity, true
+		return identity, recorded.Epoch == identity.Epoch || recorded.Epoch == 0
 	}
 	return m.currentStored(recorded)
 }

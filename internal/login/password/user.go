@@ -1,6 +1,9 @@
 package password
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,6 +35,17 @@ type User struct {
 	Claims      map[string]any
 }
 
+// hashEpoch returns the epoch of a user with a hash. A new hash is another epoch, so that the sessions
+// that somebody has who knew the old password end.
+//
+// Epochs are stored with sessions. Nobody can try passwords with one who does not have the hash: its salt
+// alone has 64 bits at least, and they are not those of a decoy's secret, which is made of the hash too.
+func hashEpoch(hash string) uint64 {
+	mac := hmac.New(sha256.New, []byte(hash))
+	mac.Write([]byte("session epoch"))
+	return binary.BigEndian.Uint64(mac.Sum(nil)) | 1 // never that of sessions without an epoch
+}
+
 // identity returns who the user is, or what is wrong with the user.
 func (u *User) identity(method string) (*session.Identity, error) {
 	if err := user.ValidateName(u.Name); err != nil {
@@ -49,6 +63,7 @@ func (u *User) identity(method string) (*session.Identity, error) {
 		Picture:       u.Picture,
 		Groups:        slices.Clone(u.Groups),
 		Claims:        maps.Clone(u.Claims),
+		Epoch:         hashEpoch(u.Hash),
 	}
 	return id, id.Validate()
 }

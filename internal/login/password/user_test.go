@@ -128,10 +128,12 @@ func TestIdentity(t *testing.T) {
 			Picture:       "https://example.com/alice.png",
 			Groups:        []string{"admin", "dev"},
 			Claims:        map[string]any{"team": "blue"},
+			Epoch:         hashEpoch(caddySmall),
 		},
 		"bob": {
 			Account:  session.Account{Method: "password", Subject: "bob"},
 			UserName: "bob",
+			Epoch:    hashEpoch(caddySmall),
 		},
 	} {
 		if got := m.identities[subject]; !reflect.DeepEqual(got, want) {
