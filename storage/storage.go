@@ -104,14 +104,14 @@ type Store interface {
 	Find(ctx context.Context, term, after string, limit int) ([]string, error)
 
 	// Walk calls visit with every live record whose key begins with prefix, in ascending byte order
-	// of the keys. All are as they were at one instant, which also decides what has expired. An empty
-	// prefix is every key's; one that is longer than a key, or has a NUL byte, is ErrInvalid. Value
-	// and Terms are the caller's own. An error of visit ends the walk and is returned as it is, as is
-	// ctx's when it ends between two records.
+	// of the keys. An empty prefix is every key's; one that is longer than a key, or has a NUL byte,
+	// is ErrInvalid. Value and Terms are the caller's own. An error of visit ends the walk and is
+	// returned as it is, as is ctx's when it ends between two records.
 	//
-	// Visit must not call the store, not even to read, nor wait for anybody who does: the store may
-	// have to make others wait until the walk has ended, who would then wait for themselves. For the
-	// same reason it should be quick. What is slow, as sending to a network is, comes after the walk.
+	// A walk reads in short steps, so that one of any length holds nobody up. Each record is as it was
+	// at some instant of the walk. Records that are written or deleted meanwhile may or may not be
+	// met; one that moves may be met under both keys or under none. Visit may call the store, and
+	// take its time.
 	Walk(ctx context.Context, prefix string, visit func(Record) error) error
 }
 

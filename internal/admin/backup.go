@@ -2,20 +2,15 @@ package admin
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 
 	"go.uber.org/zap"
-
-	"github.com/caddy-multi-session/gateway/internal/user"
-	"github.com/caddy-multi-session/gateway/storage"
 )
 
 // BackupType is the media type of a backup, which has one JSON object on each line.
@@ -61,27 +56,17 @@ func (s *server) backup(w http.ResponseWriter, r *http.Request, _ query) error {
 	return nil
 }
 
-// takeBackup builds the whole backup before any of it is sent: a walk may block writers of the
-// store, and a client may be arbitrarily slow.
+// takeBackup builds the whole backup before any of it is sent, because it begins with how long it is.
 func (s *server) takeBackup(ctx context.Context) (backup []byte, n int, err error) {
-	var records []storage.Record
+	records, err := s.Users.Backup(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("take backup: %w", err)
+	}
 	var buffer bytes.Buffer
 	enc := json.NewEncoder(&buffer) // one line for each value
 	if err := enc.Encode(backupHead{backupFormat, backupVersion, Time{s.Now()}}); err != nil {
 		return nil, 0, err
 	}
-	// One walk over everything, rather than one for each kind of record, makes it a backup of one
-	// instant.
-	err = s.Store.Walk(ctx, "", func(record storage.Record) error {
-		if saved, ok := user.InBackup(record); ok {
-			records = append(records, saved)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, 0, fmt.Errorf("take backup: %w", err)
-	}
-	slices.SortFunc(records, func(a, b storage.Record) int { return cmp.Compare(a.Key, b.Key) })
 	for _, record := range records {
 		if err := enc.Encode(backupRecord{record.Key, record.Value, Time{record.Expiry}, list(record.Terms)}); err != nil {
 			return nil, 0, err

@@ -29,13 +29,14 @@ func (s *server) listSessions(w http.ResponseWriter, r *http.Request, q query) e
 	if len(q) == 0 {
 		selected.Everybody = true
 	}
-	found := newest{limit: limit, sessions: make(map[string]Session)}
-	err = s.Manager.EachSession(r.Context(), selected, func(f session.Found) { found.add(toWire(f)) })
-	answer := SessionList{}
+	found, more, err := s.Manager.LatestSessions(r.Context(), selected, limit)
+	answer := SessionList{Sessions: make([]Session, len(found)), More: more}
 	if answer.Warning, err = s.warning(err); err != nil {
 		return err
 	}
-	answer.Sessions, answer.More = found.list()
+	for i, f := range found {
+		answer.Sessions[i] = toWire(f)
+	}
 	return writeJSON(w, http.StatusOK, answer)
 }
 
@@ -196,36 +197,6 @@ const maxIDBytes = 64
 // validID reports whether a text can be the id of a session or a jar.
 func validID(text string) bool {
 	return len(text) <= maxIDBytes && !strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' })
-}
-
-// newest collects sessions. With a limit, it keeps the latest sign-ins.
-type newest struct {
-	limit    int // zero: none
-	sessions map[string]Session
-	more     bool
-}
-
-func (n *newest) add(s Session) {
-	n.sessions[s.ID] = s
-	if n.limit > 0 && len(n.sessions) > 2*n.limit { // rarely, because it sorts
-		n.list()
-	}
-}
-
-// list returns the sessions in order, and whether there were more.
-func (n *newest) list() (sessions []Session, more bool) {
-	all := slices.AppendSeq(make([]Session, 0, len(n.sessions)), maps.Values(n.sessions))
-	slices.SortFunc(all, func(a, b Session) int {
-		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt.Time), cmp.Compare(a.ID, b.ID))
-	})
-	if n.limit > 0 && len(all) > n.limit {
-		for _, s := range all[n.limit:] {
-			delete(n.sessions, s.ID)
-		}
-		all = all[:n.limit]
-		n.more = true
-	}
-	return all, n.more
 }
 
 func toWire(f session.Found) Session {

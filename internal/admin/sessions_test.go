@@ -325,24 +325,3 @@ func TestParseDuration(t *testing.T) {
 		}
 	}
 }
-
-// TestManySessions is of a limit that is passed many times over.
-func TestManySessions(t *testing.T) {
-	found := newest{limit: 3, sessions: make(map[string]Session)}
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for i := range 100 {
-		found.add(Session{ID: string(rune('a' + i)), CreatedAt: Time{start.Add(time.Duration((i*37)%100) * time.Second)}})
-		if len(found.sessions) > 6 {
-			t.Fatalf("%d sessions are held for a limit of 3", len(found.sessions))
-		}
-	}
-	sessions, more := found.list()
-	if !more || len(sessions) != 3 {
-		t.Fatalf("%d sessions and more is %t", len(sessions), more)
-	}
-	for i, s := range sessions {
-		if want := start.Add(time.Duration(99-i) * time.Second); !s.CreatedAt.Equal(want) {
-			t.Errorf("session %d is of %v, want %v", i, s.CreatedAt, want)
-		}
-	}
-}

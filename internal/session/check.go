@@ -12,6 +12,7 @@ import (
 // store.
 func (j *Jars) Check(ctx context.Context, report func(problem string)) (jars, sessions int, err error) {
 	ids := make(map[string]bool)
+	var twice []string
 	err = j.store.Walk(ctx, jarPrefix, func(record storage.Record) error {
 		jars++
 		jar, err := decodeJar(record.Value)
@@ -23,7 +24,7 @@ func (j *Jars) Check(ctx context.Context, report func(problem string)) (jars, se
 			report(fmt.Sprintf("%s: %v", record.Key, err))
 			return nil
 		case ids[jar.ID]:
-			report(fmt.Sprintf("jar %s: another one has its id", jar.ID))
+			twice = append(twice, jar.ID)
 		}
 		ids[jar.ID] = true
 		sessions += len(jar.Sessions)
@@ -31,6 +32,16 @@ func (j *Jars) Check(ctx context.Context, report func(problem string)) (jars, se
 	})
 	if err != nil {
 		return jars, sessions, fmt.Errorf("walk jars: %w", err)
+	}
+	// A jar that moved during the walk was met under both keys.
+	for _, id := range twice {
+		keys, err := j.store.Find(ctx, jarTerm(id), "", 2)
+		if err != nil {
+			return jars, sessions, fmt.Errorf("find jars: %w", err)
+		}
+		if len(keys) > 1 {
+			report(fmt.Sprintf("jar %s: another one has its id", id))
+		}
 	}
 	err = j.store.Walk(ctx, notePrefix, func(record storage.Record) error {
 		if err := checkNote(record); err != nil {

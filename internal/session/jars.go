@@ -86,11 +86,10 @@ func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 	if err != nil {
 		return storedJar{}, fmt.Errorf("load jar: %w", err)
 	}
-	decoded, err := decodeJar(record.Value)
+	decoded, err := decodeJarOf(key, record.Value)
 	if err != nil {
 		return storedJar{}, err
 	}
-	decoded.nameSlots(key)
 	jar = storedJar{decoded, revision, len(record.Value)}
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -98,6 +97,16 @@ func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 	if shard.epoch == epoch {
 		shard.keep(key, jar)
 	}
+	return jar, nil
+}
+
+// decodeJarOf returns the jar of a record under a key, with all its names.
+func decodeJarOf(key Key, value []byte) (*Jar, error) {
+	jar, err := decodeJar(value)
+	if err != nil {
+		return nil, err
+	}
+	jar.nameSlots(key)
 	return jar, nil
 }
 
@@ -220,22 +229,24 @@ func (j *Jars) first(ctx context.Context, term string) (Key, storedJar, error) {
 	return key, jar, err
 }
 
-// all calls visit with the key of every jar, until visit returns an error. The keys are those of
-// one instant. No transaction of the store is open while visit runs.
+// all calls visit with the key of every jar, until visit returns an error. A jar that moves meanwhile
+// may be missed.
 func (j *Jars) all(ctx context.Context, visit func(Key) error) error {
-	var keys []Key
+	return j.walk(ctx, func(key Key, _ storage.Record) error { return visit(key) })
+}
+
+// walk calls visit with the record of every jar, until visit returns an error. A jar that moves
+// meanwhile may be missed. What it comes by does not go into the memory: that is for browsers in use.
+func (j *Jars) walk(ctx context.Context, visit func(Key, storage.Record) error) error {
 	err := j.store.Walk(ctx, jarPrefix, func(record storage.Record) error {
 		key, err := parseStoreKey(record.Key)
-		keys = append(keys, key)
-		return err
+		if err != nil {
+			return err
+		}
+		return visit(key, record)
 	})
 	if err != nil {
 		return fmt.Errorf("walk jars: %w", err)
-	}
-	for _, key := range keys {
-		if err := visit(key); err != nil {
-			return err
-		}
 	}
 	return nil
 }

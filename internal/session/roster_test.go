@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,12 +186,10 @@ func TestEndMissingIsCaughtUp(t *testing.T) {
 				a, _ := w.browser("alice", "bob", "carol")
 				b, _ := w.browser("bob")
 				w.restart(defaults())
-				left := after
+				var calls atomic.Int32
 				fail := func(_ context.Context, c call) error {
-					if c.op == op {
-						if left--; left < 0 {
-							return broken
-						}
+					if c.op == op && int(calls.Add(1)) > after {
+						return broken
 					}
 					return nil
 				}

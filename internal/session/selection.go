@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/caddy-multi-session/gateway/storage"
 )
 
 // Selection selects sessions of the whole store. All fields that are set must match. The zero
@@ -90,9 +93,39 @@ type Found struct {
 }
 
 // EachSession calls visit with every selected live session, in no order, and perhaps twice if its
-// jar moves meanwhile. If a jar is ErrUnreadable, that error is returned after all others are
-// visited.
+// jar moves meanwhile. If everybody is selected, those of a jar that moves meanwhile may be missed. If
+// a jar is ErrUnreadable, that error is returned after all others are visited.
 func (m *Manager) EachSession(ctx context.Context, sel Selection, visit func(Found)) error {
+	return m.eachSession(ctx, sel, func([]byte) bool { return false }, visit)
+}
+
+// eachSession is EachSession. If everybody is selected, it leaves out jars for whose record skip
+// returns true, because to decode a million jars takes long.
+func (m *Manager) eachSession(ctx context.Context, sel Selection, skip func(record []byte) bool, visit func(Found)) error {
+	inJar := func(key Key, jar *Jar) {
+		v := Visit{manager: m, key: key, jar: jar, at: m.now()}
+		for _, e := range v.Entries() {
+			if sel.has(jar, e.Session) {
+				visit(v.found(e))
+			}
+		}
+	}
+	if sel == (Selection{Everybody: true}) {
+		var unreadable error
+		err := m.jars.walk(ctx, func(key Key, record storage.Record) error {
+			if skip(record.Value) {
+				return nil
+			}
+			jar, err := decodeJarOf(key, record.Value)
+			if err != nil {
+				unreadable = err
+				return nil
+			}
+			inJar(key, jar)
+			return nil
+		})
+		return cmp.Or(err, notAllRead(unreadable))
+	}
 	return m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
 		err = m.jarsOf(ctx, sel, func(key Key) error {
 			jar, err := m.jars.load(ctx, key)
@@ -106,16 +139,20 @@ func (m *Manager) EachSession(ctx context.Context, sel Selection, visit func(Fou
 			case err != nil:
 				return err
 			}
-			v := Visit{manager: m, key: key, jar: jar.Jar, at: m.now()}
-			for _, e := range v.Entries() {
-				if sel.has(jar.Jar, e.Session) {
-					visit(v.found(e))
-				}
-			}
+			inJar(key, jar.Jar)
 			return nil
 		})
 		return false, unreadable, err
 	})
+}
+
+// notAllRead returns the error of a search that came by jars that are ErrUnreadable, nil if there were
+// none.
+func notAllRead(unreadable error) error {
+	if unreadable == nil {
+		return nil
+	}
+	return fmt.Errorf("not all jars can be read: %w", unreadable)
 }
 
 // found returns an entry of a visit to no site as seen from outside.
@@ -133,16 +170,50 @@ func (v Visit) found(e Entry) Found {
 // Sessions returns the selected live sessions, latest sign-in first. If a jar is ErrUnreadable, it
 // returns that error with all other sessions.
 func (m *Manager) Sessions(ctx context.Context, sel Selection) ([]Found, error) {
-	found := make(map[string]Found) // by session id
-	err := m.EachSession(ctx, sel, func(f Found) { found[f.ID] = f })
-	list := make([]Found, 0, len(found))
-	for _, f := range found {
-		list = append(list, f)
+	found, _, err := m.LatestSessions(ctx, sel, 0)
+	return found, err
+}
+
+// LatestSessions returns those of the selected live sessions that are of the latest sign-ins, at most
+// limit of them, and whether there are more. A limit of zero is none. Otherwise it is like Sessions.
+func (m *Manager) LatestSessions(ctx context.Context, sel Selection, limit int) (found []Found, more bool, err error) {
+	latest := latest{limit: limit, byID: make(map[string]Found)}
+	err = m.eachSession(ctx, sel, latest.without, latest.add)
+	return latest.list(), latest.more, err
+}
+
+// latest collects sessions. With a limit, it keeps those of the latest sign-ins.
+type latest struct {
+	limit int // zero: none
+	byID  map[string]Found
+	more  bool
+	since time.Time // sign-ins before it are not among the latest; zero until there are enough
+}
+
+func (l *latest) add(f Found) {
+	l.byID[f.ID] = f
+	if l.limit > 0 && len(l.byID) > 2*l.limit { // rarely, because it sorts
+		l.list()
 	}
-	slices.SortFunc(list, func(a, b Found) int {
+}
+
+// without reports whether the list is the same without the sessions of a jar's record.
+func (l *latest) without(record []byte) bool { return l.more && !signedInSince(record, l.since) }
+
+// list returns the sessions in order, and keeps no others.
+func (l *latest) list() []Found {
+	all := slices.AppendSeq(make([]Found, 0, len(l.byID)), maps.Values(l.byID))
+	slices.SortFunc(all, func(a, b Found) int {
 		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
-	return list, err
+	if l.limit > 0 && len(all) > l.limit {
+		for _, f := range all[l.limit:] {
+			delete(l.byID, f.ID)
+		}
+		all = all[:l.limit]
+		l.more, l.since = true, all[l.limit-1].CreatedAt
+	}
+	return all
 }
 
 // Ended is a live session that was ended from outside its browser.
@@ -232,10 +303,7 @@ func (m *Manager) untilSettled(search func(missed func(Key)) (again bool, unread
 			return err
 		}
 		if !again && !moved {
-			if unreadable != nil {
-				return fmt.Errorf("not all jars can be read: %w", unreadable)
-			}
-			return nil
+			return notAllRead(unreadable)
 		}
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/caddy-multi-session/gateway/storage"
@@ -21,19 +19,6 @@ const (
 	userPrefix = "user:"       // and the user's id
 	secretKey  = "user-secret" // see Users.Secret
 )
-
-// InBackup returns a record of a store as a backup has it, and false if it is not of this package.
-func InBackup(record storage.Record) (storage.Record, bool) {
-	if strings.HasPrefix(record.Key, nameNotes) {
-		// The store is read only, or the gateway would have moved it.
-		name, err := nameOfNote(record)
-		return name, err == nil
-	}
-	return record, slices.ContainsFunc(
-		[]string{userPrefix, secretKey, invitationPrefix, namePrefix},
-		func(prefix string) bool { return strings.HasPrefix(record.Key, prefix) },
-	)
-}
 
 // noExpiry is the expiry of records that are to stay.
 var noExpiry = time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)

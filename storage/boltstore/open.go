@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
@@ -29,15 +30,15 @@ const (
 	schema = 1
 )
 
-// mapBytes is how much of the file is mapped into memory at least. When it grows beyond the map,
-// bbolt makes a larger one and waits for the readers first, while nobody can begin to read. With
-// this much, a long walk holds nobody up but in a very large file. It costs address space, not
-// memory; where that is scarce, or Windows would make the file as large as the map, it is zero.
+// mapBytes is how much of the file is mapped into memory at least. When the file grows beyond the
+// map, bbolt makes a larger one and waits for the readers first, while nobody can begin to read. A
+// check of a large file reads for minutes. The map costs address space, not memory; where that is
+// scarce, or Windows would make the file as large as the map, it is as large as the file.
 var mapBytes = func() int {
 	if strconv.IntSize < 64 || runtime.GOOS == "windows" {
 		return 0
 	}
-	return 1 << 30
+	return 64 << 30
 }()
 
 // file is an open database file.
@@ -95,13 +96,10 @@ func open(path string, opts Options) (file, error) {
 }
 
 func openToWrite(path string, opts Options) (file, error) {
-	f, err := openBolt(path, &bbolt.Options{
-		Timeout:         opts.LockTimeout,
-		FreelistType:    bbolt.FreelistMapType, // the other one slows down in a large, fragmented file
-		NoFreelistSync:  true,                  // else bbolt would write the list of free pages where it is missing
-		InitialMmapSize: mapBytes,
-		NoSync:          opts.unsynced,
-	})
+	f, err := openMapped(path, opts, mapBytes)
+	if errors.Is(err, syscall.ENOMEM) && mapBytes > 0 {
+		f, err = openMapped(path, opts, 0) // the process may not have so much address space
+	}
 	if err != nil {
 		return file{}, err
 	}
@@ -110,6 +108,17 @@ func openToWrite(path string, opts Options) (file, error) {
 		return file{}, errors.Join(err, f.closeAfter(err))
 	}
 	return f, nil
+}
+
+// openMapped opens a file to write, with a memory map of a size at least.
+func openMapped(path string, opts Options, mapBytes int) (file, error) {
+	return openBolt(path, &bbolt.Options{
+		Timeout:         opts.LockTimeout,
+		FreelistType:    bbolt.FreelistMapType, // the other one slows down in a large, fragmented file
+		NoFreelistSync:  true,                  // else bbolt would write the list of free pages where it is missing
+		InitialMmapSize: mapBytes,
+		NoSync:          opts.unsynced,
+	})
 }
 
 // openBolt is bbolt.Open, which panics on some damaged files and then forgets to close them.

@@ -267,13 +267,6 @@ func (s *Store) Delete(ctx context.Context, key string, rev storage.Revision) er
 // view runs fn on what was last committed. The memory that fn reads is the file's, and changes
 // or is gone once fn has returned: what it keeps, it copies.
 func (s *Store) view(ctx context.Context, fn func(*bbolt.Tx) error) error {
-	return s.snapshot(ctx, func(tx *bbolt.Tx) error {
-		return s.reading(func() error { return fn(tx) })
-	})
-}
-
-// snapshot is view for an fn that reads in calls of reading, and also does what is not reading.
-func (s *Store) snapshot(ctx context.Context, fn func(*bbolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -290,12 +283,7 @@ func (s *Store) snapshot(ctx context.Context, fn func(*bbolt.Tx) error) error {
 	// Rollback waits for a lock that another call's Begin may keep for ever; see begin. This call
 	// must not wait with it.
 	defer func() { go tx.Rollback() }()
-	return fn(tx)
-}
-
-// reading contains what happens in fn, and logs a panic.
-func (s *Store) reading(fn func() error) error {
-	err := contain(fn)
+	err = contain(func() error { return fn(tx) })
 	s.logPanic(err)
 	return err
 }

@@ -3,80 +3,77 @@ package boltstore
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/caddy-multi-session/gateway/storage"
 )
 
-// Walk implements storage.Store, in one read transaction. While it lasts, bbolt uses none of the pages
-// again that it may still come to, so that the file grows by all that is written meanwhile. When it
-// grows beyond its memory map, the writer waits for the walk to end, and so does everybody who comes
-// later, to read as well as to write. Up to mapBytes that does not happen.
+// Limits of what one step of a walk reads. A read transaction that lasts keeps bbolt from using free
+// pages again, and from growing its memory map.
+const (
+	walkRecords = 256
+	walkBytes   = 1 << 20
+)
+
+// Walk implements storage.Store, with a read transaction for each step.
 func (s *Store) Walk(ctx context.Context, prefix string, visit func(storage.Record) error) error {
 	if prefix != "" {
 		if err := checkName("prefix", prefix, storage.MaxKeyBytes); err != nil {
 			return err
 		}
 	}
-	return s.snapshot(ctx, func(tx *bbolt.Tx) error {
-		w := walk{tx: tx, prefix: []byte(prefix)}
+	w := walk{prefix: []byte(prefix), next: []byte(prefix)}
+	for w.next != nil {
 		now := s.now()
-		for {
-			// A panic of visit is not the database's, and is not contained.
-			if err := s.reading(w.next); err != nil || w.key == nil {
-				return err
-			}
+		failed := s.view(ctx, func(tx *bbolt.Tx) error { return w.step(tx, now) })
+		for _, record := range w.records {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if w.entry.expired(now) {
-				continue
-			}
-			if err := s.reading(w.copy); err != nil {
-				return err
-			}
-			if err := visit(w.record); err != nil {
+			if err := visit(record); err != nil {
 				return err
 			}
 		}
-	})
+		if failed != nil {
+			return failed
+		}
+	}
+	return ctx.Err()
 }
 
-// walk is a place among the records whose keys begin with prefix, at first before all of them.
+// walk is a place among the records whose keys begin with prefix.
 type walk struct {
-	tx     *bbolt.Tx
-	prefix []byte
-	cursor *bbolt.Cursor // nil before the first one
-
-	key    []byte // nil after the last one
-	entry  entry
-	record storage.Record
+	prefix  []byte
+	next    []byte // where the next step begins; nil after the last one
+	records []storage.Record
 }
 
-// next goes on to the next record, expired or not.
-func (w *walk) next() (err error) {
-	var encoded []byte
-	if w.cursor == nil {
-		records, err := table(w.tx, recordsBucket)
+// step reads the next records. After an error, records has those before it.
+func (w *walk) step(tx *bbolt.Tx, now time.Time) error {
+	w.records = nil
+	records, err := table(tx, recordsBucket)
+	if err != nil {
+		return err
+	}
+	cursor := records.Cursor()
+	size, seen := 0, 0
+	for key, encoded := cursor.Seek(w.next); key != nil && bytes.HasPrefix(key, w.prefix); key, encoded = cursor.Next() {
+		if seen == walkRecords || size >= walkBytes {
+			w.next = bytes.Clone(key)
+			return nil
+		}
+		e, err := decodeNamed(key, encoded)
 		if err != nil {
 			return err
 		}
-		w.cursor = records.Cursor()
-		w.key, encoded = w.cursor.Seek(w.prefix)
-	} else {
-		w.key, encoded = w.cursor.Next()
+		seen++
+		if !e.expired(now) {
+			w.records = append(w.records, e.record(string(key)))
+			size += len(encoded)
+		}
 	}
-	if w.key == nil || !bytes.HasPrefix(w.key, w.prefix) {
-		w.key = nil
-		return nil
-	}
-	w.entry, err = decodeNamed(w.key, encoded)
-	return err
-}
-
-// copy takes the record out of the transaction.
-func (w *walk) copy() error {
-	w.record = w.entry.record(string(w.key))
+	w.next = nil
 	return nil
 }
