@@ -28,7 +28,10 @@ USER caddy
 WORKDIR /data
 EXPOSE 80 443 443/udp
 VOLUME /data /config
-# The admin endpoint answers once a configuration is active. It listens inside the container only.
+# By default the admin endpoint is asked, which listens inside the container only and answers once a
+# configuration is active. To ask the gateway itself, set HEALTH_URL to <prefix>/ok at the container's
+# loopback, such as http://127.0.0.1:8080/.auth/ok, and HEALTH_HOST to the site's host.
+ENV HEALTH_URL=http://127.0.0.1:2019/config/ HEALTH_HOST=127.0.0.1:2019
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
-    CMD wget -q -O /dev/null http://127.0.0.1:2019/config/ || exit 1
+    CMD wget -q -O /dev/null --header "Host: $HEALTH_HOST" "$HEALTH_URL" || exit 1
 CMD ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]
