@@ -53,7 +53,12 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if name := r.Header.Get("X-Hold"); name != "" {
 		rec.mu.Lock()
 		held := rec.held[name]
+		delete(rec.held, name)
 		rec.mu.Unlock()
+		if held == nil { // clients send some requests again when their connection breaks
+			http.Error(w, "the request was sent again", http.StatusConflict)
+			return
+		}
 		held.arrived <- seen
 		select {
 		case answer = <-held.answer:
@@ -229,12 +234,16 @@ func (p *profile) hold(ctx context.Context, at pageAddress) (*pending, error) {
 	}
 }
 
-// release has the app answer, and keeps the cookies of the answer.
+// release has the app answer, and keeps the cookies of the answer. It is an error if the app's answer
+// does not arrive.
 func (w *pending) release(answer order) error {
 	w.held.answer <- answer
 	if err := <-w.done; err != nil {
 		return err
 	}
 	w.profile.keep(w.at, w.answer)
+	if w.answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("a request that was held is answered %s", w.answer.Status)
+	}
 	return nil
 }

@@ -60,9 +60,19 @@ func (x *Exchange) AnswerSelf(h http.Header) {
 // answer collects the Set-Cookie fields of one answer.
 type answer struct {
 	*Exchange
-	lines   []string
-	current int // whether the same account is still active: 0 not asked yet, 1 yes, -1 no
+	lines []string
+	now   state // of the session that the request was made as
 }
+
+// state says what has become of a session since its request was made.
+type state uint8
+
+const (
+	stateUnknown  state = iota // nobody has asked yet
+	stateActive                // it is still the active one
+	stateInactive              // it lives, and another one is active
+	stateEnded
+)
 
 // maxLines bounds the fields of each kind that one answer has beside the app's. The next answer has
 // the rest.
@@ -101,16 +111,28 @@ func (x *Exchange) settled(marking bool) bool {
 // active reports whether copies may be written: the account of the request is known and still
 // active.
 func (a *answer) active() bool {
-	if a.blind || a.request.Accounts == nil || !a.settled(len(a.marks) > 0) {
-		return false
+	return !a.blind && a.request.Accounts != nil && a.settled(len(a.marks) > 0) && a.state() == stateActive
+}
+
+// ended reports whether the session has ended that the request was made as. Its slot is never used
+// again. A late answer that replaced a cookie there would only hide whose copy the browser has.
+func (a *answer) ended() bool {
+	return a.slot != cookie.Anonymous && a.request.Accounts != nil && a.state() == stateEnded
+}
+
+func (a *answer) state() state {
+	if a.now != stateUnknown {
+		return a.now
 	}
-	if a.current == 0 {
-		a.current = -1
-		if a.request.Accounts.StillActive() {
-			a.current = 1
-		}
+	switch accounts := a.request.Accounts; {
+	case accounts.StillActive():
+		a.now = stateActive
+	case accounts.SlotIsLive(a.slot):
+		a.now = stateInactive
+	default:
+		a.now = stateEnded
 	}
-	return a.current > 0
+	return a.now
 }
 
 // set has the browser keep a cookie of the app in the slot.
@@ -120,8 +142,8 @@ func (a *answer) set(line string) {
 		a.lines = append(a.lines, line)
 		return
 	}
-	if a.slot == "" || s.name == "" && s.value == "" {
-		return // it is not known whose it is, or browsers ignore it
+	if a.slot == "" || s.name == "" && s.value == "" || a.ended() {
+		return // it is not known whose it is, or browsers ignore it, or nobody gets it any more
 	}
 	if prefix, _ := cookie.CutPrefix(s.name); !s.httpOnly && needsHTTPOnly(prefix) {
 		return // browsers refuse it, but would take the slot's cookie, which has HttpOnly

@@ -231,3 +231,18 @@ func TestScriptedCookiesStayWithTheirSlot(t *testing.T) {
 		w.visit("/", "token=B")
 	})
 }
+
+// TestLateAnswerToAnEndedSessionHidesNoCopy has the late answer replace a cookie that its request did
+// not show.
+func TestLateAnswerToAnEndedSessionHidesNoCopy(t *testing.T) {
+	w := newWorld(t)
+	w.signIn("alice")
+	w.visit("/a/", "", "csrf=1; Path=/a")
+	late := w.ask("/")
+	w.signIn("bob")
+	w.visit("/b/", "")
+	w.revoke("alice")
+	late.finish("csrf=2; Path=/a")
+	w.visit("/a/", "")
+	w.reads("/a/", "")
+}

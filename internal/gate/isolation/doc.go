@@ -55,8 +55,9 @@
 // Where another account has its copy in that place by then, it is copied again. An answer that
 // clears the cookie, and is not late, clears what the browser has in that place in any case.
 //
-// (2) An answer is late if another account is active when it is given. It writes no copies. Answers
-// to requests whose account is not known are treated alike.
+// (2) An answer is late if another account is active when it is given. It writes no copies, and
+// nothing at all if its session has ended. Answers to requests whose account is not known are treated
+// alike.
 //
 // (3) Alone, the app is sent it.
 //
