@@ -321,6 +321,7 @@ func (a *App) running() (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.readLayout()
 	config := a.config()
 	config.Sites = a.siteOrigins()
 	config.Database = a.lease.resource

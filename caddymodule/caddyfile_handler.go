@@ -54,6 +54,7 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	    websocket_origins <origin...>
 //	    end_streams_on_switch
 //	    clear_storage_on_switch
+//	    ambiguous_paths allow|refuse
 //	}
 //
 // An account must meet all require lines, and any value of each. Without the block, any signed-in
@@ -88,6 +89,10 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "end_streams_on_switch":
 			h.EndStreamsOnSwitch = true
 			err = b.flag()
+		case "ambiguous_paths":
+			if h.AmbiguousPaths, err = b.value(); err == nil && h.validateAmbiguousPaths() != nil {
+				err = b.WrapErr(h.validateAmbiguousPaths())
+			}
 		default:
 			err = b.unknown()
 		}

@@ -78,6 +78,12 @@ type Handler struct {
 	// account, before the first page after a switch: localStorage, IndexedDB, service workers.
 	ClearStorageOnSwitch bool `json:"clear_storage_on_switch,omitempty"`
 
+	// AmbiguousPaths is what becomes of requests whose path servers read in different ways, such as
+	// /admin;x, /x/..;/admin or /a%2Fb: "refuse" answers them with status 400, "allow" forwards them.
+	// Default: refuse if matchers that look at the path decide about the gate, or about another one of
+	// the site; else allow.
+	AmbiguousPaths string `json:"ambiguous_paths,omitempty"`
+
 	app     *App
 	match   caddyhttp.MatcherSets
 	options gate.Options
@@ -123,6 +129,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Cookies:              h.IsolateCookies.isolation(maxHeader),
 		EndStreamsOnSwitch:   h.EndStreamsOnSwitch,
 		ClearStorageOnSwitch: h.ClearStorageOnSwitch,
+		RefuseAmbiguousPaths: h.AmbiguousPaths != AmbiguousPathsAllow, // until readLayout knows more
 	}
 	if h.MatchRaw != nil {
 		loaded, err := ctx.LoadModule(h, "MatchRaw")
@@ -179,6 +186,9 @@ const defaultPreset = "remote"
 // Validate refuses options that contradict each other.
 func (h *Handler) Validate() error {
 	if err := h.Require.Validate(); err != nil {
+		return err
+	}
+	if err := h.validateAmbiguousPaths(); err != nil {
 		return err
 	}
 	if err := h.IsolateCookies.validate(); err != nil {

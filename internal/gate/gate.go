@@ -7,6 +7,7 @@
 //	confirm.go     is the jar one that this browser has used at this host
 //	speculation.go pages that browsers fetch ahead of a visit
 //	expect.go      Multi-Session-Expect
+//	target.go      paths that servers read in different ways
 //	admit.go       the decision: forward, send to sign in, refuse
 //	reset.go       the page before the first page after a switch
 //	upgrade.go     connections of other protocols, and the pages that may open them
@@ -145,6 +146,9 @@ type Portal interface {
 	// RefuseUpgrade answers a page that may not open a connection of another protocol.
 	RefuseUpgrade(http.ResponseWriter)
 
+	// RefuseTarget answers a request whose path servers read in different ways.
+	RefuseTarget(http.ResponseWriter, *http.Request, Visitor)
+
 	// Insecure answers a request over plain HTTP from where the gateway does not allow that.
 	Insecure(http.ResponseWriter, *http.Request, Visitor)
 
@@ -211,6 +215,10 @@ type Options struct {
 	// ClearStorageOnSwitch has the reset page clear what scripts have stored at the host.
 	ClearStorageOnSwitch bool
 
+	// RefuseAmbiguousPaths refuses requests whose path the upstream may read otherwise than whatever
+	// has decided by the path that the request comes to this gate, or what the gate does with it.
+	RefuseAmbiguousPaths bool
+
 	// ErrorRoute marks the options of error routes. A request that comes there before any gate has
 	// forwarded it belongs to nobody: which gate it was meant for is not known.
 	ErrorRoute bool
@@ -226,7 +234,10 @@ type CacheOptions struct {
 	KeepOnSwitch bool
 }
 
-func (o *CacheOptions) isPublic(r *http.Request) bool { return o.Public != nil && o.Public(r) }
+// isPublic reports whether a path is public to every server, in whatever way it reads the path.
+func (o *CacheOptions) isPublic(r *http.Request) bool {
+	return o.Public != nil && o.Public(r) && !isAmbiguous(r.RequestURI)
+}
 
 func (o *Options) applies(r *http.Request) (bool, error) {
 	if o.Applies == nil {
@@ -289,6 +300,9 @@ func (g *Gate) Serve(w http.ResponseWriter, r *http.Request, o *Options, next Ha
 		return nil
 	}
 	if !q.matchesExpected(w, r) {
+		return nil
+	}
+	if q.refuseTarget(w, r, o) {
 		return nil
 	}
 	applies, err := o.applies(r)

@@ -273,6 +273,10 @@ func (p *portalStub) RefuseUpgrade(w http.ResponseWriter) {
 	p.say(w, http.StatusForbidden, "upgrade", nil, Visitor{})
 }
 
+func (p *portalStub) RefuseTarget(w http.ResponseWriter, r *http.Request, v Visitor) {
+	p.say(w, http.StatusBadRequest, "target", r, v)
+}
+
 func (p *portalStub) Insecure(w http.ResponseWriter, r *http.Request, v Visitor) {
 	p.say(w, http.StatusForbidden, "insecure", r, v)
 }

@@ -27,6 +27,10 @@ func (p portalForGate) Refuse(w http.ResponseWriter, r *http.Request, v gate.Vis
 	p.Portal.Refuse(w, r, portal.Visitor(v), policy, unmet)
 }
 
+func (p portalForGate) RefuseTarget(w http.ResponseWriter, r *http.Request, v gate.Visitor) {
+	p.Portal.RefuseTarget(w, r, portal.Visitor(v))
+}
+
 func (p portalForGate) Insecure(w http.ResponseWriter, r *http.Request, v gate.Visitor) {
 	p.Portal.Insecure(w, r, portal.Visitor(v))
 }

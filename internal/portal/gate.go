@@ -125,6 +125,12 @@ func (p *Portal) RefuseUpgrade(w http.ResponseWriter) {
 	writeProblem(w, errInvalidOrigin)
 }
 
+// RefuseTarget answers a request to an upstream whose path servers read in different ways.
+func (p *Portal) RefuseTarget(w http.ResponseWriter, r *http.Request, v Visitor) {
+	setCommonHeaders(w.Header())
+	p.fail(w, r, v, navigation(r), errAmbiguousPath)
+}
+
 // Refuse answers a request to an upstream that the active account may not make, because it does not
 // meet the unmet rule. The policy holds the rules of the gate that refuses and of all gates before
 // it, which the next request has to pass too.

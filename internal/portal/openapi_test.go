@@ -177,6 +177,7 @@ func declaredCodes(t *testing.T) []string {
 // otherCodes are codes that no route of the API answers with.
 var otherCodes = []string{
 	"ACCOUNT_CHANGED",   // of the pages
+	"AMBIGUOUS_PATH",    // of the gate
 	"FORBIDDEN",         // of the gate
 	"INVALID_CODE",      // of the way back from a provider
 	"INVALID_RETURN_TO", // of the pages

@@ -44,7 +44,11 @@ var (
 	errUnconfirmed      = &problem{status: http.StatusUnauthorized, code: "CONTINUE_REQUIRED", message: "The accounts of this browser are not confirmed on this host: open its page of accounts to continue"}
 	errSessionChanged   = &problem{status: http.StatusConflict, code: "SESSION_CHANGED", message: "The active session is not the expected one"}
 
-	errEarlyData   = &problem{status: http.StatusTooEarly, code: "TOO_EARLY", message: "Send this again when the TLS handshake is complete: until then it could be a replay"}
+	errEarlyData     = &problem{status: http.StatusTooEarly, code: "TOO_EARLY", message: "Send this again when the TLS handshake is complete: until then it could be a replay"}
+	errAmbiguousPath = &problem{
+		status: http.StatusBadRequest, code: "AMBIGUOUS_PATH", message: "The path can be read in different ways: it has dot segments, empty segments, or characters such as an encoded slash, a backslash or a semicolon",
+		title: "This address cannot be opened", advice: "The address can be read in different ways, so it is not passed on. If you followed a link, tell whoever runs this site.",
+	}
 	errSpeculation = &problem{status: http.StatusServiceUnavailable, code: "NOT_FETCHED_AHEAD", message: "This page is not fetched ahead of a visit: another account may be active by then"}
 
 	errMissingOrigin = &problem{
