@@ -300,6 +300,65 @@ scenario("updateUser", async browser => {
 	refused(await browser().client.signIn.username({ username: dora.username, password: dora.password }), 401, "INVALID_USERNAME_OR_PASSWORD");
 });
 
+scenario("displayUsername", async browser => {
+	const { client } = browser();
+	const dora = stranger();
+	const username = `dora_${Date.now()}`;
+	const { user } = granted(await client.signUp.email({ ...dora, username, displayUsername: "Dora the First" }));
+	assert.equal(user.username, username);
+	assert.equal(user.displayUsername, "Dora the First");
+	assert.deepEqual(granted(await client.updateUser({ displayUsername: "D. the First" })), { status: true });
+	assert.equal(granted(await client.getSession()).user.displayUsername, "D. the First");
+	assert.equal(granted(await client.getSession()).user.username, username);
+
+	const other = stranger();
+	const named = granted(await browser().client.signUp.email({ ...other, displayUsername: `${username}.2` })).user;
+	assert.equal(named.username, `${username}.2`, "a name that can be a username is one");
+});
+
+scenario("isUsernameAvailable", async browser => {
+	const { client } = browser();
+	assert.deepEqual(granted(await client.isUsernameAvailable({ username: "alice" })), { available: false });
+	assert.deepEqual(granted(await client.isUsernameAvailable({ username: "ALICE" })), { available: false });
+	assert.deepEqual(granted(await client.isUsernameAvailable({ username: "nobody_yet" })), { available: true });
+	refused(await client.isUsernameAvailable({ username: "" }), 422, "INVALID_USERNAME", "Username is invalid");
+	refused(await client.isUsernameAvailable({ username: "al" }), 422, "USERNAME_TOO_SHORT", "Username is too short");
+	refused(await client.isUsernameAvailable({ username: "a".repeat(31) }), 422, "USERNAME_TOO_LONG", "Username is too long");
+	refused(await client.isUsernameAvailable({ username: "a b c" }), 422, "INVALID_USERNAME", "Username is invalid");
+});
+
+scenario("calls without a body", async browser => {
+	const b = browser();
+	const dora = stranger();
+	const post = { method: "POST" };
+	for (const path of ["/revoke-other-sessions", "/revoke-sessions"]) {
+		await (path === "/revoke-sessions" ? signIn : signUp)(b, dora);
+		assert.deepEqual(granted(await b.client.$fetch(path, post)), { status: true });
+	}
+	await signIn(b, dora);
+	assert.equal(granted(await b.client.$fetch("/sign-out", post)).success, true);
+	assert.equal(await active(b), null);
+});
+
+scenario("signOut with a callbackURL", async browser => {
+	const b = browser();
+	await signUp(b, stranger());
+	refused(await b.client.signOut({ callbackURL: "https://evil.example/" }), 403, "INVALID_CALLBACK_URL", "Invalid callbackURL");
+	assert.equal(granted(await b.client.signOut({ callbackURL: "/bye", disableRedirect: true })).success, true);
+	assert.equal(await active(b), null);
+});
+
+scenario("sign in with a password that is too long", async browser => {
+	const { client } = browser();
+	const password = "x".repeat(129);
+	refused(await client.signIn.email({ email: alice.email, password }), 400, "PASSWORD_TOO_LONG", "Password too long");
+	refused(await client.signIn.username({ username: alice.username, password }), 400, "PASSWORD_TOO_LONG", "Password too long");
+});
+
+scenario("ok", async browser => {
+	assert.deepEqual(granted(await browser().client.$fetch("/ok")), { ok: true });
+});
+
 scenario("updateUser with what cannot be", async browser => {
 	const b = browser();
 	await signUp(b, { ...stranger(), username: "dora_as_ever" });

@@ -36,6 +36,12 @@ func (l Limits) Validate() error {
 	return nil
 }
 
+// Times returns limits by which a number of failures weigh as much as one does by l.
+func (l Limits) Times(number int) Limits {
+	l.Failures = min(l.Failures*number, maxFailures)
+	return l
+}
+
 // cost is the time that it takes to forget one failure.
 func (l Limits) cost() time.Duration { return l.Window / time.Duration(l.Failures) }
 

@@ -73,6 +73,10 @@ type Registrar interface {
 	// Register makes an account, and returns who it is. Errors are ErrNotInvited, ErrNameTaken,
 	// ErrEmailTaken, *InvalidError, those of a new password, *ThrottledError, or technical.
 	Register(ctx context.Context, r Registration) (*session.Identity, error)
+
+	// IsFree reports whether somebody who signs up could have a user name. Errors are *InvalidError,
+	// *ThrottledError, or technical.
+	IsFree(ctx context.Context, name string, client netip.Addr) (bool, error)
 }
 
 // Rules are what signing up takes.
@@ -95,13 +99,14 @@ const (
 
 // Registration is what somebody typed who signs up, and from where.
 type Registration struct {
-	UserName   string // empty: one is made of the address
-	Email      string
-	Name       string
-	Picture    string
-	Password   string
-	Invitation string // code, or empty
-	ClientIP   netip.Addr
+	UserName        string // empty: one is made of the address
+	DisplayUserName string // the user name as it is to be shown; empty: as it is
+	Email           string
+	Name            string
+	Picture         string
+	Password        string
+	Invitation      string // code, or empty
+	ClientIP        netip.Addr
 }
 
 // AccountEditor is a method that keeps accounts which their owners can change.
@@ -135,9 +140,10 @@ type PasswordChange struct {
 
 // Profile is what the owner of an account can change about it. A nil field stays as it is.
 type Profile struct {
-	Name     *string
-	UserName *string
-	Picture  *string // empty: none
+	Name            *string
+	UserName        *string
+	DisplayUserName *string // the user name as it is to be shown; empty: as it is
+	Picture         *string // empty: none
 
 	ClientIP netip.Addr
 }
@@ -189,10 +195,11 @@ var (
 
 // The fields of an InvalidError.
 const (
-	FieldUserName = "username"
-	FieldEmail    = "email"
-	FieldName     = "name"
-	FieldPicture  = "picture"
+	FieldUserName        = "username"
+	FieldDisplayUserName = "displayUsername"
+	FieldEmail           = "email"
+	FieldName            = "name"
+	FieldPicture         = "picture"
 )
 
 // InvalidError says that something could never be part of an account.

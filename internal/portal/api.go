@@ -89,6 +89,7 @@ func (p *Portal) signUpAPI(w http.ResponseWriter, r *http.Request, v Visitor) er
 		Picture:  body.optionalText("image"),
 	}
 	userName := body.maybeText("username")
+	registration.DisplayUserName = body.optionalText("displayUsername")
 	callbackURL := body.optionalText("callbackURL")
 	remember := body.optionalBool("rememberMe", true)
 	registration.Invitation = body.optionalText("invitationCode")
@@ -99,6 +100,8 @@ func (p *Portal) signUpAPI(w http.ResponseWriter, r *http.Request, v Visitor) er
 		return errCallbackURL
 	}
 	switch {
+	case userName == nil && checkUserName(registration.DisplayUserName, login.MinUserName, login.MaxUserName) == nil:
+		registration.UserName = registration.DisplayUserName
 	case userName == nil: // the login method makes one from the e-mail address
 	case *userName == "":
 		return problemWithChosenName(errUsernameTooShort)
@@ -110,6 +113,33 @@ func (p *Portal) signUpAPI(w http.ResponseWriter, r *http.Request, v Visitor) er
 		return problemWithChosenName(err)
 	}
 	return writeJSON(w, http.StatusOK, wireToken{Token: &entry.Handle, User: toWire(entry).User})
+}
+
+// isUsernameAvailable answers people who look for a user name to sign up with.
+func (p *Portal) isUsernameAvailable(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	method, _, open := p.logins.Registrar()
+	if !open {
+		return errNotFound
+	}
+	body, err := readObject(w, r)
+	if err != nil {
+		return err
+	}
+	name := body.text("username")
+	if err := body.err(); err != nil {
+		return err
+	}
+	if name == "" {
+		return errInvalidUsername
+	}
+	if err := checkUserName(name, login.MinUserName, login.MaxUserName); err != nil {
+		return err
+	}
+	free, err := method.IsFree(r.Context(), name, v.ClientIP)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, wireAvailable{Available: free})
 }
 
 func (p *Portal) signOutAPI(w http.ResponseWriter, r *http.Request, v Visitor) error {

@@ -55,9 +55,10 @@ func (p *Portal) updateUserAPI(w http.ResponseWriter, r *http.Request, v Visitor
 	}
 	email := body.maybeText("email")
 	profile := login.Profile{
-		Name:     body.maybeText("name"),
-		UserName: body.maybeText("username"),
-		Picture:  body.nullableText("image"),
+		Name:            body.maybeText("name"),
+		UserName:        body.maybeText("username"),
+		DisplayUserName: body.maybeText("displayUsername"),
+		Picture:         body.nullableText("image"),
 	}
 	switch {
 	case body.err() != nil:

@@ -293,6 +293,56 @@ func TestUpdateUser(t *testing.T) {
 	}
 }
 
+// TestDisplayUsername: people see their user name as they write it, and it stays theirs to change.
+func TestDisplayUsername(t *testing.T) {
+	b := newGateway(t, open).browser()
+	shown := func() string {
+		t.Helper()
+		user := decode[struct{ User map[string]any }](t, b.get("/.auth/get-session")).User
+		return fmt.Sprint(user["username"], " as ", user["displayUsername"])
+	}
+	signUp := func(email, members string) *httptest.ResponseRecorder {
+		return b.post("/.auth/sign-up/email", `{"name":"Dora","email":"`+email+`","password":"a long password",`+members+`}`)
+	}
+	if w := signUp("dora@example.com", `"username":"dora","displayUsername":"D. the First"`); w.Code != http.StatusOK || shown() != "dora as D. the First" {
+		t.Errorf("%d %s: %s", w.Code, w.Body, shown())
+	}
+	if w := signUp("dora2@example.com", `"displayUsername":"Dora.2nd"`); w.Code != http.StatusOK || shown() != "dora.2nd as Dora.2nd" {
+		t.Errorf("%d %s: %s", w.Code, w.Body, shown())
+	}
+	if w := signUp("dora3@example.com", `"displayUsername":"Dora the 3rd"`); w.Code != http.StatusOK || shown() != "dora3 as Dora the 3rd" {
+		t.Errorf("%d %s: %s", w.Code, w.Body, shown())
+	}
+	wantProblem(t, signUp("dora4@example.com", `"username":"dora4","displayUsername":"a\u202eb"`), http.StatusBadRequest, "VALIDATION_ERROR")
+	for _, step := range []struct{ body, want string }{
+		{`{"displayUsername":"D III"}`, "dora3 as D III"},
+		{`{"username":"Dora-3"}`, "dora-3 as D III"},
+		{`{"displayUsername":""}`, "dora-3 as Dora-3"},
+	} {
+		wantStatus(t, b.post("/.auth/update-user", step.body), `{"status":true}`)
+		if got := shown(); got != step.want {
+			t.Errorf("after %s: %s, want %s", step.body, got, step.want)
+		}
+	}
+	wantProblem(t, b.post("/.auth/update-user", `{"displayUsername":"`+long(129)+`"}`), http.StatusBadRequest, "VALIDATION_ERROR")
+}
+
+func TestIsUsernameAvailable(t *testing.T) {
+	b := newGateway(t, open).browser()
+	b.signUpAs("carol")
+	for name, want := range map[string]bool{"carol": false, "CAROL": false, "admin": false, "dora": true, "Dora.the-1st": true} {
+		w := b.post("/.auth/is-username-available", `{"username":"`+name+`"}`)
+		if got := decode[struct{ Available bool }](t, w).Available; w.Code != http.StatusOK || got != want {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
+	for name, code := range map[string]string{"": "INVALID_USERNAME", "do": "USERNAME_TOO_SHORT", long(31): "USERNAME_TOO_LONG", "d o r a": "INVALID_USERNAME"} {
+		wantProblem(t, b.post("/.auth/is-username-available", `{"username":"`+name+`"}`), http.StatusUnprocessableEntity, code)
+	}
+	wantProblem(t, b.post("/.auth/is-username-available", `{}`), http.StatusBadRequest, "VALIDATION_ERROR")
+	wantProblem(t, newGateway(t).browser().post("/.auth/is-username-available", `{"username":"dora"}`), http.StatusNotFound, "NOT_FOUND")
+}
+
 func TestUpdateUserErrors(t *testing.T) {
 	b := newGateway(t, open).browser()
 	wantProblem(t, b.post("/.auth/update-user", `{"name":"x"}`), http.StatusUnauthorized, "UNAUTHORIZED")

@@ -48,6 +48,7 @@ func (p *Portal) table() map[string]route {
 		"/sign-in/social":                     {post: p.signInSocial, signsIn: true},
 		"/sign-in/oauth2":                     {post: p.signInOAuth2, signsIn: true},
 		"/sign-up/email":                      {post: p.signUpAPI, signsIn: true},
+		"/is-username-available":              {post: p.isUsernameAvailable},
 		"/sign-out":                           {post: p.signOutAPI},
 		"/change-password":                    {post: p.changePasswordAPI},
 		"/update-user":                        {post: p.updateUserAPI},

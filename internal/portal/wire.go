@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -63,6 +64,9 @@ type (
 	wireHealth struct {
 		OK bool `json:"ok"`
 	}
+	wireAvailable struct {
+		Available bool `json:"available"`
+	}
 	wireStatus struct {
 		Status bool `json:"status"`
 	}
@@ -97,7 +101,7 @@ func toWire(e session.Entry) wireEntry {
 			CreatedAt:       firstKnown(e.Identity.CreatedAt, e.Recorded.CreatedAt),
 			UpdatedAt:       firstKnown(e.Identity.UpdatedAt, e.Recorded.UpdatedAt),
 			Username:        strings.ToLower(e.Identity.UserName),
-			DisplayUsername: e.Identity.UserName,
+			DisplayUsername: cmp.Or(e.Identity.DisplayUserName, e.Identity.UserName),
 		},
 	}
 }

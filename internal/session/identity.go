@@ -38,6 +38,10 @@ type Identity struct {
 	Groups        []string       `json:"groups,omitempty"`
 	Claims        map[string]any `json:"claims,omitempty"` // as encoding/json decodes them with UseNumber
 
+	// DisplayUserName is the user name as its owner wants it shown; empty: as it is. Only users that
+	// the gateway keeps have one, so it is asked of their record and not kept with sessions.
+	DisplayUserName string `json:"-"`
+
 	// Epoch counts how often all sessions of the account were ended at once. The account's method
 	// treats a session from an earlier epoch as dead. Methods that do not count leave it zero.
 	Epoch uint64 `json:"epoch,omitempty"`
@@ -84,6 +88,7 @@ func (id *Identity) Validate() error {
 		{"issuer", id.Issuer},
 		{"user name", id.UserName},
 		{"name", id.Name},
+		{"display user name", id.DisplayUserName},
 		{"e-mail", id.Email},
 		{"picture", id.Picture},
 	} {

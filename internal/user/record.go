@@ -30,40 +30,42 @@ var ErrUnreadable = errors.New("stored user is not readable")
 // userRecord is the stored form of a user. Of a deleted one there is left what keeps the names from
 // being given to somebody else, and the epoch.
 type userRecord struct {
-	Version       int       `json:"v"`
-	ID            string    `json:"id"`
-	Deleted       bool      `json:"deleted,omitempty"`
-	Name          string    `json:"name,omitempty"`
-	Email         string    `json:"email,omitempty"`
-	EmailVerified bool      `json:"email_verified,omitempty"`
-	DisplayName   string    `json:"display_name,omitempty"`
-	Picture       string    `json:"picture,omitempty"`
-	Groups        []string  `json:"groups,omitempty"`
-	Disabled      bool      `json:"disabled,omitempty"`
-	Hash          string    `json:"hash,omitempty"`
-	Epoch         uint64    `json:"epoch,omitempty"`
-	FormerNames   []string  `json:"former_names,omitempty"`
-	CreatedAt     time.Time `json:"created_at"`
-	UpdatedAt     time.Time `json:"updated_at"`
+	Version         int       `json:"v"`
+	ID              string    `json:"id"`
+	Deleted         bool      `json:"deleted,omitempty"`
+	Name            string    `json:"name,omitempty"`
+	Email           string    `json:"email,omitempty"`
+	EmailVerified   bool      `json:"email_verified,omitempty"`
+	DisplayName     string    `json:"display_name,omitempty"`
+	DisplayUserName string    `json:"display_user_name,omitempty"` // of earlier releases: none
+	Picture         string    `json:"picture,omitempty"`
+	Groups          []string  `json:"groups,omitempty"`
+	Disabled        bool      `json:"disabled,omitempty"`
+	Hash            string    `json:"hash,omitempty"`
+	Epoch           uint64    `json:"epoch,omitempty"`
+	FormerNames     []string  `json:"former_names,omitempty"`
+	CreatedAt       time.Time `json:"created_at"`
+	UpdatedAt       time.Time `json:"updated_at"`
 }
 
 func encodeUser(u *User, deleted bool) (storage.Record, error) {
 	rec := userRecord{
-		Version:       recordVersion,
-		ID:            u.ID,
-		Deleted:       deleted,
-		Name:          u.Name,
-		Email:         u.Email,
-		EmailVerified: u.EmailVerified,
-		DisplayName:   u.DisplayName,
-		Picture:       u.Picture,
-		Groups:        u.Groups,
-		Disabled:      u.Disabled,
-		Hash:          u.Hash,
-		Epoch:         u.Epoch,
-		FormerNames:   u.FormerNames,
-		CreatedAt:     u.CreatedAt,
-		UpdatedAt:     u.UpdatedAt,
+		Version:         recordVersion,
+		ID:              u.ID,
+		Deleted:         deleted,
+		Name:            u.Name,
+		Email:           u.Email,
+		EmailVerified:   u.EmailVerified,
+		DisplayName:     u.DisplayName,
+		DisplayUserName: u.DisplayUserName,
+		Picture:         u.Picture,
+		Groups:          u.Groups,
+		Disabled:        u.Disabled,
+		Hash:            u.Hash,
+		Epoch:           u.Epoch,
+		FormerNames:     u.FormerNames,
+		CreatedAt:       u.CreatedAt,
+		UpdatedAt:       u.UpdatedAt,
 	}
 	value, err := json.Marshal(rec)
 	if err != nil {
@@ -79,19 +81,20 @@ func decodeUser(record storage.Record) (u *User, deleted bool, err error) {
 		return nil, false, err
 	}
 	u = &User{
-		ID:            rec.ID,
-		Name:          rec.Name,
-		Email:         rec.Email,
-		EmailVerified: rec.EmailVerified,
-		DisplayName:   rec.DisplayName,
-		Picture:       rec.Picture,
-		Groups:        rec.Groups,
-		Disabled:      rec.Disabled,
-		Hash:          rec.Hash,
-		Epoch:         rec.Epoch,
-		FormerNames:   rec.FormerNames,
-		CreatedAt:     rec.CreatedAt,
-		UpdatedAt:     rec.UpdatedAt,
+		ID:              rec.ID,
+		Name:            rec.Name,
+		Email:           rec.Email,
+		EmailVerified:   rec.EmailVerified,
+		DisplayName:     rec.DisplayName,
+		DisplayUserName: rec.DisplayUserName,
+		Picture:         rec.Picture,
+		Groups:          rec.Groups,
+		Disabled:        rec.Disabled,
+		Hash:            rec.Hash,
+		Epoch:           rec.Epoch,
+		FormerNames:     rec.FormerNames,
+		CreatedAt:       rec.CreatedAt,
+		UpdatedAt:       rec.UpdatedAt,
 	}
 	if record.Key != userPrefix+u.ID {
 		return nil, false, fmt.Errorf("%w: it has another user's key", ErrUnreadable)

@@ -17,12 +17,13 @@ type User struct {
 	// name has, so it is never taken for somebody of the configuration.
 	ID string
 
-	Name          string // user name, see ValidateName; unique, case does not tell two apart
-	Email         string // lower case, see ValidateEmail; unique; may be empty where an administrator made the user
-	EmailVerified bool
-	DisplayName   string
-	Picture       string // URL
-	Groups        []string
+	Name            string // user name, see ValidateName; unique, case does not tell two apart
+	Email           string // lower case, see ValidateEmail; unique; may be empty where an administrator made the user
+	EmailVerified   bool
+	DisplayName     string
+	DisplayUserName string // Name as its owner wants it shown; empty: as it is
+	Picture         string // URL
+	Groups          []string
 
 	// Disabled users cannot sign in, and their sessions have ended.
 	Disabled bool
@@ -54,16 +55,17 @@ func IsID(text string) bool { return strings.HasPrefix(text, idMark) }
 // Identity returns who the user is as an account of the login method.
 func (u *User) Identity(method string) *session.Identity {
 	return &session.Identity{
-		Account:       session.Account{Method: method, Subject: u.ID},
-		UserName:      u.Name,
-		Name:          u.DisplayName,
-		Email:         u.Email,
-		EmailVerified: u.EmailVerified,
-		Picture:       u.Picture,
-		Groups:        u.Groups,
-		Epoch:         u.Epoch,
-		CreatedAt:     u.CreatedAt,
-		UpdatedAt:     u.UpdatedAt,
+		Account:         session.Account{Method: method, Subject: u.ID},
+		UserName:        u.Name,
+		Name:            u.DisplayName,
+		Email:           u.Email,
+		EmailVerified:   u.EmailVerified,
+		Picture:         u.Picture,
+		Groups:          u.Groups,
+		Epoch:           u.Epoch,
+		CreatedAt:       u.CreatedAt,
+		UpdatedAt:       u.UpdatedAt,
+		DisplayUserName: u.DisplayUserName,
 	}
 }
 

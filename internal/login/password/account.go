@@ -124,7 +124,12 @@ func validProfile(u user.User, p login.Profile) error {
 		}
 	}
 	if p.Name != nil {
-		if err := validDisplayName(*p.Name); err != nil {
+		if err := validDisplayed(login.FieldName, *p.Name); err != nil {
+			return err
+		}
+	}
+	if p.DisplayUserName != nil {
+		if err := validDisplayed(login.FieldDisplayUserName, *p.DisplayUserName); err != nil {
 			return err
 		}
 	}
@@ -140,6 +145,7 @@ func validProfile(u user.User, p login.Profile) error {
 
 func setProfile(u *user.User, p login.Profile) {
 	set(&u.Name, p.UserName)
+	set(&u.DisplayUserName, p.DisplayUserName)
 	set(&u.DisplayName, p.Name)
 	set(&u.Picture, p.Picture)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode"
@@ -70,11 +71,12 @@ func (m *Method) Register(ctx context.Context, r login.Registration) (*session.I
 		return nil, login.ErrNotInvited
 	}
 	newcomer := user.User{
-		Name:        r.UserName,
-		Email:       user.Fold(r.Email),
-		DisplayName: r.Name,
-		Picture:     r.Picture,
-		Groups:      slices.Clone(m.signUp.Groups),
+		Name:            r.UserName,
+		DisplayUserName: r.DisplayUserName,
+		Email:           user.Fold(r.Email),
+		DisplayName:     r.Name,
+		Picture:         r.Picture,
+		Groups:          slices.Clone(m.signUp.Groups),
 	}
 	if err := validNewcomer(&newcomer); err != nil {
 		return nil, err
@@ -109,6 +111,33 @@ func (m *Method) Register(ctx context.Context, r login.Registration) (*session.I
 	return m.known(created).identity, nil
 }
 
+// IsFree implements login.Registrar. Questions count as tries to sign up, ten of them as one, so that
+// people can look for a name and nobody can list the names that are taken.
+func (m *Method) IsFree(ctx context.Context, name string, client netip.Addr) (bool, error) {
+	if _, open := m.Registration(); !open {
+		return false, login.ErrNotInvited
+	}
+	if err := validChosenName(name); err != nil {
+		return false, err
+	}
+	attempt, err := m.signUps.Admit(ctx, m.limits.Times(questionsPerTry), m.id+":user-name:"+user.Fold(name), client)
+	if err != nil {
+		return false, err
+	}
+	defer attempt.Fail()
+	if _, known := m.stored.users.ByName(name); known {
+		return false, nil
+	}
+	err = m.mayChoose(name)
+	if errors.Is(err, login.ErrNameTaken) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// questionsPerTry is how many questions for a user name weigh as much as one try to sign up.
+const questionsPerTry = 10
+
 // validNewcomer refuses what could never be a user. A name may be missing.
 func validNewcomer(u *user.User) error {
 	if u.Email == "" {
@@ -122,7 +151,10 @@ func validNewcomer(u *user.User) error {
 			return err
 		}
 	}
-	if err := validDisplayName(u.DisplayName); err != nil {
+	if err := validDisplayed(login.FieldName, u.DisplayName); err != nil {
+		return err
+	}
+	if err := validDisplayed(login.FieldDisplayUserName, u.DisplayUserName); err != nil {
 		return err
 	}
 	if err := user.ValidatePicture(u.Picture); err != nil {
@@ -145,19 +177,19 @@ func validChosenName(name string) error {
 // maxDisplayName is longer than any name that people have, in characters.
 const maxDisplayName = 128
 
-// validDisplayName refuses text that is not shown as it is: what turns the direction of text around
+// validDisplayed refuses text that is not shown as it is: what turns the direction of text around
 // or cannot be seen could make one person's name look like another's.
-func validDisplayName(name string) error {
+func validDisplayed(field, name string) error {
 	invisible := func(c rune) bool {
 		return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) && c != '\u200d' && c != '\u200c'
 	}
 	switch {
 	case utf8.RuneCountInString(name) > maxDisplayName:
-		return &login.InvalidError{Field: login.FieldName, Why: fmt.Sprintf("must not have more than %d characters", maxDisplayName)}
+		return &login.InvalidError{Field: field, Why: fmt.Sprintf("must not have more than %d characters", maxDisplayName)}
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, invisible):
-		return &login.InvalidError{Field: login.FieldName, Why: "must not have characters that cannot be seen"}
+		return &login.InvalidError{Field: field, Why: "must not have characters that cannot be seen"}
 	case strings.TrimSpace(name) != name:
-		return &login.InvalidError{Field: login.FieldName, Why: "must not begin or end with white space"}
+		return &login.InvalidError{Field: field, Why: "must not begin or end with white space"}
 	}
 	return nil
 }

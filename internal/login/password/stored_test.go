@@ -621,6 +621,24 @@ func TestRegister(t *testing.T) {
 	}
 }
 
+// TestQuestionsForNamesAreThrottled: ten of them weigh as much as one try to sign up.
+func TestQuestionsForNamesAreThrottled(t *testing.T) {
+	m, _ := withUsers(t, Config{ID: "local", SignUp: &SignUp{}, Limits: login.Limits{Failures: 2, Window: time.Minute}})
+	ask := func() error {
+		_, err := m.IsFree(t.Context(), "somebody", netip.MustParseAddr("192.0.2.1"))
+		return err
+	}
+	for n := range 20 {
+		if err := ask(); err != nil {
+			t.Fatalf("question %d: %v", n+1, err)
+		}
+	}
+	var throttled *login.ThrottledError
+	if err := ask(); !errors.As(err, &throttled) {
+		t.Errorf("after 20 questions: %v", err)
+	}
+}
+
 func TestRegisterGivesGroups(t *testing.T) {
 	m, users := withUsers(t, Config{SignUp: &SignUp{Invitation: true, Groups: []string{"member"}}})
 	_, code, err := users.Invite(t.Context(), user.Invitation{Groups: []string{"dev", "member"}, Uses: 1, ExpiresAt: time.Now().Add(time.Hour)})
