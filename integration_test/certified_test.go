@@ -25,6 +25,8 @@ type certifiedOptions struct {
 	ID       string        // of the login there; "certified" by default
 	Lifetime time.Duration // of access tokens; an hour by default
 	Quiet    bool          // it does not tell the gateway which sessions are over
+	Plain    bool          // it is not set up for prompt=select_account
+	Stranded bool          // it has no address at the gateway to send browsers back to after a sign-out
 }
 
 // newCertified runs the provider until the test ends.
@@ -43,6 +45,7 @@ func newCertified(t testing.TB, o certifiedOptions) *certified {
 		"jwks":     jose.JSONWebKeySet{Keys: []jose.JSONWebKey{p.key.jwk(true)}},
 		"people":   claimsOfPeople(),
 		"lifetime": int(o.Lifetime.Seconds()),
+		"plain":    o.Plain,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +99,9 @@ func certifiedClient(o certifiedOptions) object {
 		"post_logout_redirect_uris": []string{siteOrigin(o.Gateway) + "/.auth/signed-out"},
 		"grant_types":               []string{"authorization_code", "refresh_token"},
 		"response_types":            []string{"code"},
+	}
+	if o.Stranded {
+		delete(client, "post_logout_redirect_uris")
 	}
 	if !o.Quiet {
 		client["backchannel_logout_uri"] = siteOrigin(o.Gateway) + "/.auth/oidc/" + o.ID + "/backchannel-logout"

@@ -38,8 +38,14 @@ func (p *idp) askWho(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no such request", http.StatusBadRequest)
 		return
 	}
+	for _, prompt := range request.Prompt {
+		if refusal := p.habits.Refuses[prompt]; refusal != nil {
+			p.refuse(w, r, request, refusal().WithDescription("no prompt is called %s here", prompt))
+			return
+		}
+	}
 	known, ok := p.browserSession(r)
-	if !ok || request.asks() || request.LoginHint != "" && !p.keep.named(request.LoginHint, known.subject) {
+	if !ok || request.asks() && !p.habits.Ignores || request.LoginHint != "" && !p.keep.named(request.LoginHint, known.subject) {
 		writePage(w, "Sign in at the provider", fmt.Sprintf(signInForm, html.EscapeString(request.LoginHint)))
 		return
 	}
@@ -59,8 +65,7 @@ func (p *idp) answerWho(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.PostFormValue("cancel") != "" {
-		r = r.WithContext(op.ContextWithIssuer(r.Context(), p.issuer))
-		op.AuthRequestError(w, r, request, oidc.ErrAccessDenied().WithDescription("<b>they</b> did not want to"), p.provider)
+		p.refuse(w, r, request, oidc.ErrAccessDenied().WithDescription("<b>they</b> did not want to"))
 		return
 	}
 	subject, ok := p.keep.subject(r.PostFormValue("user"))
@@ -69,11 +74,21 @@ func (p *idp) answerWho(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	session, ok := p.browserSession(r)
+	if ok && session.subject != subject && p.habits.Sticks {
+		writePage(w, "Somebody else is signed in with this browser", fmt.Sprintf(signInForm, ""))
+		return
+	}
 	if !ok || session.subject != subject {
 		session = p.keep.begin(subject)
 		http.SetCookie(w, &http.Cookie{Name: p.ssoCookie(), Value: session.secret, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	}
 	p.proceed(w, r, request, session)
+}
+
+// refuse sends the browser back to the client with an error.
+func (p *idp) refuse(w http.ResponseWriter, r *http.Request, request *idpRequest, refusal *oidc.Error) {
+	r = r.WithContext(op.ContextWithIssuer(r.Context(), p.issuer))
+	op.AuthRequestError(w, r, request, refusal, p.provider)
 }
 
 // proceed sends the browser back to the client, as the session's user.

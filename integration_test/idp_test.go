@@ -3,17 +3,20 @@ package integration
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
@@ -45,6 +48,7 @@ type idp struct {
 	issuer  string
 	address string
 	keep    *idpStore
+	habits  idpHabits
 
 	provider *op.Provider
 	handler  http.Handler
@@ -61,6 +65,15 @@ type idpOptions struct {
 	IDs      []string      // of the logins there; "idp" alone by default
 	Lifetime time.Duration // of access tokens; an hour by default
 	Lean     bool          // ID tokens have no profile, which is to be asked for
+	Habits   idpHabits     // what it does about prompts
+}
+
+// idpHabits are what a provider does about prompts, other than to ask whom it is told to ask.
+type idpHabits struct {
+	Supports []string                      // prompts that its metadata names; nil for no word about them
+	Refuses  map[string]func() *oidc.Error // prompts that it answers with an error
+	Ignores  bool                          // it asks nobody whom it knows
+	Sticks   bool                          // it asks those whom it knows, and takes nobody else's word
 }
 
 // newIDP runs a provider until the test ends.
@@ -72,7 +85,7 @@ func newIDP(t testing.TB, o idpOptions) *idp {
 	if o.Lifetime == 0 {
 		o.Lifetime = time.Hour
 	}
-	p := &idp{t: t, address: freeAddress(t), requests: map[string]int{}, overrides: map[string]http.HandlerFunc{}}
+	p := &idp{t: t, address: freeAddress(t), habits: o.Habits, requests: map[string]int{}, overrides: map[string]http.HandlerFunc{}}
 	p.issuer = localOrigin(p.address)
 	p.keep = newIDPStore(t, o)
 
@@ -96,9 +109,15 @@ func newIDP(t testing.TB, o idpOptions) *idp {
 	mux.Handle("GET /login", http.HandlerFunc(p.askWho))
 	mux.Handle("POST /login", http.HandlerFunc(p.answerWho))
 	mux.HandleFunc("GET /signed-out", func(w http.ResponseWriter, _ *http.Request) { writePage(w, "Signed out", "") })
+	// The library's page that posts an answer names no icon, so browsers look for one.
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	p.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if override := p.note(r); override != nil {
 			override(w, r)
+			return
+		}
+		if r.URL.Path == discoveryEndpoint && o.Habits.Supports != nil {
+			p.describe(w, r, mux)
 			return
 		}
 		mux.ServeHTTP(w, r)
@@ -107,6 +126,18 @@ func newIDP(t testing.TB, o idpOptions) *idp {
 	p.up()
 	t.Cleanup(p.down)
 	return p
+}
+
+// describe answers with the metadata of the library, which does not know prompt_values_supported.
+func (p *idp) describe(w http.ResponseWriter, r *http.Request, library http.Handler) {
+	recorded := httptest.NewRecorder()
+	library.ServeHTTP(recorded, r)
+	var metadata object
+	if err := json.Unmarshal(recorded.Body.Bytes(), &metadata); err != nil {
+		p.t.Errorf("the provider's metadata: %v", err)
+	}
+	metadata["prompt_values_supported"] = p.habits.Supports
+	writeObject(w, metadata)
 }
 
 // quietProvider has the library, which logs every refusal, keep silent.

@@ -7,7 +7,7 @@ import { interact } from "./interaction.mjs";
 import { logoutSource, postLogoutSuccessSource, renderError } from "./pages.mjs";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const { client, jwks, people, lifetime } = JSON.parse((await lines.next()).value);
+const { client, jwks, people, lifetime, plain } = JSON.parse((await lines.next()).value);
 
 const server = createServer();
 await new Promise(resolve => server.listen(0, "127.0.0.1", resolve));
@@ -15,7 +15,7 @@ const { port } = server.address();
 const issuer = `http://localhost:${port}`;
 
 const policy = interactionPolicy.base();
-policy.add(new interactionPolicy.Prompt({ name: "select_account", requestable: true }), 0);
+if (!plain) policy.add(new interactionPolicy.Prompt({ name: "select_account", requestable: true }), 0);
 
 const provider = new Provider(issuer, {
 	clients: [client],

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"unicode"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -96,7 +95,6 @@ func cause(err error) []zap.Field {
 }
 
 // providerError returns the code and the description of an error that a provider answered, if it did.
-// They may have come through the browser, so anybody may have written them.
 func providerError(err error) []zap.Field {
 	var answer *login.AnswerError
 	var denied *login.DeniedError
@@ -109,10 +107,10 @@ func providerError(err error) []zap.Field {
 	}
 	var fields []zap.Field
 	if code != "" {
-		fields = append(fields, zap.String("provider_error", printable(code)))
+		fields = append(fields, zap.String("provider_error", bounded(code)))
 	}
 	if description != "" {
-		fields = append(fields, zap.String("provider_error_description", printable(description)))
+		fields = append(fields, zap.String("provider_error_description", bounded(description)))
 	}
 	return fields
 }
@@ -265,17 +263,6 @@ func (s auditedSession) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 
 // maxLogged bounds text from the client in a line, in bytes.
 const maxLogged = 256
-
-// printable returns text for a line in which nothing but letters, digits, punctuation and spaces is
-// left, so that no terminal or viewer of logs takes it for anything else.
-func printable(text string) string {
-	return strings.Map(func(c rune) rune {
-		if !unicode.IsPrint(c) {
-			return ' '
-		}
-		return c
-	}, bounded(text))
-}
 
 func bounded(text string) string {
 	if len(text) > maxLogged {
