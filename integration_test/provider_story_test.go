@@ -189,7 +189,7 @@ func TestProviderErrorCallback(t *testing.T) {
 	}
 	b := r.browser()
 	at := cancel(b, object{"errorCallbackURL": "/oops?from=app#end"})
-	if got := at.Header.Get("Location"); got != "/oops?from=app&error=access_denied#end" {
+	if got := at.Header.Get("Location"); got != "/oops?from=app&error=access_denied&error_description=%3Cb%3Ethey%3C%2Fb%3E+did+not+want+to#end" {
 		t.Errorf("the client's page for errors is %q", got)
 	}
 	at = cancel(b, nil)

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -235,7 +236,7 @@ func (p *Portal) callbackFailed(w http.ResponseWriter, r *http.Request, v Visito
 		p.logFailure(r, v, err)
 	}
 	if result.ErrorTo != "" {
-		redirect(w, withError(result.ErrorTo, strings.ToLower(told.code)))
+		redirect(w, withError(result.ErrorTo, strings.ToLower(told.code), err))
 		return
 	}
 	retryLater(w, told)
@@ -249,14 +250,20 @@ func (p *Portal) callbackFailed(w http.ResponseWriter, r *http.Request, v Visito
 	page.WriteFailure(w, view)
 }
 
-// withError adds the code of an error to an address, before its fragment.
-func withError(address, code string) string {
+// withError adds an error to an address, before its fragment: its code, and the provider's description
+// where the provider gave one. That came through the browser, so pages must show it as text, if at all.
+func withError(address, code string, err error) string {
+	params := url.Values{"error": {code}}
+	var denied *login.DeniedError
+	if errors.As(err, &denied) && denied.Description != "" {
+		params.Set("error_description", denied.Description)
+	}
 	address, fragment, hasFragment := strings.Cut(address, "#")
 	separator := "?"
 	if strings.Contains(address, "?") {
 		separator = "&"
 	}
-	address += separator + url.Values{"error": {code}}.Encode()
+	address += separator + params.Encode()
 	if hasFragment {
 		address += "#" + fragment
 	}

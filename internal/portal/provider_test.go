@@ -561,6 +561,7 @@ func TestSocialSignIn(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	wantRedirect(t, b.get("/.auth/callback/idp?error=access_denied&state="+b.lastState("idp")), "/oops?a=1&error=access_denied#part")
+	wantRedirect(t, b.get("/.auth/callback/idp?error=access_denied&error_description=No+%26+never&state="+b.begunByAPI()), "/oops?error=access_denied&error_description=No+%26+never")
 	wantRedirect(t, b.get("/.auth/callback/idp?error=%3Cx%3E&state="+b.begunByAPI()), "/oops?error=provider_error")
 
 	state := b.begunByAPI()
