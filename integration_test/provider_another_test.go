@@ -210,9 +210,9 @@ func TestProviderLink(t *testing.T) {
 	p := newIDP(t, idpOptions{Gateway: r.address})
 	r.serve(p.login("idp", "name Corp", "user_name_prefix idp-") + passwords)
 	b := r.browser()
-	link := "http://" + r.address + signInPage + "?" + url.Values{"provider": {"idp"}, "return_to": {"/x"}, "login_hint": {"alice"}}.Encode()
+	link := "http://" + r.address + signInPage + "?" + url.Values{"provider": {"idp"}, "return_to": {"/x"}, "login_hint": {"alice@example.com"}}.Encode()
 	at := b.travel(b.visit(link), "")
-	at.isPage(t, http.StatusOK, whoField, `value="alice"`)
+	at.isPage(t, http.StatusOK, whoField, `value="alice@example.com"`)
 	if got := b.fill(at, url.Values{"user": {"alice"}}, "").seen(t); got.URI != "/x" || got.Header.Get("Remote-User") != "idp-alice" {
 		t.Errorf("the upstream saw %+v", got)
 	}
