@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/cli"
 	"github.com/caddy-multi-session/gateway/internal/gateway"
 	"github.com/caddy-multi-session/gateway/internal/login"
+	"github.com/caddy-multi-session/gateway/internal/newfile"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
@@ -117,7 +118,7 @@ func configuredDatabase(ctx context.Context, raw json.RawMessage) (*cli.Database
 // databaseFile returns the database file at a path. App is its configuration, nil if that is not
 // known.
 func databaseFile(path string, app *App) (*cli.Database, error) {
-	path, err := resolve(path)
+	path, err := newfile.Resolve(path)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -10,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-multi-session/gateway/internal/gateway"
+	"github.com/caddy-multi-session/gateway/internal/newfile"
 	"github.com/caddy-multi-session/gateway/storage/boltstore"
 )
 
@@ -58,33 +58,11 @@ func (s *BBoltStore) Provision(caddy.Context) error {
 	if path == "" {
 		path = filepath.Join(caddy.AppDataDir(), "multi_session.db")
 	}
-	s.path, err = resolve(path)
+	s.path, err = newfile.Resolve(path)
 	if err != nil {
 		return fmt.Errorf("store bbolt: path: %w", err)
 	}
 	return nil
-}
-
-// resolve returns the absolute path without symbolic links, as far as it exists. So a file has one
-// name, however a configuration writes it.
-func resolve(path string) (string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	real, err := filepath.EvalSymlinks(path)
-	if err == nil {
-		return real, nil
-	}
-	parent := filepath.Dir(path)
-	if !os.IsNotExist(err) || parent == path {
-		return "", err
-	}
-	parent, err = resolve(parent)
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(parent, filepath.Base(path)), nil
 }
 
 // Resource implements StoreOpener.

@@ -26,13 +26,13 @@ type Jars struct {
 }
 
 // Limits of the memory. Most jars have a few KiB, so it holds some 16,000 active browsers.
-// Providers with large tokens make jars far larger, so the bytes of the records are bounded too: to
-// 256 MiB in total, and for each shard to the size of the largest possible jar. Other jars are read
-// from the store again.
+// Providers with large tokens make jars far larger, so the bytes of the jars are bounded too, to
+// 256 MiB in total. A shard with a jar larger than its share holds no other. Other jars are read from
+// the store again.
 const (
 	jarShards    = 64
 	jarsByShard  = 256
-	bytesByShard = storage.MaxValueBytes
+	bytesByShard = 4 << 20
 )
 
 // jarShard is a part of the memory. A full shard drops random jars: random replacement needs no
@@ -40,18 +40,21 @@ const (
 type jarShard struct {
 	mu    sync.RWMutex
 	kept  map[Key]storedJar
-	bytes int    // of the records of the kept jars
+	bytes int    // of the kept jars
 	epoch uint64 // number of writes that ended
 
 	watched map[Key][]*Watch
 }
 
-// storedJar is a jar in the store, with its revision and its length there.
+// storedJar is a jar in the store, with its revision and about how many bytes it takes in memory.
 type storedJar struct {
 	*Jar
 	revision storage.Revision
 	bytes    int
 }
+
+// bytesInMemory returns about how many bytes the jar of a record takes when it is decoded.
+func bytesInMemory(record []byte) int { return len(record) * 5 / 2 }
 
 // errNoJar reports that no jar has the key.
 var errNoJar = errors.New("no such jar")
@@ -90,7 +93,7 @@ func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 	if err != nil {
 		return storedJar{}, err
 	}
-	jar = storedJar{decoded, revision, len(record.Value)}
+	jar = storedJar{decoded, revision, bytesInMemory(record.Value)}
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	// A write that ended since may have changed or removed the jar.
@@ -162,7 +165,7 @@ func (j *Jars) swap(ctx context.Context, key Key, old storedJar, nextKey Key, ne
 	// A failed write may have happened all the same, so the memory drops the jar then too.
 	var kept *storedJar
 	if err == nil {
-		kept = &storedJar{next, revision, len(value)}
+		kept = &storedJar{next, revision, bytesInMemory(value)}
 	}
 	shard.written(nextKey, kept, epoch)
 	if nextKey != key {

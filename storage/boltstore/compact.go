@@ -57,11 +57,7 @@ func (f file) pages() (int, error) {
 // compact writes a copy of the file without its free pages, opens it and puts it in the place of the
 // file. The lock on the copy is taken before it has the name that others know.
 func (f file) compact(opts Options) (compacted file, err error) {
-	path, err := filepath.EvalSymlinks(f.path)
-	if err != nil {
-		return file{}, err
-	}
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".compact")
+	temp := filepath.Join(filepath.Dir(f.path), "."+filepath.Base(f.path)+".compact")
 	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) { // a crash has left it
 		return file{}, err
 	}
@@ -79,12 +75,12 @@ func (f file) compact(opts Options) (compacted file, err error) {
 	if compacted, err = openToWrite(temp, opts); err != nil {
 		return file{}, err
 	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := os.Rename(temp, f.path); err != nil {
 		return file{}, errors.Join(err, compacted.close())
 	}
 	compacted.path = f.path
-	if err := newfile.SyncDir(filepath.Dir(path)); err != nil {
-		opts.Logger.Warn("could not bring the name of the database to disk", zap.String("path", path), zap.Error(err))
+	if err := newfile.SyncDir(filepath.Dir(f.path)); err != nil {
+		opts.Logger.Warn("could not bring the name of the database to disk", zap.String("path", f.path), zap.Error(err))
 	}
 	return compacted, nil
 }

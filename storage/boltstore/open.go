@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -14,6 +13,8 @@ import (
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 	"go.uber.org/zap"
+
+	"github.com/caddy-multi-session/gateway/internal/newfile"
 )
 
 const fileMode = 0o600
@@ -45,12 +46,19 @@ var mapBytes = func() int {
 type file struct {
 	db     *bbolt.DB
 	raw    *os.File // what db reads and writes
-	path   string   // absolute
+	path   string   // as newfile.Resolve returns it
 	opened int      // id of the last transaction when it was opened
 }
 
 // open opens the database at path, after it has made sure that it is one.
 func open(path string, opts Options) (file, error) {
+	if path == "" || os.IsPathSeparator(path[len(path)-1]) {
+		return file{}, errors.New("is not a regular file")
+	}
+	path, err := newfile.Resolve(path)
+	if err != nil {
+		return file{}, err
+	}
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) && !opts.ReadOnly {
 		if err := create(path); err != nil {
@@ -123,18 +131,14 @@ func openMapped(path string, opts Options, mapBytes int) (file, error) {
 
 // openBolt is bbolt.Open, which panics on some damaged files and then forgets to close them.
 func openBolt(path string, opts *bbolt.Options) (file, error) {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return file{}, err
-	}
-	f := file{path: absolute}
+	f := file{path: path}
 	opts.OpenFile = func(name string, flag int, mode fs.FileMode) (*os.File, error) {
 		// Without O_CREATE, a file that was removed just now is not replaced by an empty one.
 		opened, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
 		f.raw = opened
 		return opened, err
 	}
-	err = contain(func() (err error) {
+	err := contain(func() (err error) {
 		f.db, err = bbolt.Open(path, fileMode, opts)
 		return err
 	})

@@ -73,6 +73,22 @@ func TestOpenFollowsASymlink(t *testing.T) {
 	has(t, openStore(t, link, unswept), "a")
 }
 
+// Whoever keeps the database on another volume may link to it before it is there.
+func TestOpenMakesTheFileThatASymlinkPointsTo(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "volume", "test.db"), filepath.Join(dir, "link.db")
+	if err := os.Symlink(path, link); err != nil {
+		t.Skip(err)
+	}
+	s := openStore(t, link, unswept)
+	put(t, s, record("a"))
+	closeStore(t, s)
+	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+	has(t, openStore(t, path, unswept), "a")
+}
+
 func TestOpenTellsThatAnotherProcessHasTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	holder := startProcess(t, "holder", path)
