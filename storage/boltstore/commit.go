@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 	"go.uber.org/zap"
@@ -33,10 +34,23 @@ type write struct {
 	err      error
 }
 
-// submit queues a change and waits until it is on disk. When ctx ends before the committer has
-// taken the change, nothing is written.
+// maxQueueTime is how long a write waits for the committer, which a slow disk holds up. Whoever waits
+// for the write would not wait longer.
+const maxQueueTime = 10 * time.Second
+
+// errSlow reports a write that the committer has not taken in time. Nothing was written.
+var errSlow = errors.New("the disk is too slow for what is to be written")
+
+// submit queues a change and waits until it is on disk. When ctx ends, or maxQueueTime, before the
+// committer has taken the change, nothing is written.
 func (s *Store) submit(ctx context.Context, c change) (storage.Revision, error) {
-	return s.await(&write{ctx: ctx, change: c, done: make(chan struct{})})
+	ctx, cancel := context.WithTimeoutCause(ctx, maxQueueTime, errSlow)
+	defer cancel()
+	revision, err := s.await(&write{ctx: ctx, change: c, done: make(chan struct{})})
+	if err != nil && errors.Is(err, context.DeadlineExceeded) && errors.Is(context.Cause(ctx), errSlow) {
+		err = errSlow
+	}
+	return revision, err
 }
 
 // submitAlone is submit for a change that is large: no other is made to wait for the same commit, or
@@ -160,7 +174,7 @@ func (s *Store) commit(batch []*write) {
 		return
 	}
 
-	if spoilt := s.transact(taken); spoilt && len(taken) > 1 {
+	if s.transact(taken) && len(taken) > 1 {
 		for i := range taken {
 			s.transact(taken[i : i+1])
 		}
@@ -196,12 +210,19 @@ func (s *Store) transact(writes []*write) (spoilt bool) {
 	}
 	changed := false
 	for _, w := range writes {
-		t.wrote = false
+		t.wrote, t.added = false, 0
 		w.err = contain(func() (err error) { w.revision, err = w.change(t); return err })
 		if w.err != nil {
 			w.revision = 0
 			s.logPanic(w.err)
 			if t.wrote {
+				_ = tx.Rollback()
+				return true
+			}
+		}
+		if t.added > maxUnreserved && w.err == nil {
+			if w.err = s.keepReserve(tx); w.err != nil {
+				w.revision = 0
 				_ = tx.Rollback()
 				return true
 			}
@@ -215,9 +236,9 @@ func (s *Store) transact(writes []*write) (spoilt bool) {
 
 	id := int64(tx.ID())
 	s.chooseFreeListSync()
-	err = contain(tx.Commit)
-	if err == nil {
-		s.committed.Store(id)
+	err = contain(func() error { return s.commitTx(tx) })
+	if err == nil || s.repeat(id, err) {
+		s.committed.Store(max(id, s.committed.Load()))
 		return false
 	}
 	if _, panicked := errors.AsType[*panicError](err); panicked {
@@ -230,6 +251,37 @@ func (s *Store) transact(writes []*write) (spoilt bool) {
 	s.doubt = true
 	failAll(writes, fmt.Errorf("commit: %w", err))
 	return false
+}
+
+// repeat reports whether a commit that failed is on disk after all. A sync of the header can fail when
+// readers see what was written already. The callers would be told of a failure, and a browser whose
+// jar has moved would not learn its new token. One more commit, of nothing, brings the header to disk.
+func (s *Store) repeat(id int64, failure error) bool {
+	if _, panicked := errors.AsType[*panicError](failure); panicked {
+		return false
+	}
+	s.doubt = true
+	tx, err := s.begin(true)
+	if err != nil {
+		return false
+	}
+	next := int64(tx.ID())
+	if next != id+1 {
+		_ = tx.Rollback()
+		return false
+	}
+	s.committed.Store(id) // that is what readers see
+	if err := contain(func() error { return s.commitTx(tx) }); err != nil {
+		if _, panicked := errors.AsType[*panicError](err); panicked {
+			s.logPanic(err)
+			s.breakDown(err)
+		}
+		return false
+	}
+	s.committed.Store(next)
+	s.doubt = false
+	s.log.Warn("a commit was on disk at the second attempt only", zap.String("path", s.file.path), zap.Error(failure))
+	return true
 }
 
 // ready reports why nothing can be written in a transaction that has just begun.

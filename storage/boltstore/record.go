@@ -64,6 +64,7 @@ func (d draft) stamp(rev storage.Revision) {
 
 // entry is a stored record, read in place: it is valid as long as the transaction it comes from.
 type entry struct {
+	size     int // encoded
 	revision storage.Revision
 	expiry   int64  // milliseconds of Unix time
 	count    int    // of terms
@@ -77,6 +78,7 @@ func decodeEntry(b []byte) (entry, error) {
 		return entry{}, errCorrupt
 	}
 	e := entry{
+		size:     len(b),
 		revision: storage.Revision(binary.BigEndian.Uint64(b[revisionOffset:])),
 		expiry:   int64(binary.BigEndian.Uint64(b[expiryOffset:])),
 		count:    int(binary.BigEndian.Uint16(b[termsOffset:])),

@@ -90,8 +90,14 @@ type Store struct {
 	committed atomic.Int64 // id of the last transaction that was committed
 
 	// Of the committer alone.
-	doubt  bool // the last commit failed, and may have happened all the same
-	adrift bool // the last look found another file at the path, or none
+	doubt  bool  // the last commit failed, and may have happened all the same
+	adrift bool  // the last look found another file at the path, or none
+	room   int64 // up to where the file has room on the disk for certain; see keepReserve
+	full   bool  // the last attempt to keep a reserve failed
+
+	// What tests replace.
+	commitTx func(*bbolt.Tx) error
+	occupy   func(from, to int64) error
 
 	workers   sync.WaitGroup // the committer and the sweeper
 	stopSweep context.CancelFunc
@@ -116,7 +122,7 @@ func Open(path string, opts Options) (*Store, error) {
 	}
 
 	sweeping, stop := context.WithCancel(context.Background())
-	s := &Store{file: f, now: opts.Now, log: opts.Logger, queue: newQueue(), stopSweep: stop, broken: newBreakage()}
+	s := &Store{file: f, now: opts.Now, log: opts.Logger, queue: newQueue(), stopSweep: stop, broken: newBreakage(), commitTx: (*bbolt.Tx).Commit, occupy: f.occupy}
 	s.committed.Store(int64(f.opened))
 	s.shutDown = sync.OnceValue(s.shutDownOnce)
 	if opts.ReadOnly {

@@ -31,6 +31,8 @@ type tables struct {
 
 	// wrote is set by the first change. A write that fails before it has left no trace.
 	wrote bool
+
+	added int // bytes of records since it was set to zero; negative where more were removed
 }
 
 func tablesOf(tx *bbolt.Tx) (*tables, error) {
@@ -98,6 +100,10 @@ func (t *tables) replace(key string, old *entry, d draft) (storage.Revision, err
 	}
 
 	t.wrote = true
+	t.added += len(d.encoded)
+	if old != nil {
+		t.added -= old.size
+	}
 	revision, err := t.meta.NextSequence()
 	if err != nil {
 		return 0, fmt.Errorf("next revision: %w", err)
@@ -133,6 +139,7 @@ func (t *tables) replace(key string, old *entry, d draft) (storage.Revision, err
 func (t *tables) remove(key string, e *entry) error {
 	terms := e.termList()
 	t.wrote = true
+	t.added -= e.size
 	for _, term := range terms {
 		if err := t.terms.Delete(termEntry(term, key)); err != nil {
 			return fmt.Errorf("delete term: %w", err)
