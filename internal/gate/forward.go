@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -80,6 +81,9 @@ func (q *Request) abort(w http.ResponseWriter) {
 // contentHeaders are the header fields of an answer that was prepared and is not sent.
 var contentHeaders = []string{"Accept-Ranges", "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Range", "Etag", "Expires", "Last-Modified", "Location", "Set-Cookie", "Trailer", "Transfer-Encoding", "Upgrade"}
 
+// errClosed reports a request that was cut by the end of the gateway.
+var errClosed = errors.New("the gateway was closed before the upstream had answered")
+
 // answerEnded answers a request whose session ended before the upstream had answered. Closing the
 // connection alone would have browsers make some requests again by themselves, as whoever is active
 // then.
@@ -89,6 +93,10 @@ func (q *Request) answerEnded(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // the rest of the request is not read
+	}
+	if q.gate.Streams.Closed() {
+		q.gate.Portal.Unavailable(q.answer(w), q.asMade(r), q.Visitor, errClosed) // the session lives on
+		return
 	}
 	q.gate.Portal.RefuseEnded(q.answer(w))
 }

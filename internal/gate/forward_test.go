@@ -231,3 +231,25 @@ func TestErrorRoutesAreNotInterrupted(t *testing.T) {
 		t.Errorf("%v, and afterwards it is live %t", err, q.live.isOpen())
 	}
 }
+
+// TestShutdownEndsNoSession: a browser that is told that its session has ended sends its user to sign in.
+func TestShutdownEndsNoSession(t *testing.T) {
+	came := make(chan struct{})
+	gate, client, request := liveServer(t, false, func(_ http.ResponseWriter, r *http.Request) error {
+		close(came)
+		<-r.Context().Done()
+		return r.Context().Err()
+	})
+	go func() {
+		<-came
+		gate.Streams.Close()
+	}()
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the answer is %s, want 503", response.Status)
+	}
+}

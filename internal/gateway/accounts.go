@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-multi-session/gateway/internal/gate/stream"
 	"github.com/caddy-multi-session/gateway/internal/login"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -20,13 +21,22 @@ import (
 // ends, and if the next configuration has the accounts again. Removing them from the store happens
 // besides the requests, for there may be many.
 func (g *Gateway) TakeOver() {
-	g.db.Streams.SetLookup(g.Gate.Lookup)
+	g.db.Streams.SetLookup(g.lookup)
 	g.announce(g.config)
 	g.warnUnmetRules(g.config.Rules)
 	if err := g.Sessions.NoteRoster(g.ctx, g.roster(), g.epochs()); err != nil {
 		g.log.Error("storing which accounts there are", zap.Error(err))
 	}
-	go g.removeEndedSessions()
+	go func() { _ = contain(g.log, "the removal of ended sessions", g.removeEndedSessions) }()
+}
+
+// lookup is Gate.Lookup, for which no request waits.
+func (g *Gateway) lookup(ctx context.Context, since session.Visit, id string) (now session.Visit, state stream.State, err error) {
+	panicked := contain(g.log, "the look at a session", func() { now, state, err = g.Gate.Lookup(ctx, since, id) })
+	if panicked != nil {
+		return since, stream.StateEnded, panicked
+	}
+	return now, state, err
 }
 
 // removeEndedSessions removes the sessions that have ended all at once from the store.

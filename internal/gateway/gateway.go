@@ -134,7 +134,7 @@ func Start(ctx context.Context, db *Database, c Config) (*Gateway, error) {
 		TrustedOrigins: trusted,
 	})
 	g.Admin = administration(db, c, logins, g.Sessions)
-	g.stopLogins = runLogins(ctx, logins)
+	g.stopLogins = runLogins(ctx, logins, c.Log)
 	return g, nil
 }
 

@@ -369,3 +369,30 @@ func TestShadowedUserIsLogged(t *testing.T) {
 		t.Errorf("logged is %v", log.All())
 	}
 }
+
+// panicking is a login method whose work besides the requests panics.
+type panicking struct{ login.Method }
+
+func (panicking) Run(context.Context) { panic("of the test") }
+
+// TestPanicBesidesTheRequestsEndsNothing: the server contains those of requests alone.
+func TestPanicBesidesTheRequestsEndsNothing(t *testing.T) {
+	config, log := configured(t, "alice")
+	logins, err := login.NewMethods(panicking{config.Logins.All()[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Logins = logins
+	db, err := Load(newStore(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := start(t, db, config)
+	g.Close() // waits for what the login does
+	if n := log.FilterMessage("contained a panic").Len(); n != 1 {
+		t.Errorf("the panic was logged %d times, want once", n)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -40,12 +40,12 @@ func passwordMethod(logins *login.Methods) *password.Method {
 }
 
 // runLogins runs what logins do besides requests, until the returned function is called.
-func runLogins(ctx context.Context, logins *login.Methods) (stop func()) {
+func runLogins(ctx context.Context, logins *login.Methods, log *zap.Logger) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	for _, method := range logins.All() {
 		if runner, ok := method.(login.Runner); ok {
-			running.Go(func() { runner.Run(ctx) })
+			running.Go(func() { _ = contain(log, "login "+runner.ID(), func() { runner.Run(ctx) }) })
 		}
 	}
 	return func() {

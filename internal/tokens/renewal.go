@@ -73,9 +73,18 @@ func (r *renewal) publish(o outcome) {
 	r.cancel()
 }
 
+// containPanic keeps a panic in a renewal from ending Caddy with all its sites. Requests that wait for
+// the renewal go on without an outcome when they stop waiting.
+func (m *Manager) containPanic(id string) {
+	if p := recover(); p != nil {
+		m.log.Error("contained a panic in a renewal", zap.String("session", id), zap.Any("panic", p), zap.Stack("stack"))
+	}
+}
+
 // run renews the tokens of the session with the id. It publishes the outcome after the first
 // attempt to store it. While the store fails, requests continue with what the provider answered.
 func (m *Manager) run(r *renewal, id string, provider login.Renewer) {
+	defer m.containPanic(id)
 	expected, store := m.renew(id, provider)
 	if store == nil {
 		r.publish(expected)

@@ -216,3 +216,6 @@ func (r *Registry) Close() {
 		}
 	}
 }
+
+// Closed reports whether Close was called. What it has ended says nothing of sessions.
+func (r *Registry) Closed() bool { return r.closed.Load() }
