@@ -116,6 +116,8 @@ type App struct {
 	cleaned     map[*caddyhttp.Server]bool
 	connected   []*caddyhttp.Server
 
+	loggedTokens []string // names of headers with tokens that the debug log shows
+
 	released bool // Cleanup ran
 	gateway  atomic.Pointer[gateway.Gateway]
 }
@@ -267,6 +269,7 @@ func (a *App) Start() error {
 	}
 	a.warnDeferredHeaders()
 	a.warnUnreachedPortal()
+	a.warnLoggedTokens()
 	_, err := a.running()
 	return err
 }
@@ -390,6 +393,7 @@ func (a *App) register(o *gate.Options) {
 	for _, header := range o.Headers {
 		a.headers = append(a.headers, header.Name)
 	}
+	a.noteTokenFields(o.Headers)
 	a.rules = append(a.rules, o.Require...)
 	routes := &a.errorRoutes
 	routes.ErrorRoute = true
