@@ -27,6 +27,8 @@ type certifiedOptions struct {
 	Quiet    bool          // it does not tell the gateway which sessions are over
 	Plain    bool          // it is not set up for prompt=select_account
 	Stranded bool          // it has no address at the gateway to send browsers back to after a sign-out
+	Client   object        // what is changed about the gateway's registration; nil takes a member away
+	Push     bool          // it takes authorization requests from the gateway alone (RFC 9126)
 }
 
 // newCertified runs the provider until the test ends.
@@ -46,6 +48,7 @@ func newCertified(t testing.TB, o certifiedOptions) *certified {
 		"people":   claimsOfPeople(),
 		"lifetime": int(o.Lifetime.Seconds()),
 		"plain":    o.Plain,
+		"push":     o.Push,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -106,6 +109,11 @@ func certifiedClient(o certifiedOptions) object {
 	if !o.Quiet {
 		client["backchannel_logout_uri"] = siteOrigin(o.Gateway) + "/.auth/oidc/" + o.ID + "/backchannel-logout"
 		client["backchannel_logout_session_required"] = true
+	}
+	for member, value := range o.Client {
+		if client[member] = value; value == nil {
+			delete(client, member)
+		}
 	}
 	return client
 }

@@ -60,7 +60,7 @@ func TestGitHubRefusals(t *testing.T) {
 	g := newGitHub(t)
 	r.serve(g.login("github") + strings.Replace(g.login("misspelt"), "s3cret", "another", 1))
 	b := r.browser()
-	attacked{503, "TEMPORARILY_UNAVAILABLE"}.check(t, r, b, b.visit(b.back(b.depart("misspelt", nil), "alice")))
+	attacked{503, "PROVIDER_MISCONFIGURED"}.check(t, r, b, b.visit(b.back(b.depart("misspelt", nil), "alice")))
 	if !strings.Contains(r.log.String(), "incorrect_client_credentials") {
 		t.Error("the log does not say what is wrong")
 	}

@@ -112,7 +112,7 @@ func TestAttackHostileProvider(t *testing.T) {
 		"access token missing":        {lie{tokens: setting("access_token", nil)}, attacked{503, "TEMPORARILY_UNAVAILABLE"}},
 		"userinfo of another":         {lie{userInfo: setting("sub", "somebody-else")}, attacked{400, "userinfo_sub"}},
 		"userinfo of nobody":          {lie{userInfo: setting("sub", nil)}, attacked{400, "userinfo_sub"}},
-		"userinfo huge":               {lie{endpoints: map[string]http.HandlerFunc{hostileUserInfo: huge}}, attacked{503, "TEMPORARILY_UNAVAILABLE"}},
+		"userinfo huge, and needed":   {lie{claims: setting("preferred_username", nil), endpoints: map[string]http.HandlerFunc{hostileUserInfo: huge}}, attacked{503, "TEMPORARILY_UNAVAILABLE"}},
 		"tokens refused":              {lie{endpoints: map[string]http.HandlerFunc{hostileToken: refusing("invalid_grant")}}, attacked{400, "code"}},
 		"tokens huge":                 {lie{endpoints: map[string]http.HandlerFunc{hostileToken: huge}}, attacked{503, "TEMPORARILY_UNAVAILABLE"}},
 		"tokens no JSON":              {lie{endpoints: map[string]http.HandlerFunc{hostileToken: func(w http.ResponseWriter, _ *http.Request) { writePage(w, "Maintenance", "<b>later</b>") }}}, attacked{503, "TEMPORARILY_UNAVAILABLE"}},

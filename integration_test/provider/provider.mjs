@@ -7,7 +7,7 @@ import { interact } from "./interaction.mjs";
 import { logoutSource, postLogoutSuccessSource, renderError } from "./pages.mjs";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const { client, jwks, people, lifetime, plain } = JSON.parse((await lines.next()).value);
+const { client, jwks, people, lifetime, plain, push } = JSON.parse((await lines.next()).value);
 
 const server = createServer();
 await new Promise(resolve => server.listen(0, "127.0.0.1", resolve));
@@ -33,7 +33,7 @@ const provider = new Provider(issuer, {
 		groups: ["groups"],
 	},
 	conformIdTokenClaims: false,
-	clientAuthMethods: ["client_secret_basic", "client_secret_post"],
+	clientAuthMethods: ["client_secret_basic", "client_secret_post", "private_key_jwt", "none"],
 	clientBasedCORS: () => false,
 	pkce: { required: () => true },
 	// A refresh token for every client that may have one, and another for each that is used.
@@ -44,6 +44,7 @@ const provider = new Provider(issuer, {
 	features: {
 		devInteractions: { enabled: false },
 		backchannelLogout: { enabled: true },
+		pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: push },
 		rpInitiatedLogout: { enabled: true, logoutSource, postLogoutSuccessSource },
 		revocation: { enabled: true },
 	},
