@@ -71,22 +71,36 @@ func (m *Method) Authorize(ctx context.Context, r login.AuthorizationRequest) (s
 	}
 	prompts := oauthclient.Prompts(m.prompt, m.supportedPrompts(known), m.parameters, r)
 	pending := login.Pending{RedirectURI: r.RedirectURI, Verifier: oauth2.GenerateVerifier(), Nonce: rand.Text(), Prompt: prompts[0], Prompts: prompts[1:]}
+	if !m.push && !known.mustPush {
+		return oauthclient.AuthCodeURL(config, r.State, pending.Verifier, m.requestParameters(r, pending)), pending, nil
+	}
+	if known.push == "" {
+		return "", login.Pending{}, fmt.Errorf("%w: the provider has no pushed_authorization_request_endpoint", login.ErrMisconfigured)
+	}
+	for {
+		location, err := oauthclient.Push(ctx, client, known.push, config, r.State, pending.Verifier, m.requestParameters(r, pending))
+		if err == nil {
+			return location, pending, nil
+		}
+		// A provider that refuses the prompt says so here, and not through the browser.
+		answer := new(login.AnswerError)
+		errors.As(err, &answer)
+		prompts, ok := pending.Retry(&login.DeniedError{Code: answer.Code})
+		if !ok {
+			return "", login.Pending{}, err
+		}
+		pending.Prompt, pending.Prompts = prompts[0], prompts[1:]
+	}
+}
+
+// requestParameters returns the parameters of the authorization request that the pending one is for.
+func (m *Method) requestParameters(r login.AuthorizationRequest, pending login.Pending) map[string]string {
 	parameters := oauthclient.RequestParameters(pending.Prompt, m.parameters, "login_hint", r)
 	parameters["nonce"] = pending.Nonce
 	if m.responseMode != "" {
 		parameters["response_mode"] = m.responseMode
 	}
-	if !m.push && !known.mustPush {
-		return oauthclient.AuthCodeURL(config, r.State, pending.Verifier, parameters), pending, nil
-	}
-	if known.push == "" {
-		return "", login.Pending{}, fmt.Errorf("%w: the provider has no pushed_authorization_request_endpoint", login.ErrMisconfigured)
-	}
-	location, err := oauthclient.Push(ctx, client, known.push, config, r.State, pending.Verifier, parameters)
-	if err != nil {
-		return "", login.Pending{}, err
-	}
-	return location, pending, nil
+	return parameters
 }
 
 // googlePrompts are the prompts of Google, whose metadata names none. For any other value Google shows

@@ -249,6 +249,45 @@ func TestPushedAuthorization(t *testing.T) {
 	})
 }
 
+// A provider that does not know a prompt refuses the pushed request, where no browser sees it.
+func TestPushedPromptThatIsRefused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		knows []string // prompts; "" is none
+		want  string   // prompt of the request that is taken; or the reason
+		asked int
+	}{
+		"the first":  {[]string{"select_account"}, "select_account", 1},
+		"the second": {[]string{"login"}, "login", 2},
+		"none":       {[]string{""}, "", 3},
+		"nothing":    {nil, "unavailable", 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newSilentWorld(t)
+			w.say("pushed_authorization_request_endpoint", w.issuer()+"/par")
+			w.respond("/par", func(out http.ResponseWriter, in *http.Request) {
+				in.ParseForm()
+				if !slices.Contains(tc.knows, in.PostForm.Get("prompt")) {
+					out.WriteHeader(http.StatusBadRequest)
+					fmt.Fprint(out, `{"error":"invalid_request","error_description":"unsupported prompt"}`)
+					return
+				}
+				out.WriteHeader(http.StatusCreated)
+				fmt.Fprint(out, `{"request_uri":"urn:request-1"}`)
+			})
+			m := w.connect(w.method(func(c *Config) { c.PushRequests = true }))
+			_, pending, err := m.Authorize(t.Context(), login.AuthorizationRequest{Ask: login.AskAccount, RedirectURI: redirectURI})
+			got := pending.Prompt
+			if err != nil {
+				got = reason(err)
+			}
+			if got != tc.want {
+				t.Errorf("%s (%v), want %s", got, err, tc.want)
+			}
+			wantAsked(t, w, "/par", tc.asked)
+		})
+	}
+}
+
 // TestClientAssertion signs in at a provider that knows the gateway by its key.
 func TestClientAssertion(t *testing.T) {
 	w := newWorld(t)
