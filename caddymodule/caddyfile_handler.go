@@ -53,6 +53,7 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	    }
 //	    websocket_origins <origin...>
 //	    end_streams_on_switch
+//	    strip_authorization
 //	    clear_storage_on_switch
 //	    ambiguous_paths allow|refuse
 //	}
@@ -85,6 +86,9 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = h.unmarshalWebsocketOrigins(b)
 		case "clear_storage_on_switch":
 			h.ClearStorageOnSwitch = true
+			err = b.flag()
+		case "strip_authorization":
+			h.StripAuthorization = true
 			err = b.flag()
 		case "end_streams_on_switch":
 			h.EndStreamsOnSwitch = true

@@ -70,6 +70,10 @@ type Handler struct {
 	// that send no Origin header are no browsers, and pass.
 	WebsocketOrigins []string `json:"websocket_origins,omitempty"`
 
+	// StripAuthorization deletes the Authorization header of requests to the upstream. Browsers keep a
+	// password that somebody typed into their own dialogue for every account of the host.
+	StripAuthorization bool `json:"strip_authorization,omitempty"`
+
 	// EndStreamsOnSwitch ends requests under way, such as web sockets, also when another account of
 	// the browser becomes the active one. By default they end only when their session ends.
 	EndStreamsOnSwitch bool `json:"end_streams_on_switch,omitempty"`
@@ -127,6 +131,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		Optional:             h.Optional,
 		Require:              h.Require,
 		Cookies:              h.IsolateCookies.isolation(maxHeader),
+		StripAuthorization:   h.StripAuthorization,
 		EndStreamsOnSwitch:   h.EndStreamsOnSwitch,
 		ClearStorageOnSwitch: h.ClearStorageOnSwitch,
 		RefuseAmbiguousPaths: h.AmbiguousPaths != AmbiguousPathsAllow, // until readLayout knows more

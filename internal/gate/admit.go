@@ -54,6 +54,9 @@ func (q *Request) setIdentity(r *http.Request, o *Options) {
 	if !q.stripped {
 		q.gate.Managed.Strip(r)
 	}
+	if o.StripAuthorization {
+		delete(r.Header, "Authorization")
+	}
 	if !q.signedIn {
 		return
 	}

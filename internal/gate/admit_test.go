@@ -77,6 +77,32 @@ func TestIdentityHeaders(t *testing.T) {
 	}
 }
 
+// TestAuthorizationIsStripped: browsers keep passwords of their own dialogue for all accounts.
+func TestAuthorizationIsStripped(t *testing.T) {
+	never := func(*http.Request) (bool, error) { return false, nil }
+	for name, test := range map[string]struct {
+		options *Options
+		want    string
+	}{
+		"by default":            {&Options{}, "Basic YTpi"},
+		"asked for":             {&Options{StripAuthorization: true}, ""},
+		"for nobody":            {&Options{StripAuthorization: true, Optional: true}, ""},
+		"where it is not gated": {&Options{StripAuthorization: true, Applies: never}, "Basic YTpi"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if !test.options.Optional {
+				w.signIn("alice")
+			}
+			var next upstream
+			w.serve(w.request("/page", "Authorization", "Basic YTpi"), test.options, &next)
+			if got := next.requests[0].Get("Authorization"); got != test.want {
+				t.Errorf("the upstream gets %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 // TestWhoseRequest: a request ends with the session whose identity or cookies the upstream is given.
 func TestWhoseRequest(t *testing.T) {
 	never := func(*http.Request) (bool, error) { return false, nil }

@@ -208,6 +208,9 @@ type Options struct {
 	// protocols as the active account, beside this site's and the trusted ones.
 	UpgradeOrigins []string
 
+	// StripAuthorization deletes the Authorization field of the requests that the gate is for.
+	StripAuthorization bool
+
 	// EndStreamsOnSwitch ends requests under way when another account becomes the active one, and
 	// not only when their session ends.
 	EndStreamsOnSwitch bool
