@@ -207,6 +207,24 @@ func (p *Portal) accountsPage(w http.ResponseWriter, r *http.Request, v Visitor)
 	return nil
 }
 
+// signOutPage asks which accounts to sign out. An app can link to it as its own sign-out, because to
+// open it changes nothing. A browser without accounts goes to the sign-in page.
+func (p *Portal) signOutPage(w http.ResponseWriter, r *http.Request, v Visitor) error {
+	to, err := p.returning(v, r.URL.Query())
+	if err != nil {
+		p.fail(w, r, v, true, err) // the path's other method is the API's
+		return nil
+	}
+	v = v.headedFor(to)
+	view := p.accountsView(v, to)
+	if len(view.Accounts) == 0 {
+		redirect(w, p.address("/sign-in", to, nil))
+		return nil
+	}
+	page.WriteSignOut(w, view)
+	return nil
+}
+
 func (p *Portal) accountsView(v Visitor, to destination) page.Accounts {
 	view := page.Accounts{Frame: p.frame(v, to), ReturnTo: to.text, Place: string(v.Visit.Site())}
 	if v.Load.Near() {

@@ -276,6 +276,27 @@ func TestSignOutOnThePageNeedsNoActiveSession(t *testing.T) {
 	}
 }
 
+// TestSignOutPage: an app can link to it. It signs nobody out before somebody clicks, and its buttons
+// are those of the chooser.
+func TestSignOutPage(t *testing.T) {
+	b := newGateway(t).browser()
+	wantRedirect(t, b.get("/.auth/sign-out?return_to=/x"), "/.auth/sign-in?return_to=%2Fx")
+	alice := b.signInAs("alice")
+	w := b.get("/.auth/sign-out?return_to=/x")
+	wantPage(t, w, http.StatusOK, "Sign out?", "Alice Example", `value="`+alice+`"`, `value="/x"`, `value="sign-out"`, `href="/x"`)
+	if strings.Contains(w.Body.String(), "sign-out-all") {
+		t.Error("one account alone is offered to sign out of all")
+	}
+	bob := b.signInAs("bob")
+	wantPage(t, b.get("/.auth/sign-out"), http.StatusOK, "Bob Example", `value="`+bob+`"`, `value="sign-out-all"`)
+	if got := b.names(); got != "alice *bob" {
+		t.Errorf("the browser has %q", got)
+	}
+	b.accounts.gone["bob"] = true
+	wantPage(t, b.get("/.auth/sign-out"), http.StatusOK, `value="sign-out-all"`)
+	wantPage(t, b.get("/.auth/sign-out?return_to=https://evil.example/"), http.StatusBadRequest)
+}
+
 func TestSignOutOfAllOnThePage(t *testing.T) {
 	b := newGateway(t).browser()
 	b.signInAs("alice")

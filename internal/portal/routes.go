@@ -49,7 +49,7 @@ func (p *Portal) table() map[string]route {
 		"/sign-in/oauth2":                     {post: p.signInOAuth2, signsIn: true},
 		"/sign-up/email":                      {post: p.signUpAPI, signsIn: true},
 		"/is-username-available":              {post: p.isUsernameAvailable},
-		"/sign-out":                           {post: p.signOutAPI},
+		"/sign-out":                           {get: p.signOutPage, post: p.signOutAPI},
 		"/change-password":                    {post: p.changePasswordAPI},
 		"/update-user":                        {post: p.updateUserAPI},
 		"/list-sessions":                      {get: p.listSessions},

@@ -38,7 +38,7 @@ func TestMethods(t *testing.T) {
 		"/get-session":                        get,
 		"/sign-in/email":                      post,
 		"/sign-in/username":                   post,
-		"/sign-out":                           post,
+		"/sign-out":                           both,
 		"/multi-session/list-device-sessions": get,
 		"/multi-session/set-active":           post,
 		"/multi-session/revoke":               post,
@@ -67,7 +67,7 @@ func TestMethods(t *testing.T) {
 
 func TestWrongMethodInTheAddressBarIsAPage(t *testing.T) {
 	b := newGateway(t).browser()
-	wantPage(t, b.get("/.auth/sign-out", "Sec-Fetch-Mode", "navigate"), http.StatusMethodNotAllowed)
+	wantPage(t, b.get("/.auth/change-password", "Sec-Fetch-Mode", "navigate"), http.StatusMethodNotAllowed)
 }
 
 func TestUnknownPaths(t *testing.T) {

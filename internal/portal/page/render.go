@@ -50,6 +50,7 @@ var (
 	refusalPage  = parse("refusal.html")
 	failurePage  = parse("failure.html")
 	samePage     = parse("same-account.html")
+	signOutPage  = parse("sign-out.html")
 	signedOut    = parse("signed-out.html")
 	redirectPage = parse("redirect.html")
 	resetPage    = parse("reset.html")
@@ -113,6 +114,14 @@ func WriteAccounts(w http.ResponseWriter, status int, v Accounts) {
 	v.Here = link(v.Prefix, "/accounts", v.ReturnTo)
 	v.Forms, v.KeepsFragment = true, true
 	write(w, status, accountsPage, v.Frame, v)
+}
+
+// WriteSignOut answers with the page that asks which accounts to sign out. Its forms are the
+// chooser's.
+func WriteSignOut(w http.ResponseWriter, v Accounts) {
+	v.Here = link(v.Prefix, "/sign-out", v.ReturnTo)
+	v.Forms = true
+	write(w, http.StatusOK, signOutPage, v.Frame, v)
 }
 
 // AnyActive reports whether an account is active. None is after the active one has ended by itself;
