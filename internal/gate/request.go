@@ -109,6 +109,11 @@ func (q *Request) findJar(r *http.Request) (err error) {
 		return errEarlyData
 	}
 	q.Token = q.Cookies.Token()
+	if q.Cookies.Jar.Count > 1 {
+		if q.Token, err = q.chooseToken(r); err != nil {
+			return err
+		}
+	}
 	var site session.Site
 	if q.Cookie.PerHost {
 		// Within the cookie's domain, no browser asks for a host whose name does not parse.
@@ -123,6 +128,37 @@ func (q *Request) findJar(r *http.Request) (err error) {
 		return nil
 	}
 	return err
+}
+
+// chooseToken returns the token that counts, if a request has several jar's cookies. It is the only
+// one that names a jar, or the one whose jar is confirmed at this host, which no other host can have
+// brought about. In all other cases it is the zero token, because another one may have been planted.
+func (q *Request) chooseToken(r *http.Request) (chosen session.Token, err error) {
+	known := 0
+	for _, token := range q.Cookie.Tokens(r.Header) {
+		visit, err := q.gate.Sessions.Visit(q.ctx, token)
+		switch {
+		case errors.Is(err, session.ErrUnreadable):
+			continue
+		case err != nil:
+			return session.Token{}, err
+		case visit.JarID() == "":
+			continue
+		case q.Cookie.Domain != "" && q.Cookie.Confirms(&q.Cookies, visit.JarID()):
+			return token, nil
+		}
+		chosen = token
+		known++
+	}
+	if known == 1 {
+		return chosen, nil
+	}
+	if (known > 1 || q.Cookies.Jar.Count > cookie.MaxTokens) && q.gate.warnings.addNew("doubles:"+q.Host) {
+		q.gate.Log.Warn("a browser sends several cookies that could name its sessions, so it counts as signed out until it signs in again. "+
+			"They come from a change of cookie_domain, from another gateway on a domain above or below, or from somebody who plants them",
+			zap.String("host", q.Host), zap.String("cookie", q.Cookie.Name), zap.Int("cookies", q.Cookies.Jar.Count), zap.Int("known", known))
+	}
+	return session.Token{}, nil
 }
 
 // renewTokens renews the provider's tokens of the active session where that is due. If the provider

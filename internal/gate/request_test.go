@@ -18,15 +18,43 @@ func TestJar(t *testing.T) {
 		user    string
 		answer  string // of the portal, at a gate that is not optional
 	}{
-		"the jar's cookie":                         {func(*world, *http.Request) {}, "alice", ""},
-		"no cookie":                                {func(_ *world, r *http.Request) { r.Header.Del("Cookie") }, "", "challenge"},
-		"another browser's cookie":                 {func(_ *world, r *http.Request) { r.Header.Set("Cookie", other) }, "", "challenge"},
-		"two cookies, of which one may be planted": {func(_ *world, r *http.Request) { r.Header.Set("Cookie", r.Header.Get("Cookie")+"; "+other) }, "", "challenge"},
-		"the cookie of plain HTTP over HTTPS":      {func(_ *world, r *http.Request) { r.TLS = &tls.ConnectionState{HandshakeComplete: true} }, "", "challenge"},
-		"plain HTTP off loopback":                  {func(_ *world, r *http.Request) { r.Host = "app.example.com" }, "", "insecure"},
-		"a store that fails":                       {func(w *world, _ *http.Request) { w.Sessions = failingSessions{} }, "", "unavailable"},
-		"a provider that stands by the session":    {func(w *world, _ *http.Request) { w.Tokens = tokensStub{} }, "alice", ""},
-		"a provider that has ended the session":    {func(w *world, _ *http.Request) { w.Tokens = tokensStub{ended: true} }, "", "challenge"},
+		"the jar's cookie":                    {func(*world, *http.Request) {}, "alice", ""},
+		"no cookie":                           {func(_ *world, r *http.Request) { r.Header.Del("Cookie") }, "", "challenge"},
+		"another browser's cookie":            {func(_ *world, r *http.Request) { r.Header.Set("Cookie", other) }, "", "challenge"},
+		"a second cookie, of another gateway": {func(_ *world, r *http.Request) { r.Header.Set("Cookie", other+"; "+r.Header.Get("Cookie")) }, "alice", ""},
+		"a second cookie, malformed":          {func(_ *world, r *http.Request) { r.Header.Set("Cookie", r.Header.Get("Cookie")+"; multi_session=x") }, "alice", ""},
+		"the same cookie twice": {func(_ *world, r *http.Request) {
+			r.Header.Set("Cookie", r.Header.Get("Cookie")+"; "+r.Header.Get("Cookie"))
+		}, "alice", ""},
+		"a second cookie, of a jar, one may be planted": {func(w *world, r *http.Request) {
+			r.Header.Set("Cookie", r.Header.Get("Cookie")+"; multi_session="+w.another("mallory").Reveal())
+		}, "", "challenge"},
+		"a second cookie, of a jar, the first is confirmed": {func(w *world, r *http.Request) {
+			w.Cookies = cookie.Options{Domain: "localhost"}
+			r.Host = "app.localhost"
+			w.confirm(r)
+			r.Header.Set("Cookie", r.Header.Get("Cookie")+"; multi_session="+w.another("mallory").Reveal())
+		}, "alice", ""},
+		"a second cookie, of a jar, with no confirmation": {func(w *world, r *http.Request) {
+			w.Cookies = cookie.Options{Domain: "localhost"}
+			r.Host = "app.localhost"
+			r.Header.Set("Cookie", r.Header.Get("Cookie")+"; multi_session="+w.another("mallory").Reveal())
+		}, "", "challenge"},
+		"a planted cookie alone, beside one that is worth nothing": {func(w *world, r *http.Request) {
+			w.Cookies = cookie.Options{Domain: "localhost"}
+			r.Host = "app.localhost"
+			r.Header.Set("Cookie", other+"; multi_session="+w.another("mallory").Reveal())
+		}, "", "challenge"},
+		"more cookies than are looked up": {func(_ *world, r *http.Request) {
+			for range cookie.MaxTokens {
+				r.Header.Add("Cookie", "multi_session="+session.NewToken().Reveal())
+			}
+		}, "", "challenge"},
+		"the cookie of plain HTTP over HTTPS":   {func(_ *world, r *http.Request) { r.TLS = &tls.ConnectionState{HandshakeComplete: true} }, "", "challenge"},
+		"plain HTTP off loopback":               {func(_ *world, r *http.Request) { r.Host = "app.example.com" }, "", "insecure"},
+		"a store that fails":                    {func(w *world, _ *http.Request) { w.Sessions = failingSessions{} }, "", "unavailable"},
+		"a provider that stands by the session": {func(w *world, _ *http.Request) { w.Tokens = tokensStub{} }, "alice", ""},
+		"a provider that has ended the session": {func(w *world, _ *http.Request) { w.Tokens = tokensStub{ended: true} }, "", "challenge"},
 		"a host without a name, with an account for each host": {func(w *world, r *http.Request) {
 			w.Cookies = cookie.Options{Domain: "localhost", PerHost: true}
 			r.Host = "_.localhost"

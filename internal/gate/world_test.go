@@ -89,6 +89,17 @@ func (w *world) signIn(name string) *world {
 	return w
 }
 
+// another signs an account in, in another browser, and returns the token of its jar.
+func (w *world) another(name string) session.Token {
+	w.tb.Helper()
+	identity := &session.Identity{Account: session.Account{Method: "password", Subject: name}, UserName: name}
+	done, err := w.manager.SignIn(w.tb.Context(), session.Token{}, identity, nil, session.Client{})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	return done.Token
+}
+
 // switchTo makes an account that is signed in the active one.
 func (w *world) switchTo(name string) {
 	w.tb.Helper()

@@ -16,6 +16,28 @@ func Within(host, domain string) bool {
 	return ok && (rest == "" || strings.HasSuffix(rest, "."))
 }
 
+// CookieDomains returns the domains that a host can set cookies for: its own name and those above
+// it, up to the registrable one. The host is in lower case and without a port. Addresses and names
+// without a registrable domain have none.
+func CookieDomains(host string) []string {
+	if LoopbackForServer(host) || digits.MatchString(host[strings.LastIndexByte(host, '.')+1:]) {
+		return nil
+	}
+	registrable, err := publicsuffix.EffectiveTLDPlusOne(host)
+	if err != nil {
+		return nil
+	}
+	var domains []string
+	for {
+		domains = append(domains, host)
+		_, above, ok := strings.Cut(host, ".")
+		if host == registrable || !ok {
+			return domains
+		}
+		host = above
+	}
+}
+
 var (
 	domainLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	digits      = regexp.MustCompile(`^[0-9]+$`)

@@ -95,3 +95,22 @@ func TestValidateCookieDomain(t *testing.T) {
 		}
 	}
 }
+
+func TestCookieDomains(t *testing.T) {
+	for host, want := range map[string]string{
+		"app.staging.example.test": "app.staging.example.test staging.example.test example.test",
+		"example.test":             "example.test",
+		"app.example.co.uk":        "app.example.co.uk example.co.uk",
+		"co.uk":                    "",
+		"test":                     "",
+		"localhost":                "",
+		"192.0.2.1":                "",
+		"[::1]":                    "",
+		"":                         "",
+		"a..example.test":          "",
+	} {
+		if got := strings.Join(CookieDomains(host), " "); got != want {
+			t.Errorf("%q: got %q, want %q", host, got, want)
+		}
+	}
+}

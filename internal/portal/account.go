@@ -143,7 +143,7 @@ func (p *Portal) updateBrowser(w http.ResponseWriter, r *http.Request, v Visitor
 		return
 	}
 	if len(left.Entries()) == 0 {
-		v.Cookie.Clear(w.Header())
+		p.clearJar(w, r, v)
 	}
 	v.setView(w, left)
 }

@@ -33,7 +33,7 @@ func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v Visitor, handl
 		return session.Revoked{}, err
 	}
 	if done.Empty {
-		v.Cookie.Clear(w.Header())
+		p.clearJar(w, r, v)
 	}
 	if v.Visit.Confirmed() { // else no account has a view here
 		p.updateView(w, r, v)
@@ -50,7 +50,7 @@ func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v Visitor) ([]s
 		return nil, err
 	}
 	if mentionsCookie(r.Header, v.Cookie.Name) {
-		v.Cookie.Clear(w.Header())
+		p.clearJar(w, r, v)
 	}
 	v.setView(w, session.Visit{})
 	p.audit.logSignOut(r, v, ended)

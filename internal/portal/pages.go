@@ -95,6 +95,7 @@ func (p *Portal) signInPage(w http.ResponseWriter, r *http.Request, v Visitor) e
 	if query.Get(paramSignedOut) == "1" {
 		view.Notice = "You are signed out."
 	}
+	view.Problem = p.doubtful(r, v)
 	page.WriteSignIn(w, http.StatusOK, view)
 	return nil
 }

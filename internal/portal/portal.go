@@ -16,6 +16,7 @@
 //	logout.go                       sign-out at providers, and by providers
 //	accounts.go, account.go         the browser's accounts, and one account by its owner
 //	view.go                         the view that answers are stored under
+//	doubles.go                      browsers that send several cookies of a jar
 //	confirm.go                      jars that a host has not used before
 //	reset.go                        the reset page
 //	gate.go, navigation.go          requests to an upstream that are not forwarded

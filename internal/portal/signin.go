@@ -61,6 +61,7 @@ func (p *Portal) client(r *http.Request, v Visitor, remember bool) (session.Clie
 // admit adds a session for the identity to the browser's sessions, and gives the browser the jar's
 // new token. The grant comes from a provider, or is nil.
 func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identity *session.Identity, grant *session.Grant, client session.Client) (session.SignedIn, error) {
+	owns := p.ownsJarCookies(r, v) // before the sign-in replaces a token
 	done, err := p.manager.At(v.Visit.Site()).SignIn(r.Context(), v.Token, identity, grant, client)
 	if err != nil {
 		return session.SignedIn{}, err
@@ -68,6 +69,9 @@ func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identi
 	maxAge := p.manager.Lifetime()
 	if client.Transient {
 		maxAge = 0
+	}
+	if owns {
+		v.clearDoubles(w)
 	}
 	v.Cookie.Set(w.Header(), done.Token, maxAge)
 	v.confirm(w, r, done.JarID)
