@@ -44,15 +44,20 @@ func (server) Original(r *http.Request) (method, requestURI string, u *url.URL) 
 }
 
 // Site implements gate.Server. What a proxy in front of Caddy says counts only if Caddy trusts the
-// proxy. Of several values the last one counts, as for reverse_proxy.
+// proxy. Of several values the last one counts, as for reverse_proxy: what stands before it may come
+// from the client. A chain of proxies lists them in one field or in several. Values of
+// X-Forwarded-Proto are schemes, which have no case (RFC 3986, section 3.1).
 func (server) Site(r *http.Request) (scheme, host string) {
 	scheme, host = "http", r.Host
 	if r.TLS != nil {
 		scheme = "https"
 	}
 	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
-		if proto := last(r.Header["X-Forwarded-Proto"]); proto == "https" || proto == "http" {
-			scheme = proto
+		switch proto := last(r.Header["X-Forwarded-Proto"]); {
+		case strings.EqualFold(proto, "https"):
+			scheme = "https"
+		case strings.EqualFold(proto, "http"):
+			scheme = "http"
 		}
 		if forwarded := last(r.Header["X-Forwarded-Host"]); forwarded != "" {
 			host = forwarded
@@ -61,11 +66,13 @@ func (server) Site(r *http.Request) (scheme, host string) {
 	return scheme, strings.ToLower(host)
 }
 
+// last returns the last of a field's values, also of those in one line with commas.
 func last(values []string) string {
 	if len(values) == 0 {
 		return ""
 	}
-	return values[len(values)-1]
+	line := values[len(values)-1]
+	return strings.TrimSpace(line[strings.LastIndexByte(line, ',')+1:])
 }
 
 // ClientIP implements gate.Server. It is the address that trusted_proxies lead to.

@@ -116,3 +116,38 @@ func TestTokensReachTheUpstreamOnly(t *testing.T) {
 		})
 	}
 }
+
+// What the proxies in front say about a request, as they spell it.
+func TestForwardedScheme(t *testing.T) {
+	for name, test := range map[string]struct {
+		trusted bool
+		proto   []string
+		want    string
+	}{
+		"nothing":                        {true, nil, "http"},
+		"one value":                      {true, []string{"https"}, "https"},
+		"upper case":                     {true, []string{"HTTPS"}, "https"},
+		"a list":                         {true, []string{"https, https"}, "https"},
+		"a list without spaces":          {true, []string{"https,https"}, "https"},
+		"two fields":                     {true, []string{"https", "https"}, "https"},
+		"the client's word before ours":  {true, []string{"https, http"}, "http"},
+		"the client's field before ours": {true, []string{"https", "http"}, "http"},
+		"the last hop over plain HTTP":   {true, []string{"http, https"}, "https"},
+		"something else":                 {true, []string{"wss"}, "http"},
+		"an empty end":                   {true, []string{"https,"}, "http"},
+		"a client that nobody trusts":    {false, []string{"https"}, "http"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := prepared(http.Header{"X-Forwarded-Proto": test.proto, "X-Forwarded-Host": {"other.example, App.example.com:8443"}})
+			r.Host = "inner:8080"
+			caddyhttp.SetVar(r.Context(), caddyhttp.TrustedProxyVarKey, test.trusted)
+			scheme, host := server{}.Site(r)
+			if scheme != test.want {
+				t.Errorf("the scheme is %s, want %s", scheme, test.want)
+			}
+			if want := map[bool]string{true: "app.example.com:8443", false: "inner:8080"}[test.trusted]; host != want {
+				t.Errorf("the host is %s, want %s", host, want)
+			}
+		})
+	}
+}

@@ -231,8 +231,21 @@ func (q *Request) servePortal(w http.ResponseWriter, r *http.Request, o *Options
 func (q *Request) explain(w http.ResponseWriter, r *http.Request) {
 	w, r = q.answer(w), q.asMade(r)
 	if errors.Is(q.err, cookie.ErrInsecure) {
+		q.logInsecure()
 		q.gate.Portal.Insecure(w, r, q.Visitor)
 		return
 	}
 	q.gate.Portal.Unavailable(w, r, q.Visitor, q.err)
+}
+
+// logInsecure logs once for each host that a request counts as one over plain HTTP, although a proxy
+// has something to say about it. Without that the page in the browser says enough.
+func (q *Request) logInsecure() {
+	proto := strings.Join(q.header["X-Forwarded-Proto"], ", ")
+	if proto == "" || !q.gate.warnings.addNew("insecure:"+q.Host) {
+		return
+	}
+	q.gate.Log.Warn("requests count as plain HTTP, although they have X-Forwarded-Proto. "+
+		"Its last value must be https, and trusted_proxies must name the proxy that sends it",
+		zap.String("host", q.Host), zap.String("x_forwarded_proto", proto[:min(len(proto), 64)]))
 }

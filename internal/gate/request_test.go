@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"github.com/caddy-multi-session/gateway/internal/cookie"
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
@@ -184,4 +186,18 @@ func TestOneRequestForAllGates(t *testing.T) {
 			return nil
 		}))
 	}))
+}
+
+// Whoever runs the site must learn why a request counts as plain HTTP, though a proxy says otherwise.
+func TestTheLogNamesWhatAProxySays(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		r := w.request("/page", "X-Forwarded-Proto", "https, http")
+		r.Host = "app.example.com"
+		w.serve(r, &Options{}, new(upstream))
+	}
+	lines := w.log.FilterField(zap.String("x_forwarded_proto", "https, http")).All()
+	if len(lines) != 1 {
+		t.Errorf("%d lines, want one for the host", len(lines))
+	}
 }

@@ -178,12 +178,13 @@ func (a audit) logRefusal(r *http.Request, v Visitor, active session.Entry, unme
 	a.write(r, v, v.Visit.JarID(), eventRefuse, "failure", fields...)
 }
 
-// logForgery logs a state change from an origin that is not allowed. The origin helps to find one
+// logForgery logs a state change from an origin that is not allowed. The two origins help to find one
 // that is missing from trusted_origins.
 func (a audit) logForgery(r *http.Request, v Visitor, err error) {
 	a.write(r, v, v.Visit.JarID(), eventForged, "failure",
 		zap.String("reason", reason(err)),
 		zap.String("origin", bounded(r.Header.Get("Origin"))),
+		zap.String("own_origin", bounded(v.Origin())),
 		zap.String("path", bounded(r.URL.Path)))
 }
 

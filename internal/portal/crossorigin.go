@@ -20,23 +20,28 @@ import (
 // the attacker's account. So a sign-in must also have no other trace of a browser.
 //
 // The portal's own forms pass because of its Referrer-Policy. With same-origin a browser sends
-// Origin with a form to the same origin; with no-referrer it would send null (Fetch, section 3.2,
-// "append a request Origin header").
+// Origin with a form to the same origin. Under a policy of no-referrer, which a site may set for all
+// of its answers, it sends null (Fetch, section 3.2, "append a request Origin header"). Then
+// Sec-Fetch-Site says where the form is from: no page can set it, and a page of an opaque origin,
+// such as a sandboxed frame, is cross-site to every site (Fetch Metadata, section 2.3).
 func (p *Portal) checkOrigin(r *http.Request, v Visitor, signsIn bool) error {
 	if signsIn && r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") == "navigate" {
 		return errCrossSiteNavigation
 	}
-	from, err := source(r.Header)
+	own, _ := origin.Parse(v.Origin())
+	from, err := source(r.Header, own)
 	if err != nil {
 		return err
 	}
-	own, _ := origin.Parse(v.Origin())
 	switch {
 	case from == "":
 		if len(r.Header["Cookie"]) > 0 || signsIn && fromBrowser(r.Header) {
 			return errMissingOrigin
 		}
 	case from != own && !p.trusted[from]:
+		if origin.Host(from) == origin.Host(own) {
+			return errOtherPort
+		}
 		return errInvalidOrigin
 	}
 	// Check compares with the Host field, which here must be the host that Caddy reports.
@@ -47,15 +52,19 @@ func (p *Portal) checkOrigin(r *http.Request, v Visitor, signsIn bool) error {
 	return nil
 }
 
-// source returns the origin of the page that made a request, or an empty string where the headers
-// do not say. The opaque origin null is an error: any page can send it.
-func source(h http.Header) (string, error) {
+// source returns the origin of the page that made a request to an origin of ours, or an empty string
+// where the headers do not say. The opaque origin null is an error, unless the page is ours: any
+// page can send it.
+func source(h http.Header, own string) (string, error) {
 	switch origins := h["Origin"]; {
 	case len(origins) > 1:
 		return "", errInvalidOrigin
 	case len(origins) == 0 || origins[0] == "":
 	case origins[0] == "null":
-		return "", errMissingOrigin
+		if site := h["Sec-Fetch-Site"]; len(site) == 1 && site[0] == "same-origin" {
+			return own, nil
+		}
+		return "", errNullOrigin
 	default:
 		// Browsers send only the canonical form.
 		if canonical, err := origin.Parse(origins[0]); err != nil || canonical != origins[0] {

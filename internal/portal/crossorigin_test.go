@@ -35,7 +35,10 @@ func TestOrigins(t *testing.T) {
 		"null":                              {h{"Origin", "null"}, missing, missing, missing},
 		"null from a sandbox":               {h{"Origin", "null", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "cors"}, missing, missing, missing},
 		"null form":                         {h{"Origin", "null", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, missing, blocked, missing},
-		"null, allegedly own":               {h{"Origin", "null", "Sec-Fetch-Site", "same-origin"}, missing, missing, missing},
+		"null of the own site":              {h{"Origin", "null", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate"}, passes, passes, passes},
+		"null of the own site, told twice":  {h{"Origin", "null", "Sec-Fetch-Site", "same-origin, same-origin"}, missing, missing, missing},
+		"null of a sibling":                 {h{"Origin", "null", "Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "navigate"}, missing, missing, missing},
+		"null by the user":                  {h{"Origin", "null", "Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate"}, missing, missing, missing},
 		"other site":                        {h{"Origin", evil}, invalid, invalid, invalid},
 		"other site, fetch":                 {h{"Origin", evil, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}, invalid, invalid, invalid},
 		"other site, form":                  {h{"Origin", evil, "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, invalid, blocked, invalid},
@@ -140,5 +143,29 @@ func TestForgedFormsAreRefusedWithAPage(t *testing.T) {
 	}
 	if got := b.names(); got != "alice *bob" {
 		t.Errorf("the browser has %q", got)
+	}
+}
+
+// Whoever runs the site must learn which of the two origins is not as expected.
+func TestRefusedOriginsAreExplained(t *testing.T) {
+	for name, test := range map[string]struct{ origin, says string }{
+		"a proxy that drops the port": {"https://app.example.com:8443", "with its port in Host or X-Forwarded-Host"},
+		"a proxy that ends HTTPS":     {"http://app.example.com", "its scheme in X-Forwarded-Proto"},
+		"no-referrer on plain HTTP":   {"null", "a Referrer-Policy of no-referrer"},
+		"another site":                {"https://evil.example", "another site"},
+	} {
+		b := newGateway(t).browser()
+		r := b.form("alice")
+		r.Header.Set("Origin", test.origin)
+		r.Header.Del("Sec-Fetch-Site")
+		wantPage(t, b.send(r), http.StatusForbidden, test.says)
+		line := b.log.FilterMessage(eventForged).All()
+		if len(line) != 1 {
+			t.Fatalf("%s: %d lines", name, len(line))
+		}
+		fields := line[0].ContextMap()
+		if fields["origin"] != test.origin || fields["own_origin"] != "https://app.example.com" {
+			t.Errorf("%s: the log has the origins %v and %v", name, fields["origin"], fields["own_origin"])
+		}
 	}
 }

@@ -121,7 +121,7 @@ func (p *Portal) mayFollowLink(r *http.Request, v Visitor) bool {
 	case "":
 		return false
 	}
-	from, err := source(r.Header)
+	from, err := source(r.Header, v.Origin())
 	return err == nil && p.trusted[from]
 }
 

@@ -55,6 +55,15 @@ var (
 		status: http.StatusForbidden, code: "MISSING_OR_NULL_ORIGIN", message: "Missing or null Origin",
 		title: "Nothing was changed", advice: "Your browser did not say which site sent the form. Open the page again and try once more.",
 	}
+	errNullOrigin = &problem{
+		status: http.StatusForbidden, code: "MISSING_OR_NULL_ORIGIN", message: "Missing or null Origin",
+		title: "Nothing was changed", advice: "Your browser hid which site sent the form. Open the page again and try once more. If you run this site: a Referrer-Policy of no-referrer on the gateway's pages brings this about. Leave the policy that the gateway sets.",
+	}
+	// The origin is this host's, but with another port or scheme.
+	errOtherPort = &problem{
+		status: http.StatusForbidden, code: "INVALID_ORIGIN", message: "Invalid origin",
+		title: "Nothing was changed", advice: "The form came from another port of this host, or over HTTP in place of HTTPS, which is not trusted here. If you run this site: a proxy in front must pass on the address that browsers show, with its port in Host or X-Forwarded-Host and its scheme in X-Forwarded-Proto. The log has both origins.",
+	}
 	errInvalidOrigin = &problem{
 		status: http.StatusForbidden, code: "INVALID_ORIGIN", message: "Invalid origin",
 		title: "Nothing was changed", advice: "The form came from another site, which is not trusted here.",
@@ -168,7 +177,7 @@ var (
 		status: http.StatusForbidden, code: "INSECURE_TRANSPORT",
 		message: "Signing in needs HTTPS: serve this site over HTTPS, or set insecure_http",
 		title:   "This connection is not secure",
-		advice:  "Signing in needs HTTPS, so that nobody on the way can take over your accounts. Open the address with https:// in front. If you run this site: serve it over HTTPS, or set insecure_http in the configuration of multi_session.",
+		advice:  "Signing in needs HTTPS, so that nobody on the way can take over your accounts. Open the address with https:// in front. If you run this site: serve it over HTTPS, or set insecure_http in the configuration of multi_session. If a proxy in front serves HTTPS, name it in trusted_proxies and have it send X-Forwarded-Proto: https.",
 	}
 )
 
