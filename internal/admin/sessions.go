@@ -217,6 +217,6 @@ func toWire(f session.Found) Session {
 		UserAgent:   f.UserAgent,
 		CreatedAt:   Time{f.CreatedAt},
 		LastUsedAt:  Time{f.LastUsedAt},
-		ExpiresAt:   Time{f.ExpiresAt},
+		ExpiresAt:   Time{f.Ends},
 	}
 }

@@ -94,7 +94,7 @@ func TestSessionOnTheWire(t *testing.T) {
 	active, _ := v.Active()
 	want := `{"sessions":[{"id":"` + active.ID + `","jar":"` + v.JarID() + `","account":"local:Alice","user":"Alice","name":"Alice A.",` +
 		`"method":"local","active":true,"ip":"192.0.2.1","user_agent":"test","created_at":"2026-11-23T11:38:47.288Z",` +
-		`"last_used_at":"2026-11-23T11:38:47.288Z","expires_at":"2026-12-23T11:38:47.288Z"}]}` + "\n"
+		`"last_used_at":"2026-11-23T11:38:47.288Z","expires_at":"2026-11-30T11:38:47.288Z"}]}` + "\n"
 	got := w.do(http.MethodGet, "/sessions", "").body
 	if got != want {
 		t.Errorf("answered %s\nwant %s", got, want)

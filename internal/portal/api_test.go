@@ -276,7 +276,7 @@ func TestGetSession(t *testing.T) {
 	if *got.Session.IPAddress != "192.0.2.7" || *got.Session.UserAgent != "Test/1.0" {
 		t.Errorf("got %s", w.Body)
 	}
-	if got.Session.CreatedAt != "2026-11-23T11:38:47.288Z" || got.Session.ExpiresAt != "2026-12-23T11:38:47.288Z" {
+	if got.Session.CreatedAt != "2026-11-23T11:38:47.288Z" || got.Session.ExpiresAt != "2026-11-30T11:38:47.288Z" {
 		t.Errorf("got %s", w.Body)
 	}
 	if strings.Contains(w.Body.String(), b.cookie) {

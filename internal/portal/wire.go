@@ -86,7 +86,7 @@ func toWire(e session.Entry) wireEntry {
 			ID:        e.ID,
 			Token:     e.Handle,
 			UserID:    e.Identity.Account.ID(),
-			ExpiresAt: wireTime(e.ExpiresAt),
+			ExpiresAt: wireTime(e.Ends),
 			CreatedAt: wireTime(e.CreatedAt),
 			UpdatedAt: wireTime(e.LastUsedAt),
 			IPAddress: orNull(e.IP),

@@ -92,6 +92,7 @@ type Entry struct {
 	*Session
 	Identity *Identity
 	Active   bool
+	Ends     time.Time // when the session dies if it is not used again
 }
 
 // Visit is a jar as one request found it. Later changes of the jar do not affect it. The zero Visit
@@ -156,7 +157,7 @@ func (v Visit) Lapsed() (Entry, bool) {
 	if _, known := v.manager.current(session); !known {
 		return Entry{}, false
 	}
-	return Entry{Session: session, Identity: session.Recorded}, true
+	return Entry{Session: session, Identity: session.Recorded, Ends: v.manager.options.expiry(session)}, true
 }
 
 // Entries returns the live sessions of the jar in the order of their sign-in.
@@ -217,7 +218,7 @@ func (v *Visit) active() *Session {
 // entry returns the entry of one of the jar's sessions, and false if the session is dead.
 func (v *Visit) entry(session *Session, active bool) (Entry, bool) {
 	identity, ok := v.manager.live(session, v.at)
-	return Entry{Session: session, Identity: identity, Active: active}, ok
+	return Entry{Session: session, Identity: identity, Active: active, Ends: v.manager.options.expiry(session)}, ok
 }
 
 // Used records in the background that a request was made as the entry's session. It returns at
@@ -337,7 +338,7 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 		if to.move != nil {
 			jar.Move = to.move.with(session.ID, jar)
 		}
-		done.Entry = Entry{Session: &session, Identity: session.Recorded, Active: true}
+		done.Entry = Entry{Session: &session, Identity: session.Recorded, Active: true, Ends: m.options.expiry(&session)}
 
 		key := to.token.Key()
 		err = m.jars.swap(ctx, to.from, to.old, key, jar, m.options.jarExpiry(jar))
@@ -481,7 +482,7 @@ func (m *Manager) activate(jar *Jar, i int, at time.Time) (active Entry, changed
 		session.LastUsedAt = at
 		jar.Sessions[i] = session
 	}
-	return Entry{Session: &session, Identity: identity, Active: true}, changed, nil
+	return Entry{Session: &session, Identity: identity, Active: true, Ends: m.options.expiry(&session)}, changed, nil
 }
 
 // Revoked is the result of a revocation.

@@ -1018,3 +1018,39 @@ func TestVisitWithARenewedSession(t *testing.T) {
 		t.Errorf("no jar became %q", got)
 	}
 }
+
+// Ends is when the session dies if nobody uses it: not later, and not earlier.
+func TestEntriesSayWhenTheyEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		lifetime, idle, used, want time.Duration // after the sign-in
+	}{
+		"never used":                      {30 * 24 * time.Hour, 7 * 24 * time.Hour, 0, 7 * 24 * time.Hour},
+		"used":                            {30 * 24 * time.Hour, 7 * 24 * time.Hour, 24 * time.Hour, 8 * 24 * time.Hour},
+		"used shortly before the end":     {8 * 24 * time.Hour, 7 * 24 * time.Hour, 6 * 24 * time.Hour, 8 * 24 * time.Hour},
+		"without an idle time":            {30 * 24 * time.Hour, 0, 0, 30 * 24 * time.Hour},
+		"an idle time after the absolute": {time.Hour, 7 * 24 * time.Hour, 0, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := defaults()
+			options.Lifetime, options.IdleTimeout = c.lifetime, c.idle
+			w := newWorld(t, options)
+			done := w.signIn(Token{}, "alice")
+			began := w.clock.now()
+			if c.used > 0 {
+				w.clock.advance(c.used)
+				v := w.visit(done.Token)
+				e, _ := v.Active()
+				v.Used(e)
+				w.settle()
+			}
+			e, ok := w.visit(done.Token).Active()
+			if !ok || !e.Ends.Equal(began.Add(c.want)) {
+				t.Fatalf("ends %s after the sign-in, want %s", e.Ends.Sub(began), c.want)
+			}
+			w.clock.advance(e.Ends.Sub(w.clock.now()) - time.Millisecond)
+			w.want(done.Token, "alice*")
+			w.clock.advance(time.Millisecond)
+			w.want(done.Token, "")
+		})
+	}
+}

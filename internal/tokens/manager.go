@@ -148,17 +148,17 @@ func (m *Manager) Current(ctx context.Context, e session.Entry) (now session.Ent
 	case !known || outcome.session == nil || outcome.session.Grant.Equal(e.Grant):
 		return e, true
 	}
-	return m.entry(outcome.session, e.Active)
+	return m.entry(outcome.session, e)
 }
 
-// entry returns the entry of a session with the current identity of its account, and false if the
-// account is gone.
-func (m *Manager) entry(s *session.Session, active bool) (session.Entry, bool) {
+// entry returns the entry of a session that was renewed, with the current identity of its account,
+// and false if the account is gone.
+func (m *Manager) entry(s *session.Session, was session.Entry) (session.Entry, bool) {
 	identity, ok := m.logins.Current(s.Recorded)
 	if !ok || identity.Account != s.Recorded.Account {
 		return session.Entry{}, false
 	}
-	return session.Entry{Session: s, Identity: identity, Active: active}, true
+	return session.Entry{Session: s, Identity: identity, Active: was.Active, Ends: was.Ends}, true
 }
 
 // renewer returns the provider of an account, if it can renew tokens.
