@@ -358,7 +358,9 @@ func TestFullJarFitsTheStore(t *testing.T) {
 	if len(record.Value) < storage.MaxValueBytes*3/4 || len(record.Terms) != 2+5*MaxSessionsLimit {
 		t.Error("the jar is not the largest that there can be")
 	}
-	if err := w.recordUse(context.Background(), use{token.Key(), w.visit(token).jar.Active, w.clock.now().Add(time.Hour)}); err != nil {
+	active := w.visit(token).jar.Active
+	w.settle()
+	if err := w.recordUse(context.Background(), use{token.Key(), active, w.clock.now().Add(time.Hour)}); err != nil {
 		t.Errorf("a full jar cannot be changed: %v", err)
 	}
 

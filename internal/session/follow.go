@@ -15,7 +15,7 @@ func (m *Manager) Follow(ctx context.Context, was Visit) (Visit, error) {
 	if was.jar == nil {
 		return Visit{}, nil
 	}
-	jar, err := m.jars.load(ctx, was.key)
+	jar, err := m.jars.load(ctx, was.key, m.now())
 	if errors.Is(err, errNoJar) {
 		return m.find(ctx, was)
 	}
@@ -27,7 +27,7 @@ func (m *Manager) find(ctx context.Context, was Visit) (now Visit, err error) {
 	err = m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
 		now = Visit{}
 		err = m.jars.find(ctx, jarTerm(was.jar.ID), func(key Key) error {
-			jar, err := m.jars.load(ctx, key)
+			jar, err := m.jars.load(ctx, key, m.now())
 			if errors.Is(err, errNoJar) {
 				missed(key)
 				return nil

@@ -17,6 +17,7 @@ import (
 // while every write to the store goes through this one Jars: all users of the store share it,
 // across reloads of the configuration. Its methods may be called concurrently.
 type Jars struct {
+	clock   steadyClock // of all managers
 	store   storage.Store
 	shards  [jarShards]jarShard
 	changes sync.RWMutex // see change
@@ -71,9 +72,9 @@ func NewJars(store storage.Store) *Jars {
 
 func (j *Jars) shard(key Key) *jarShard { return &j.shards[key[0]%jarShards] }
 
-// load returns the jar under key, from memory if it is there. Its sessions may be dead, which the
-// caller checks. Errors are errNoJar, ErrUnreadable, or of the store.
-func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
+// load returns the jar under key at a time, from memory if it is there. Its sessions may be dead,
+// which the caller checks. Errors are errNoJar, ErrUnreadable, or of the store.
+func (j *Jars) load(ctx context.Context, key Key, at time.Time) (storedJar, error) {
 	shard := j.shard(key)
 	shard.mu.RLock()
 	jar, ok := shard.kept[key]
@@ -93,6 +94,7 @@ func (j *Jars) load(ctx context.Context, key Key) (storedJar, error) {
 	if err != nil {
 		return storedJar{}, err
 	}
+	decoded.clamp(at)
 	jar = storedJar{decoded, revision, bytesInMemory(record.Value)}
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -216,7 +218,7 @@ func (j *Jars) find(ctx context.Context, term string, visit func(Key) error) err
 }
 
 // first returns the first jar that has a term, and its key. It returns errNoJar if there is none.
-func (j *Jars) first(ctx context.Context, term string) (Key, storedJar, error) {
+func (j *Jars) first(ctx context.Context, term string, at time.Time) (Key, storedJar, error) {
 	page, err := j.store.Find(ctx, term, "", 1)
 	if err != nil {
 		return Key{}, storedJar{}, fmt.Errorf("find jar: %w", err)
@@ -228,7 +230,7 @@ func (j *Jars) first(ctx context.Context, term string) (Key, storedJar, error) {
 	if err != nil {
 		return Key{}, storedJar{}, err
 	}
-	jar, err := j.load(ctx, key)
+	jar, err := j.load(ctx, key, at)
 	return key, jar, err
 }
 

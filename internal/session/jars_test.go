@@ -436,7 +436,7 @@ func TestMemoryIsNeverOlderThanAnAcknowledgedWrite(t *testing.T) {
 		cold := rng.IntN(2) == 0
 		jars := NewJars(stepStore{mem, steps})
 		if !cold {
-			if _, err := jars.load(ctx, token.Key()); err != nil {
+			if _, err := jars.load(ctx, token.Key(), w.clock.now()); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -72,10 +72,11 @@ type Manager struct {
 	site      Site // set by At
 }
 
-// NewManager returns a manager with the clock now. Close ends it.
+// NewManager returns a manager with the clock now, which may step back: all managers of the jars go
+// on from the latest time. Close ends it.
 func NewManager(jars *Jars, directory Directory, options Options, now func() time.Time) *Manager {
 	m := &Manager{jars: jars, directory: directory, options: options}
-	m.now = func() time.Time { return now().UTC().Truncate(time.Millisecond) }
+	m.now = func() time.Time { return jars.clock.now(now()) }
 	m.toucher = newToucher(m.recordUse)
 	return m
 }
@@ -116,15 +117,16 @@ func (m *Manager) Visit(ctx context.Context, token Token) (Visit, error) {
 		return Visit{site: m.site}, nil
 	}
 	key := token.Key()
-	jar, err := m.jars.load(ctx, key)
+	at := m.now()
+	jar, err := m.jars.load(ctx, key, at)
 	if errors.Is(err, errNoJar) {
 		return Visit{site: m.site}, nil
 	}
 	if err != nil {
 		return Visit{site: m.site}, err
 	}
-	m.present(key, jar.Jar)
-	return Visit{manager: m, key: key, jar: jar.Jar, at: m.now(), site: m.site}, nil
+	m.present(key, jar.Jar, at)
+	return Visit{manager: m, key: key, jar: jar.Jar, at: at, site: m.site}, nil
 }
 
 // Full reports whether a sign-in with a further account would fail with ErrFull.
@@ -387,14 +389,14 @@ func (m *Manager) jarForSignIn(ctx context.Context, token Token, account Account
 		return newJar(at), nil
 	}
 	from := token.Key()
-	old, err := m.jars.load(ctx, from)
+	old, err := m.jars.load(ctx, from, at)
 	if err == nil {
 		move := newMove(from, at)
 		return signInTo{old.clone(), from, old, token.next(move.Salt), move}, nil
 	}
 	if errors.Is(err, errNoJar) && client.JarID != "" {
 		var key Key
-		key, old, err = m.jars.first(ctx, jarTerm(client.JarID))
+		key, old, err = m.jars.first(ctx, jarTerm(client.JarID), at)
 		if err == nil && old.joins(from, account, client, at) {
 			if next := token.next(old.Move.Salt); next.Key() == key {
 				return signInTo{old.clone(), key, old, next, old.Move}, nil
@@ -615,11 +617,11 @@ func (m *Manager) change(ctx context.Context, token Token, edit func(*Jar, time.
 func (m *Manager) changeKey(ctx context.Context, key Key, edit func(*Jar, time.Time) (changed bool, err error)) error {
 	defer m.jars.change()()
 	for {
-		old, err := m.jars.load(ctx, key)
+		at := m.now()
+		old, err := m.jars.load(ctx, key, at)
 		if err != nil {
 			return err
 		}
-		at := m.now()
 		jar := old.clone()
 		changed, err := edit(jar, at)
 		if err != nil || !changed {

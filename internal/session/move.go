@@ -64,7 +64,7 @@ func (m *Manager) JarOf(ctx context.Context, token Token) (id string, err error)
 		return "", nil
 	}
 	key := token.Key()
-	jar, err := m.jars.load(ctx, key)
+	jar, err := m.jars.load(ctx, key, m.now())
 	if errors.Is(err, errNoJar) {
 		jar, err = m.justMoved(ctx, key)
 	}
@@ -82,7 +82,7 @@ func (m *Manager) JarOf(ctx context.Context, token Token) (id string, err error)
 // justMoved returns the jar that a sign-in has just moved away from a key, until its new token is
 // presented. It is zero if there is none.
 func (m *Manager) justMoved(ctx context.Context, key Key) (storedJar, error) {
-	_, jar, err := m.jars.first(ctx, movedTerm(key))
+	_, jar, err := m.jars.first(ctx, movedTerm(key), m.now())
 	switch {
 	case errors.Is(err, errNoJar) || errors.Is(err, ErrUnreadable):
 		return storedJar{}, nil
@@ -119,11 +119,10 @@ func (c Client) sameAs(s *Session) bool {
 
 // present notes that the token of a jar has come from the browser: the token that it replaced is
 // worthless from now on. The store learns it in the background.
-func (m *Manager) present(key Key, jar *Jar) {
+func (m *Manager) present(key Key, jar *Jar, at time.Time) {
 	if jar.Move == nil || jar.Move.presented.Load() {
 		return
 	}
-	at := m.now()
 	if jar.Move.recent(repeatTime, at) && jar.Move.presented.CompareAndSwap(false, true) {
 		m.toucher.touch(use{key: key, at: at})
 	}

@@ -128,7 +128,7 @@ func (m *Manager) eachSession(ctx context.Context, sel Selection, skip func(reco
 	}
 	return m.untilSettled(func(missed func(Key)) (again bool, unreadable, err error) {
 		err = m.jarsOf(ctx, sel, func(key Key) error {
-			jar, err := m.jars.load(ctx, key)
+			jar, err := m.jars.load(ctx, key, m.now())
 			switch {
 			case errors.Is(err, errNoJar):
 				missed(key)

@@ -88,7 +88,7 @@ func (v *Visit) SlotOf(accountTag string) string {
 func (m *Manager) SlotIsLive(ctx context.Context, tag string) (bool, error) {
 	live := false
 	err := m.jars.find(ctx, slotTerm(tag), func(key Key) error {
-		jar, err := m.jars.load(ctx, key)
+		jar, err := m.jars.load(ctx, key, m.now())
 		switch {
 		case errors.Is(err, errNoJar) || errors.Is(err, ErrUnreadable):
 			return nil
