@@ -187,7 +187,7 @@ func sameCookie(a, b string) bool {
 // changes with the active session, and those that say what a host has seen of the browser.
 func accompanies(value string) bool {
 	name, _, _ := strings.Cut(value, "=")
-	return strings.HasSuffix(name, "_view") || strings.HasSuffix(name, "_confirmed") || strings.HasSuffix(name, "_started")
+	return strings.HasSuffix(name, "_view") || strings.HasSuffix(name, "_confirmed") || strings.HasSuffix(name, "_started") || strings.HasSuffix(name, "_run")
 }
 
 // checkShared is for an answer that operations have in common.

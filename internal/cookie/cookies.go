@@ -12,6 +12,7 @@ const (
 	shownMark    = "_shown"     // the view that the host's last page was shown under
 	usedMark     = "_used_"     // followed by a user's tag: see Used
 	sharedMark   = "_shared"    // see Used
+	runMark      = "_run"       // the name of the browser's run: see package session
 	scriptedMark = "_scripted"  // the slot that scripted cookies of the host belong to
 	flowMark     = "_flow_"     // followed by a flow's tag
 	ownerMark    = "_owner"     // of releases before Used; only read
@@ -30,6 +31,7 @@ type Cookies struct {
 	Scripted Value
 	Owner    Value // of releases before Used: the slot that plain cookies belong to
 	Used     Used
+	Run      Value // the browser's run; see ReadRun
 
 	Confirmed Value // names the jar that is confirmed at this host
 	Started   Value // tags of sign-ins that began at this host
@@ -121,6 +123,10 @@ func (j Spec) read(c *Cookies, base, mark, value string) {
 		if atHost {
 			c.Started.add(value)
 		}
+	case runMark:
+		if atJar {
+			c.Run.add(value)
+		}
 	case sharedMark:
 		if atJar {
 			c.Used.share(value)
@@ -153,7 +159,7 @@ func cutBase(name string) (base, mark string, ok bool) {
 // ours reports whether a mark, the rest of a name after its base, is one of the gateway's.
 func ours(mark string) bool {
 	switch mark {
-	case "", viewMark, hostViewMark, shownMark, scriptedMark, ownerMark, sharedMark, confirmedMark, startedMark:
+	case "", viewMark, hostViewMark, shownMark, scriptedMark, ownerMark, runMark, sharedMark, confirmedMark, startedMark:
 		return true
 	}
 	return strings.HasPrefix(mark, usedMark) || strings.HasPrefix(mark, flowMark)

@@ -122,7 +122,7 @@ func (q *Request) findJar(r *http.Request) (err error) {
 		}
 	}
 	visit, err := q.gate.Sessions.Visit(q.ctx, q.Token)
-	q.Visit = visit.At(site)
+	q.Visit = visit.At(site).InRun(q.Cookies.ReadRun())
 	if errors.Is(err, session.ErrUnreadable) {
 		q.gate.Log.Error("a stored jar is not readable; its browser is signed out", zap.Error(err))
 		return nil

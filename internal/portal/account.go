@@ -35,7 +35,7 @@ func (p *Portal) setPassword(w http.ResponseWriter, r *http.Request, v Visitor, 
 	if !ok {
 		return session.Entry{}, errNoCredential
 	}
-	client, err := p.client(r, v, !v.Visit.Transient())
+	client, err := p.client(r, v, active.Run == "" && !v.Visit.Transient())
 	if err != nil {
 		return session.Entry{}, err
 	}
@@ -142,6 +142,7 @@ func (p *Portal) updateBrowser(w http.ResponseWriter, r *http.Request, v Visitor
 	if err != nil {
 		return
 	}
+	left = left.InRun(v.Cookies.ReadRun())
 	if len(left.Entries()) == 0 {
 		p.clearJar(w, r, v)
 	}

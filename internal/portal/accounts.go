@@ -14,7 +14,7 @@ func (p *Portal) switchTo(w http.ResponseWriter, r *http.Request, v Visitor, han
 	if !v.Visit.Confirmed() {
 		event = eventContinue
 	}
-	entry, err := p.manager.At(v.Visit.Site()).SetActive(r.Context(), v.Token, handle)
+	entry, err := p.manager.For(v.Visit).SetActive(r.Context(), v.Token, handle)
 	if err != nil {
 		p.audit.logFailedEvent(r, v, event, err)
 		return session.Entry{}, err
@@ -27,7 +27,7 @@ func (p *Portal) switchTo(w http.ResponseWriter, r *http.Request, v Visitor, han
 
 // revoke signs out one account.
 func (p *Portal) revoke(w http.ResponseWriter, r *http.Request, v Visitor, handle string) (session.Revoked, error) {
-	done, err := p.manager.At(v.Visit.Site()).Revoke(r.Context(), v.Token, handle)
+	done, err := p.manager.For(v.Visit).Revoke(r.Context(), v.Token, handle)
 	if err != nil {
 		p.audit.logFailedEvent(r, v, eventRevoke, err)
 		return session.Revoked{}, err

@@ -205,6 +205,8 @@ type browser struct {
 	cookie       string            // value of the jar's cookie; empty for none
 	views        map[string]string // values of the view's cookies, by the site that has them
 	flows        map[string]string // cookies of sign-ins under way
+	run          string            // value of the cookie that names the browser's run
+	forgets      bool              // the jar's cookie is forgotten when the browser closes
 	ofHosts      map[string]string // further cookies of single hosts, by host and name
 	confirms     bool              // the gate uses the jar only at hosts where it is confirmed
 }
@@ -229,6 +231,9 @@ func (b *browser) request(method, target, body string, headers ...string) *http.
 		b.jar().SetView(h, view)
 		pair, _, _ := strings.Cut(h.Get("Set-Cookie"), ";")
 		cookies = append(cookies, pair)
+	}
+	if b.run != "" {
+		cookies = append(cookies, b.jar().Name+"_run="+b.run)
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.flows)) {
 		cookies = append(cookies, name+"="+b.flows[name])
@@ -275,6 +280,7 @@ func (b *browser) visitor(r *http.Request) Visitor {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	visit = visit.InRun(v.Cookies.ReadRun())
 	v.Visit = visit
 	if b.perHost && v.Cookie.Domain != "" {
 		host, _, _ := strings.Cut(b.host, ":")
@@ -297,7 +303,7 @@ func (b *browser) send(r *http.Request) *httptest.ResponseRecorder {
 	b.ServeHTTP(w, r, b.visitor(r))
 	checkHeaders(b.t, w)
 	if set := b.setCookie(w); set != nil {
-		b.cookie = set.Value
+		b.cookie, b.forgets = set.Value, set.MaxAge == 0
 	}
 	return w
 }
@@ -343,6 +349,13 @@ func (b *browser) setCookie(w *httptest.ResponseRecorder) *http.Cookie {
 				b.views = make(map[string]string)
 			}
 			b.views[b.viewAt(b.jar())] = c.Value
+			continue
+		}
+		if c.Name == b.jar().Name+"_run" {
+			if c.MaxAge != 0 || !c.Expires.IsZero() {
+				b.t.Errorf("the browser's run would outlast it: %s", c)
+			}
+			b.run = c.Value
 			continue
 		}
 		if strings.HasSuffix(c.Name, "_confirmed") || strings.HasSuffix(c.Name, "_started") {

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,10 +50,14 @@ func (p *Portal) client(r *http.Request, v Visitor, remember bool) (session.Clie
 	if err != nil {
 		return session.Client{}, err
 	}
+	run := ""
+	if !remember {
+		run = cmp.Or(v.Cookies.ReadRun(), session.NewRun())
+	}
 	return session.Client{
 		IP:        v.ip(),
 		UserAgent: r.UserAgent(),
-		Transient: !remember,
+		Run:       run,
 		JarID:     id,
 		Confirmed: v.Cookie.Confirms(&v.Cookies, id),
 	}, nil
@@ -62,12 +67,15 @@ func (p *Portal) client(r *http.Request, v Visitor, remember bool) (session.Clie
 // new token. The grant comes from a provider, or is nil.
 func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identity *session.Identity, grant *session.Grant, client session.Client) (session.SignedIn, error) {
 	owns := p.ownsJarCookies(r, v) // before the sign-in replaces a token
-	done, err := p.manager.At(v.Visit.Site()).SignIn(r.Context(), v.Token, identity, grant, client)
+	done, err := p.manager.For(v.Visit).SignIn(r.Context(), v.Token, identity, grant, client)
 	if err != nil {
 		return session.SignedIn{}, err
 	}
+	if client.Run != "" && client.Run != v.Cookies.ReadRun() {
+		v.Cookie.SetRun(w.Header(), client.Run)
+	}
 	maxAge := p.manager.Lifetime()
-	if client.Transient {
+	if done.Visit.Transient() {
 		maxAge = 0
 	}
 	if owns {
@@ -75,7 +83,7 @@ func (p *Portal) admit(w http.ResponseWriter, r *http.Request, v Visitor, identi
 	}
 	v.Cookie.Set(w.Header(), done.Token, maxAge)
 	v.confirm(w, r, done.JarID)
-	v.setView(w, done.Visit)
+	v.setView(w, done.Visit.InRun(cmp.Or(client.Run, v.Cookies.ReadRun())))
 	p.audit.logSignIn(r, v, done)
 	return done, nil
 }

@@ -11,7 +11,7 @@ import (
 // gate sets the view with its next answer.
 func (p *Portal) updateView(w http.ResponseWriter, r *http.Request, v Visitor) {
 	if now, err := p.manager.Visit(r.Context(), v.Token); err == nil {
-		v.setView(w, now)
+		v.setView(w, now.InRun(v.Cookies.ReadRun()))
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // Versions of jar records that this release reads. It refuses records of later releases. Records of
 // earlier versions lack optional members: version 1 a jar's Transient and an identity's Epoch,
 // versions 1 and 2 a session's Grant and Slot and an identity's Issuer, versions 1 to 3 a jar's
-// Pins, versions 1 to 4 a jar's Move. A jar is written as the earliest version that has its members,
+// Pins, versions 1 to 4 a jar's Move and a session's Run. A jar is written as the earliest version that has its members,
 // from version 3 on, so that previous releases can read it.
 const (
 	recordVersion   = 5
@@ -62,6 +62,7 @@ type (
 		UserAgent  string    `json:"user_agent,omitempty"`
 		Grant      *Grant    `json:"grant,omitempty"`
 		Slot       string    `json:"slot,omitempty"`
+		Run        string    `json:"run,omitempty"`
 	}
 )
 
@@ -85,7 +86,10 @@ func encodeJar(j *Jar) ([]byte, error) {
 		rec.Pins = append(rec.Pins, pinRecord(p))
 	}
 	for i, s := range j.Sessions {
-		rec.Sessions[i] = sessionRecord{s.ID, s.Handle, s.Recorded, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant, s.Slot}
+		rec.Sessions[i] = sessionRecord{s.ID, s.Handle, s.Recorded, s.CreatedAt, s.LastUsedAt, s.ExpiresAt, s.IP, s.UserAgent, s.Grant, s.Slot, s.Run}
+		if s.Run != "" {
+			rec.Version = recordVersion
+		}
 	}
 	data, err := json.Marshal(rec)
 	if err != nil {
@@ -159,6 +163,8 @@ func decodeJar(data []byte) (*Jar, error) {
 			return nil, fmt.Errorf("%w: session %d has a name that is taken", ErrUnreadable, i)
 		case s.Slot != "" && !isName(s.Slot):
 			return nil, fmt.Errorf("%w: session %d has a slot without a tag", ErrUnreadable, i)
+		case s.Run != "" && !isName(s.Run):
+			return nil, fmt.Errorf("%w: session %d belongs to a run without a name", ErrUnreadable, i)
 		case s.Slot != "" && jar.bySlot(s.Slot) != nil:
 			return nil, fmt.Errorf("%w: session %d has a slot that is another's", ErrUnreadable, i)
 		}
@@ -175,7 +181,7 @@ func decodeJar(data []byte) (*Jar, error) {
 		jar.Sessions = append(jar.Sessions, Session{
 			ID: s.ID, Handle: s.Handle, Recorded: s.Identity,
 			CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt,
-			IP: s.IP, UserAgent: s.UserAgent, Grant: s.Grant, Slot: s.Slot,
+			IP: s.IP, UserAgent: s.UserAgent, Grant: s.Grant, Slot: s.Slot, Run: s.Run,
 		})
 	}
 	return jar, nil

@@ -26,10 +26,10 @@ func (v Visit) Suggested() (Entry, bool) {
 	return entry, ok
 }
 
-// As returns the visit as the browser of another visit sees it: from the same site, and confirmed only
-// if the other one is.
+// As returns the visit as the browser of another visit sees it: from the same site, in the same run, and
+// confirmed only if the other one is.
 func (v Visit) As(other Visit) Visit {
-	v.site = other.site
+	v.site, v.run = other.site, other.run
 	if other.unconfirmed {
 		return v.Unconfirmed()
 	}

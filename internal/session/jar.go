@@ -13,8 +13,8 @@ type Jar struct {
 	ID        string
 	CreatedAt time.Time
 
-	// Transient says that the last sign-in asked the browser to forget the jar's token when it
-	// closes.
+	// Transient says that the browser was asked to forget the jar's token when it closes, because
+	// no session was to outlast that.
 	Transient bool
 
 	// Active is the handle of the session that requests are made as. If the active session ended by
@@ -56,6 +56,10 @@ type Session struct {
 	// do not. It ends with the session and is never used again.
 	Slot string
 
+	// Run is the run of the browser that the session belongs to. It is empty if the session outlasts
+	// them.
+	Run string
+
 	view, accountTag string // see nameViews
 }
 
@@ -63,7 +67,7 @@ type Session struct {
 type Client struct {
 	IP        string
 	UserAgent string
-	Transient bool // the browser forgets the jar's token when it closes
+	Run       string // the session belongs to this run of the browser; empty: it outlasts them
 
 	// JarID names the jar that the client's token named when its request arrived, by Manager.JarOf.
 	// Empty: the sign-in joins no jar that has moved since.

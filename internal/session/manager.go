@@ -69,7 +69,8 @@ type Manager struct {
 	options   Options
 	now       func() time.Time
 	toucher   *toucher
-	site      Site // set by At
+	site      Site       // set by At and For
+	run       browserRun // set by For
 }
 
 // NewManager returns a manager with the clock now, which may step back: all managers of the jars go
@@ -104,6 +105,7 @@ type Visit struct {
 	jar     *Jar
 	at      time.Time
 	site    Site
+	run     browserRun // see InRun
 
 	unconfirmed bool // no session is active at this host; see Unconfirmed
 }
@@ -198,9 +200,6 @@ func (v Visit) Renewed(s *Session) Visit {
 	return v
 }
 
-// Transient reports whether the browser was asked to forget its jar when it closes.
-func (v Visit) Transient() bool { return v.jar != nil && v.jar.Transient }
-
 // JarID returns the jar's public id, empty without a jar.
 func (v Visit) JarID() string {
 	if v.jar == nil {
@@ -220,6 +219,7 @@ func (v *Visit) active() *Session {
 // entry returns the entry of one of the jar's sessions, and false if the session is dead.
 func (v *Visit) entry(session *Session, active bool) (Entry, bool) {
 	identity, ok := v.manager.live(session, v.at)
+	ok = ok && !v.run.over(session)
 	return Entry{Session: session, Identity: identity, Active: active, Ends: v.manager.options.expiry(session)}, ok
 }
 
@@ -281,7 +281,7 @@ func (m *Manager) prune(j *Jar, at time.Time) {
 	}
 	j.remove(func(s *Session) bool {
 		_, alive := m.live(s, at)
-		return !alive
+		return !alive || m.run.over(s)
 	})
 }
 
@@ -334,8 +334,8 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 			done.Evicted = append(done.Evicted, jar.remove(func(s *Session) bool { return s.Handle == oldest })...)
 		}
 		session := m.newSession(identity, grant, client, at)
-		jar.Transient = client.Transient
 		jar.Sessions = append(jar.Sessions, session)
+		jar.Transient = !slices.ContainsFunc(jar.Sessions, func(s Session) bool { return s.Run == "" })
 		jar.choose(m.site, &jar.Sessions[len(jar.Sessions)-1])
 		if to.move != nil {
 			jar.Move = to.move.with(session.ID, jar)
@@ -350,7 +350,7 @@ func (m *Manager) SignIn(ctx context.Context, token Token, identity *Identity, g
 		if err != nil {
 			return SignedIn{}, err
 		}
-		done.Visit = Visit{manager: m, key: key, jar: jar, at: at, site: m.site}
+		done.Visit = Visit{manager: m, key: key, jar: jar, at: at, site: m.site, run: m.run}
 		return done, nil
 	}
 }
@@ -414,6 +414,10 @@ func newJar(at time.Time) signInTo {
 	return signInTo{jar: &Jar{ID: newName(), CreatedAt: at}, from: token.Key(), token: token}
 }
 
+// runLifetime is the maximum lifetime of a session that belongs to a run: many browsers are never
+// closed, and some restore what they should have forgotten.
+const runLifetime = 24 * time.Hour
+
 // maxUserAgentBytes bounds the recorded User-Agent.
 const maxUserAgentBytes = 512
 
@@ -430,17 +434,22 @@ func (m *Manager) newSession(identity *Identity, grant *Grant, client Client, at
 	if recorded.UpdatedAt.IsZero() {
 		recorded.UpdatedAt = at
 	}
+	lifetime := m.options.Lifetime
+	if client.Run != "" {
+		lifetime = min(lifetime, runLifetime)
+	}
 	s := Session{
 		ID:         newName(),
 		Handle:     newName(),
 		Recorded:   &recorded,
 		CreatedAt:  at,
 		LastUsedAt: at,
-		ExpiresAt:  at.Add(m.options.Lifetime),
+		ExpiresAt:  at.Add(lifetime),
 		IP:         client.IP,
 		UserAgent:  recordedUserAgent(client.UserAgent),
 		Grant:      grant,
 		Slot:       newName(),
+		Run:        client.Run,
 	}
 	s.nameViews()
 	return s

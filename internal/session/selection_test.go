@@ -251,7 +251,7 @@ func TestForget(t *testing.T) {
 func TestSignInKeepsWhetherTheBrowserForgets(t *testing.T) {
 	w := newWorld(t, defaults())
 	for _, transient := range []bool{true, false, true} {
-		done, err := w.SignIn(ctx, Token{}, person("alice"), nil, Client{Transient: transient})
+		done, err := w.SignIn(ctx, Token{}, person("alice"), nil, Client{Run: map[bool]string{true: NewRun()}[transient]})
 		if err != nil {
 			t.Fatal(err)
 		}
