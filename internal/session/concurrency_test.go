@@ -154,7 +154,12 @@ func TestEverythingAtOnce(t *testing.T) {
 		}
 		signIn := func(rng *rand.Rand) error {
 			token, _, _, _ := snapshot()
-			done, err := w.SignIn(ctx, token, person(fmt.Sprintf("user-%d", rng.IntN(8))), nil, Client{})
+			client := laptop
+			var err error
+			if client.JarID, err = w.JarOf(ctx, token); err != nil {
+				return err
+			}
+			done, err := w.SignIn(ctx, token, person(fmt.Sprintf("user-%d", rng.IntN(8))), nil, client)
 			if err != nil {
 				return err
 			}
@@ -248,8 +253,15 @@ func TestEverythingAtOnce(t *testing.T) {
 					return nil
 				}
 				token, _, _, _ := snapshot()
-				sessions, err := w.SignOut(ctx, token, Visit{})
+				seen, err := w.Visit(ctx, token)
+				if err != nil {
+					return err
+				}
+				sessions, err := w.SignOut(ctx, token, seen)
 				end("signed out", sessions...)
+				if err == nil && seen.jar != nil {
+					end("signed out", seen.jar.Sessions...)
+				}
 				return err
 			},
 		}

@@ -20,7 +20,9 @@
 // has nothing of the account that signs in. But people double-click, answers get lost, and pages
 // send several sign-ins at once. All of these come with the token that the first of them has just
 // replaced, and the browser's other accounts must not be lost by that. So for a short time a
-// sign-in with the replaced token joins the moved jar, and nothing else is possible with it:
+// sign-in with the replaced token joins the moved jar, and nothing else is possible with it. Other
+// requests with it are signed out, also those that a page had sent just before: served, they would
+// be made as the account that has just signed in.
 //
 //   - All answers give the browser the same new token, so it does not matter which one arrives last.
 //     The token is derived from the replaced one and a random salt in the jar (Token.next). Neither
