@@ -64,6 +64,10 @@ type App struct {
 	// has its own jar.
 	CookieDomain string `json:"cookie_domain,omitempty"`
 
+	// CookieName is part of the names of all cookies of this gateway, to tell them apart from those of
+	// another gateway on the same host: 1 to 16 lower-case letters and digits. Default: none
+	CookieName string `json:"cookie_name,omitempty"`
+
 	// Active is "per_jar" if all hosts of CookieDomain have one active account, or "per_host" if each
 	// host has its own. Default: per_jar
 	Active string `json:"active,omitempty"`
@@ -246,6 +250,9 @@ func (a *App) Validate() error {
 	if err := validateCookieDomain(a.CookieDomain); err != nil {
 		return err
 	}
+	if _, err := cookie.Labelled(a.CookieName); err != nil {
+		return fmt.Errorf("cookie_name %w", err)
+	}
 	for _, provider := range a.logins.Providers() {
 		if err := a.validateRedirectURI(provider); err != nil {
 			return fmt.Errorf("login %s: redirect_uri %w", provider.ID(), err)
@@ -361,10 +368,11 @@ func (a *App) borrow() (g *gateway.Gateway, release func(), err error) {
 
 // config translates the configuration.
 func (a *App) config() gateway.Config {
+	names, _ := cookie.Labelled(a.CookieName) // see Validate
 	return gateway.Config{
 		Prefix:         a.Path,
 		Sessions:       a.options,
-		Cookies:        cookie.Options{Domain: a.CookieDomain, PerHost: a.Active == ActivePerHost, InsecureHTTP: a.InsecureHTTP},
+		Cookies:        cookie.Options{Names: names, Domain: a.CookieDomain, PerHost: a.Active == ActivePerHost, InsecureHTTP: a.InsecureHTTP},
 		TrustedOrigins: a.TrustedOrigins,
 		SkipSignInPage: a.SkipSignInPage,
 		Logins:         a.logins,

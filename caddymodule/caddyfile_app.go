@@ -36,6 +36,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //	    }
 //	    path            <prefix>
 //	    cookie_domain   <domain>
+//	    cookie_name     <name>
 //	    active          per_jar|per_host
 //	    max_sessions    <count> [evict|reject]
 //	    lifetime        <duration>
@@ -76,6 +77,8 @@ func (a *App) unmarshalOption(b *block) (err error) {
 		a.Path, err = b.value()
 	case "cookie_domain":
 		a.CookieDomain, err = b.value()
+	case "cookie_name":
+		a.CookieName, err = b.value()
 	case "active":
 		err = a.unmarshalActive(b)
 	case "max_sessions":

@@ -142,15 +142,16 @@ func (j Spec) read(c *Cookies, base, mark, value string) {
 // names are all names of the jar's cookie. Upstreams see none of them, whichever the site uses.
 var names = [...]string{NameHost, NameDomain, NamePlain}
 
-// cutBase splits a name after the name of a jar's cookie, of any site. It is false if the name does
-// not begin with one.
+// cutBase splits a name after the name of a jar's cookie, of any site and label. It is false if the
+// name does not begin with one.
 func cutBase(name string) (base, mark string, ok bool) {
 	if name == "" || name[0] != NameHost[0] && name[0] != NamePlain[0] {
 		return "", "", false // most are other names
 	}
 	for _, base := range names {
 		if strings.HasPrefix(name, base) {
-			return base, name[len(base):], true
+			end := len(base) + labelLength(name[len(base):])
+			return name[:end], name[end:], true
 		}
 	}
 	return "", "", false

@@ -42,7 +42,7 @@ func (j Spec) Tokens(h http.Header) (tokens []session.Token) {
 // it sends to the host: the host alone, its name as a domain, and the domains above. It must come
 // before Set in an answer. The host is in lower case and without a port.
 func (j Spec) ClearDoubles(h http.Header, host string) {
-	if j.Name == NameHost {
+	if j.Secure && j.Domain == "" {
 		return // browsers hold one alone, because of the prefix
 	}
 	own := j.Domain

@@ -47,9 +47,13 @@ func Slotted(name string) bool {
 }
 
 // ParseSlotName is the reverse of SlotName. It is false for names that SlotName does not make.
-func ParseSlotName(slot string) (tag, name string, ok bool) {
+func ParseSlotName(slot string) (tag, name string, ok bool) { return parseSlotName(slot, "") }
+
+func parseSlotName(slot, label string) (tag, name string, ok bool) {
 	prefix, rest := CutPrefix(slot)
-	rest, ok = strings.CutPrefix(rest, slotMark)
+	if rest, ok = strings.CutPrefix(rest, slotMark); ok {
+		rest, ok = strings.CutPrefix(rest, label)
+	}
 	if !ok {
 		return "", "", false
 	}

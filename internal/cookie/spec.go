@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-multi-session/gateway/internal/session"
 )
 
-// The names of the jar's cookie, by how safely a browser can hold it.
+// The names of the jar's cookie without a label, by how safely a browser can hold it.
 const (
 	// NameHost is for HTTPS. Because of the prefixes browsers take the cookie only with Secure,
 	// Path=/ and no Domain, so only from this host. Those that know the second prefix take it only
@@ -27,6 +27,7 @@ const (
 
 // Options say which cookie a site uses.
 type Options struct {
+	Names        *Names // nil: those without a label
 	Domain       string // registrable domain or below, without a leading dot; empty for one jar a host
 	PerHost      bool   // each host of the domain has an active account of its own
 	InsecureHTTP bool   // allow plain HTTP off loopback
@@ -42,6 +43,8 @@ type Spec struct {
 	Domain  string // empty for a host-only cookie
 	PerHost bool   // each host of the domain has an active account of its own
 	Secure  bool
+
+	names *Names
 }
 
 // For returns the cookie of a request's site. Host is the host as the browser names it, without a
@@ -49,17 +52,17 @@ type Spec struct {
 // HTTP For returns ErrInsecure, unless the host is loopback, where the browser talks to its own
 // machine, or Options.InsecureHTTP is set.
 func (o Options) For(https bool, host string) (Spec, error) {
-	domain := ""
+	names, domain := o.Names.orUnlabelled(), ""
 	if o.Domain != "" && origin.Within(host, o.Domain) {
 		domain = o.Domain
 	}
 	switch {
 	case https && domain != "":
-		return Spec{Name: NameDomain, Domain: domain, PerHost: o.PerHost, Secure: true}, nil
+		return Spec{Name: names.domain, Domain: domain, PerHost: o.PerHost, Secure: true, names: o.Names}, nil
 	case https:
-		return Spec{Name: NameHost, Secure: true}, nil
+		return Spec{Name: names.host, Secure: true, names: o.Names}, nil
 	case o.InsecureHTTP || origin.LoopbackForBrowser(host):
-		return Spec{Name: NamePlain, Domain: domain, PerHost: o.PerHost && domain != ""}, nil
+		return Spec{Name: names.plain, Domain: domain, PerHost: o.PerHost && domain != "", names: o.Names}, nil
 	default:
 		return Spec{}, ErrInsecure
 	}
@@ -115,10 +118,11 @@ func (j Spec) ofHost(mark string) Spec {
 
 // hostName returns the name that the jar's cookie has if it belongs to one host.
 func (j Spec) hostName() string {
+	names := j.names.orUnlabelled()
 	if j.Secure {
-		return NameHost
+		return names.host
 	}
-	return NamePlain
+	return names.plain
 }
 
 func (j Spec) cookie(value string) http.Cookie {

@@ -165,7 +165,7 @@ func (a *answer) set(line string) {
 	if copies {
 		s.flags |= copied
 	}
-	name, value := cookie.SlotName(a.slot, s.name), s.encode()
+	name, value := a.request.Spec.SlotName(a.slot, s.name), s.encode()
 	if !a.room(s, name, value, before, copies) {
 		return
 	}
@@ -194,7 +194,7 @@ func (a *answer) remove(s setCookie, line string, before *item) {
 	if !s.httpOnly && a.active() || before != nil && before.pair >= 0 || a.sets(s) {
 		a.lines = append(a.lines, line)
 	}
-	a.lines = append(a.lines, s.clear(cookie.SlotName(a.slot, s.name)))
+	a.lines = append(a.lines, s.clear(a.request.Spec.SlotName(a.slot, s.name)))
 }
 
 // sets reports whether this answer has set a copy of the cookie.
@@ -230,7 +230,7 @@ func (a *answer) room(s setCookie, name, value string, before *item, copies bool
 		bytes, count = bytes+len(s.name)+len(s.value)+len("=; "), 2
 	}
 	if before != nil {
-		bytes -= len(cookie.SlotName(a.slot, s.name)) + len(before.encode()) + len("=; ")
+		bytes -= len(a.request.Spec.SlotName(a.slot, s.name)) + len(before.encode()) + len("=; ")
 		count--
 		if before.pair >= 0 {
 			bytes -= len(s.name) + len(before.value) + len("=; ")
@@ -263,7 +263,7 @@ func (a *answer) clearOwn() {
 		if k.has(readable) && (k.pair >= 0 || k.changed) {
 			a.lines = append(a.lines, k.clear(k.name))
 		}
-		a.lines = append(a.lines, k.clear(cookie.SlotName(a.slot, k.name)))
+		a.lines = append(a.lines, k.clear(a.request.Spec.SlotName(a.slot, k.name)))
 	}
 }
 

@@ -25,7 +25,7 @@ func (x *Exchange) exchangeScripted(page bool) {
 		case k.plain() && mine:
 			x.keepScripted(k)
 		case kept && mine && x.scriptedItem(k.name, "") == nil:
-			x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name))) // a script has deleted it
+			x.plan = append(x.plan, k.clear(x.request.Spec.SlotName(k.tag, k.name))) // a script has deleted it
 		case kept && !mine:
 			k.send = true
 		}
@@ -86,13 +86,13 @@ func (x *Exchange) saveScripted(tag string, p *item) {
 	if x.request.Spec.Secure {
 		saved.flags |= secureFlag
 	}
-	name, value := cookie.SlotName(tag, p.name), saved.encode()
+	name, value := x.request.Spec.SlotName(tag, p.name), saved.encode()
 	bytes, count := len(name)+len(value)+len("=; "), 1
 	if kept := x.scriptedItem(p.name, tag); kept != nil {
 		bytes, count = len(value)-len(kept.encode()), 0
 	}
 	if writable(p.name) && fits(name, value) && x.grow(p.name, bytes, count) {
-		x.plan = append(x.plan, saved.slotField(tag, p.name))
+		x.plan = append(x.plan, saved.slotField(x.request.Spec.SlotName(tag, p.name)))
 	}
 }
 
@@ -115,7 +115,7 @@ func (x *Exchange) swapScripted(holder string) {
 		case k.tag == x.slot:
 			x.plan = append(x.plan, k.plainField(k.name))
 		case k.tag == holder && x.scriptedItem(k.name, "") == nil:
-			x.plan = append(x.plan, k.clear(cookie.SlotName(holder, k.name))) // a script has deleted it
+			x.plan = append(x.plan, k.clear(x.request.Spec.SlotName(holder, k.name))) // a script has deleted it
 		}
 	}
 	if holder == "" && x.slot == cookie.Anonymous {

@@ -18,7 +18,7 @@ func (x *Exchange) parse(h http.Header) {
 		for line != "" {
 			var pair, name, value string
 			pair, name, value, line = cookie.Next(line)
-			tag, own, slotted := cookie.ParseSlotName(name)
+			tag, own, slotted := x.request.Spec.ParseSlotName(name)
 			switch {
 			case slotted:
 				x.parseSlotted(tag, own, value)
@@ -50,7 +50,7 @@ func (x *Exchange) parseSlotted(tag, name, value string) {
 	case tag == cookie.UnknownOrigin, k.has(deleted), k.has(guessed) && !x.options.scripted(name), x.options.excepted(name):
 		// Set by an earlier release, or under another configuration.
 		if x.within(k.domain) {
-			x.always = append(x.always, k.clear(cookie.SlotName(tag, name)))
+			x.always = append(x.always, k.clear(x.request.Spec.SlotName(tag, name)))
 		}
 	default:
 		return
@@ -113,7 +113,7 @@ func (x *Exchange) sort(page bool) {
 		case x.own(k):
 			x.sortOwn(k)
 		case x.within(k.domain) && x.dead(k):
-			x.always = append(x.always, k.clear(cookie.SlotName(k.tag, k.name)))
+			x.always = append(x.always, k.clear(x.request.Spec.SlotName(k.tag, k.name)))
 		}
 	}
 	if scripted {
@@ -260,10 +260,10 @@ func (x *Exchange) save(k, p *item) bool {
 	saved := k.stored
 	saved.before, saved.value = fingerprint(k.value), p.value
 	value := saved.encode()
-	if !fits(cookie.SlotName(k.tag, k.name), value) || !x.grow(k.name, len(value)-len(k.encode()), 0) {
+	if !fits(x.request.Spec.SlotName(k.tag, k.name), value) || !x.grow(k.name, len(value)-len(k.encode()), 0) {
 		return false
 	}
-	x.plan = append(x.plan, saved.slotField(k.tag, k.name))
+	x.plan = append(x.plan, saved.slotField(x.request.Spec.SlotName(k.tag, k.name)))
 	return true
 }
 
@@ -290,7 +290,7 @@ func (x *Exchange) saveChanges() {
 	for i := range x.items {
 		k := &x.items[i]
 		if k.tag == tag && k.has(readable|copied) && k.pair < 0 && x.within(k.domain) && !x.showsPlain(k.name) {
-			x.plan = append(x.plan, k.clear(cookie.SlotName(tag, k.name))) // a script has deleted it
+			x.plan = append(x.plan, k.clear(x.request.Spec.SlotName(tag, k.name))) // a script has deleted it
 		}
 	}
 }
@@ -326,7 +326,7 @@ func (x *Exchange) sortOwn(k *item) {
 		k.send = !k.has(copied) || x.hides(k.name) // else sortChanged has sent the plain cookie
 	case x.alone && !x.first && k.has(copied) && x.within(k.domain):
 		k.send = false // a script has deleted the copy; no other jar can have replaced it
-		x.plan = append(x.plan, k.clear(cookie.SlotName(k.tag, k.name)))
+		x.plan = append(x.plan, k.clear(x.request.Spec.SlotName(k.tag, k.name)))
 	case !others:
 		x.plan = append(x.plan, k.plainField(k.name))
 		k.changed = true // it has a copy again

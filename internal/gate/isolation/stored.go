@@ -282,9 +282,9 @@ func unescape(text string) (string, bool) {
 // plainField returns the Set-Cookie field of a plain cookie, such as a copy.
 func (k stored) plainField(name string) string { return k.field(name, k.value) }
 
-// slotField returns the Set-Cookie field of the slot's cookie.
-func (k stored) slotField(tag, name string) string {
-	return k.field(cookie.SlotName(tag, name), k.encode()) + "; HttpOnly"
+// slotField returns the Set-Cookie field of the slot's cookie, whose name is that of Spec.SlotName.
+func (k stored) slotField(name string) string {
+	return k.field(name, k.encode()) + "; HttpOnly"
 }
 
 func (k stored) field(name, value string) string {
