@@ -61,6 +61,8 @@ func (p *pinned) signInAt(site Site, name string) string {
 		p.Fatalf("sign in %s at %s: %+v, %v", name, site, done.Entry, err)
 	}
 	p.token = done.Token
+	p.visit(p.token)
+	p.settle() // the store has learned that the token was presented
 	return done.Entry.Handle
 }
 
