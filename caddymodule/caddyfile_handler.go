@@ -40,6 +40,7 @@ func parseHandler(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 //	    require claim <path> <value...>
 //	    identity_headers <preset...>|off
 //	    header <name> <value>
+//	    header_encoding utf-8|rfc2047|percent|quoted-printable
 //	    optional
 //	    isolate_cookies on|off
 //	    isolate_cookies {
@@ -75,6 +76,12 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = h.unmarshalIdentityHeaders(b)
 		case "header":
 			err = h.unmarshalHeader(b)
+		case "header_encoding":
+			if h.HeaderEncoding, err = b.value(); err == nil {
+				if _, unknown := headerEncoding(h.HeaderEncoding); unknown != nil {
+					err = b.WrapErr(unknown)
+				}
+			}
 		case "optional":
 			h.Optional = true
 			err = b.flag()

@@ -57,6 +57,10 @@ type Handler struct {
 	// Headers are further headers to set.
 	Headers []IdentityHeader `json:"headers,omitempty"`
 
+	// HeaderEncoding is how headers carry text beyond ASCII: "utf-8" as it is, "rfc2047" in encoded
+	// words, "percent" or "quoted-printable" in escapes. Default: utf-8.
+	HeaderEncoding string `json:"header_encoding,omitempty"`
+
 	// IsolateCookies configures which cookies of the upstream belong to the account that is active
 	// when they are set. Default: all. If gates are nested, the outermost decides.
 	IsolateCookies *IsolateCookies `json:"isolate_cookies,omitempty"`
@@ -156,6 +160,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.options.Fields = append(h.options.Fields, fields...)
 	}
+	if h.options.Encoding, err = headerEncoding(h.HeaderEncoding); err != nil {
+		return err
+	}
 	for _, header := range h.Headers {
 		h.options.Headers = append(h.options.Headers, gate.Header(header))
 	}
@@ -167,6 +174,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	app.register(&h.options)
 	return nil
+}
+
+// headerEncoding returns the encoding of a name, and that of UTF-8 for none.
+func headerEncoding(name string) (identity.Encoding, error) {
+	if name == "" {
+		return identity.Encoding{}, nil
+	}
+	return identity.ParseEncoding(name)
 }
 
 // websocketOrigins returns origins in their canonical form, which is the one that browsers send.

@@ -60,9 +60,9 @@ func (q *Request) setIdentity(r *http.Request, o *Options) {
 	if !q.signedIn {
 		return
 	}
-	identity.SetIdentity(r.Header, o.Fields, q.active.Identity)
+	identity.SetIdentity(r.Header, o.Fields, q.active.Identity, o.Encoding)
 	for _, header := range o.Headers {
-		identity.Set(r.Header, header.Name, q.gate.Server.Expand(r, header.Value))
+		identity.Set(r.Header, header.Name, q.gate.Server.Expand(r, header.Value), o.Encoding)
 	}
 }
 

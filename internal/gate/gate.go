@@ -194,9 +194,11 @@ type Options struct {
 	// Require has the rules that the active account must meet.
 	Require session.Policy
 
-	// Fields and Headers tell the upstream who the active account is.
-	Fields  []identity.Field
-	Headers []Header
+	// Fields and Headers tell the upstream who the active account is. Encoding is how they carry text
+	// beyond ASCII.
+	Fields   []identity.Field
+	Headers  []Header
+	Encoding identity.Encoding
 
 	// Cookies keeps the cookies of apps apart by session. Nil: they pass as they are.
 	Cookies *isolation.Options

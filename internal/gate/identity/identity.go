@@ -14,7 +14,7 @@ import (
 // Field is a header field and the part of an identity that it carries.
 type Field struct {
 	Name  string // canonical
-	value func(*session.Identity) string
+	value func(*session.Identity, Encoding) string
 }
 
 // presets are sets of fields by name. Each is what a family of upstream apps reads.
@@ -39,10 +39,21 @@ var presets = map[string][]Field{
 	},
 }
 
-func userName(id *session.Identity) string    { return id.UserName }
-func displayName(id *session.Identity) string { return id.DisplayName() }
-func email(id *session.Identity) string       { return id.VerifiedEmail() }
-func groups(id *session.Identity) string      { return strings.Join(id.Groups, ",") }
+func userName(id *session.Identity, e Encoding) string    { return e.encode(id.UserName) }
+func displayName(id *session.Identity, e Encoding) string { return e.encode(id.DisplayName()) }
+func email(id *session.Identity, e Encoding) string       { return e.encode(id.VerifiedEmail()) }
+
+// groups encodes each group by itself, because apps split the list before they decode anything.
+func groups(id *session.Identity, e Encoding) string {
+	if e.apply == nil {
+		return strings.Join(id.Groups, ",")
+	}
+	encoded := make([]string, len(id.Groups))
+	for i, group := range id.Groups {
+		encoded[i] = e.encode(group)
+	}
+	return strings.Join(encoded, ",")
+}
 
 // Preset returns the fields of a preset. It returns an error if there is no preset of that name.
 func Preset(name string) ([]Field, error) {
@@ -55,18 +66,18 @@ func Preset(name string) ([]Field, error) {
 
 // SetIdentity gives each field one value, that of the identity. A field whose value is missing or
 // cannot be sent stays absent. The request must have been stripped.
-func SetIdentity(h http.Header, fields []Field, id *session.Identity) {
+func SetIdentity(h http.Header, fields []Field, id *session.Identity, e Encoding) {
 	values := make([]string, len(fields))
 	for i, field := range fields {
-		if values[i] = field.value(id); sendable(values[i]) {
+		if values[i] = field.value(id, e); sendable(values[i]) {
 			h[field.Name] = values[i : i+1 : i+1]
 		}
 	}
 }
 
 // Set gives one field a value. It does nothing if the value is missing or cannot be sent.
-func Set(h http.Header, name, value string) {
-	if sendable(value) {
+func Set(h http.Header, name, value string, e Encoding) {
+	if value = e.encode(value); sendable(value) {
 		h.Set(name, value)
 	}
 }

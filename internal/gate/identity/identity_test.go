@@ -42,7 +42,7 @@ func TestPresets(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := http.Header{}
-		SetIdentity(h, fields, c.id)
+		SetIdentity(h, fields, c.id, Encoding{})
 		got := make(map[string]string)
 		for name, values := range h {
 			got[name] = strings.Join(values, "|")
@@ -70,7 +70,7 @@ func TestSetIdentitySetsOneValue(t *testing.T) {
 	}
 	h := http.Header{}
 	for range 2 {
-		SetIdentity(h, fields, alice())
+		SetIdentity(h, fields, alice(), Encoding{})
 	}
 	for name, values := range h {
 		if len(values) != 1 {
@@ -87,7 +87,7 @@ func TestWhatIsSetIsManaged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		SetIdentity(h, fields, alice())
+		SetIdentity(h, fields, alice(), Encoding{})
 	}
 	NewManaged().Strip(&http.Request{Header: h})
 	if len(h) != 0 {
@@ -120,7 +120,7 @@ func TestSetRefusesWhatAFieldCannotCarry(t *testing.T) {
 		{"escape", "\x1b[1m", false},
 	} {
 		h := http.Header{}
-		Set(h, "x-user", c.value)
+		Set(h, "x-user", c.value, Encoding{})
 		got, there := h["X-User"]
 		if there != c.ok || c.ok && (len(got) != 1 || got[0] != c.value) {
 			t.Errorf("%s: the header is %v, want it set: %t", c.name, h, c.ok)
@@ -199,6 +199,6 @@ func BenchmarkSetIdentity(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		clear(h)
-		SetIdentity(h, fields, id)
+		SetIdentity(h, fields, id, Encoding{})
 	}
 }
