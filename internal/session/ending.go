@@ -159,7 +159,8 @@ func (j *Jars) change() (end func()) {
 // awaitChanges waits until all changes have ended that began before the call.
 func (j *Jars) awaitChanges() {
 	j.changes.Lock()
-	j.changes.Unlock() //nolint:staticcheck // nothing is done between the two
+	//lint:ignore SA2001 to get the lock is to have waited
+	j.changes.Unlock()
 }
 
 // batchSize is how many jars are changed at once, so that their writes share a commit of the store.
