@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"os/exec"
@@ -56,6 +57,16 @@ func (b *browser) cookieOf() string {
 		}
 	}
 	return ""
+}
+
+// forgetCookies has the browser lose all cookies.
+func (b *browser) forgetCookies() {
+	b.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.client.Jar = jar
 }
 
 // witness is a browser that remembers what was acknowledged to it, and can tell whether the gateway
@@ -208,10 +219,12 @@ func (w *witness) compare() error {
 	w.made++
 	before := fmt.Sprintf("%v, active %q (in doubt: %v), and then %s %s %s", w.live, w.active, w.doubted, p.kind, p.user, p.handle)
 	if p.kind == signInPath {
-		// Made, but its answer with the jar's new cookie was lost on the way: nobody can name that
-		// jar any more.
+		// Made, but its answer with the jar's new cookie was lost on the way: nothing names that jar
+		// any more. For some seconds a sign-in with the replaced cookie would still find it, so this
+		// browser begins anew.
 		w.pending = nil
 		w.lost(p.cookie)
+		w.forgetCookies()
 	} else {
 		w.changes-- // it was not acknowledged
 		w.done("")
