@@ -16,7 +16,7 @@ import (
 //	UPDATE_SCREENSHOT=1 go test -run Screenshot ./integration_test/
 func TestChromiumScreenshot(t *testing.T) {
 	const (
-		width, height, scale = 720, 640, 2
+		width, height, scale = 720, 700, 2
 		maxBytes             = 150 << 10
 	)
 	startFront(t, "", "multi_session")
@@ -43,6 +43,9 @@ func TestChromiumScreenshot(t *testing.T) {
 	}
 	if n := len(evaluate[[]string](b, `[...document.querySelectorAll("li")].filter(e => e.getBoundingClientRect().bottom <= innerHeight).map(e => e.innerText)`)); n != 3 {
 		t.Fatalf("%d accounts are in the picture", n)
+	}
+	if !evaluate[bool](b, `document.querySelector("main").getBoundingClientRect().bottom < innerHeight`) {
+		t.Fatal("the picture cuts the page off")
 	}
 	var small bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, picture); err != nil {
