@@ -62,6 +62,12 @@ func (n *Names) Claim(ctx context.Context, methods *Methods, id *session.Identit
 	return err
 }
 
+// IsNew reports whether a provider's account has not signed in before. Of accounts whose login shares
+// its user names nobody knows, so they count as known.
+func (n *Names) IsNew(methods *Methods, account session.Account) bool {
+	return !shares(methods.byID[account.Method]) && !n.users.OwnsNames(account.ID())
+}
+
 // Holder returns the id of the provider's account that a name belongs to, and false where it belongs to
 // none.
 func (n *Names) Holder(name string) (account string, held bool) { return n.users.NameOwner(name) }

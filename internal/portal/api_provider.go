@@ -50,9 +50,7 @@ func (p *Portal) startProviderAPI(w http.ResponseWriter, r *http.Request, v Visi
 	if d.errorTo, ok = p.callback(v, errorCallbackURL); !ok {
 		return errErrorCallbackURL
 	}
-	// This address is checked and then unused: an account exists as soon as its provider says so,
-	// so there are no new users.
-	if _, ok = p.callback(v, newUserCallbackURL); !ok {
+	if d.newTo, ok = p.callback(v, newUserCallbackURL); !ok {
 		return errNewUserCallbackURL
 	}
 	if d.hint != fillIn(d.hint) {

@@ -32,6 +32,7 @@ type flow struct {
 	Site     session.Site  `json:"site,omitempty"` // where the account is to be the active one
 	ReturnTo string        `json:"return_to,omitempty"`
 	TooLong  bool          `json:"too_long,omitempty"` // a return address was too long to be kept
+	NewTo    string        `json:"new_to,omitempty"`   // instead of ReturnTo, at the account's first sign-in
 	ErrorTo  string        `json:"error_to,omitempty"` // of a client of the API; else errors are shown here
 	Asked    string        `json:"asked,omitempty"`    // the login hint
 	Ask      login.Ask     `json:"ask,omitempty"`      // what the provider is to ask the user

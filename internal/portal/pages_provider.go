@@ -138,8 +138,11 @@ func (p *Portal) callbackPage(provider login.Provider) handler {
 			return nil
 		}
 		p.noteSignIn(r, v, result)
-		// Both addresses were checked when the sign-in began, and the flow is sealed.
+		// All addresses were checked when the sign-in began, and the flow is sealed.
 		to := destination{text: result.ReturnTo, tooLong: result.TooLong}
+		if result.isNew && result.NewTo != "" {
+			to.text = result.NewTo
+		}
 		if result.differsFromHint() {
 			redirect(w, p.address("/accounts", to, url.Values{paramOther: {"1"}}))
 			return nil

@@ -608,6 +608,32 @@ func (b *browser) begunByAPI() (state string) {
 
 // TestLongReturnAddressAtAProvider: the cookie of a sign-in that is under way keeps what it has room
 // for, and a page says if that was not enough.
+// TestFirstSignInLeadsToWhereNewPeopleGo is for clients of the API that greet new people.
+func TestFirstSignInLeadsToWhereNewPeopleGo(t *testing.T) {
+	corp := newIDP("corp")
+	corp.shared = false
+	shared := newIDP("shared")
+	g := newGateway(t, withProviders(corp, shared))
+	for _, c := range []struct{ method, name, want string }{
+		{"corp", "alice", "/welcome"},
+		{"corp", "alice", "/app"},
+		{"corp", "bob", "/welcome"},
+		{"shared", "carol", "/app"}, // nobody knows who has been there
+	} {
+		b := g.browser()
+		w := b.post("/.auth/sign-in/social", `{"provider":"`+c.method+`","callbackURL":"/app","newUserCallbackURL":"/welcome"}`)
+		if w.Code != http.StatusOK {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		wantRedirect(t, b.comeBack(c.method, b.lastState(c.method), c.name), c.want)
+	}
+	b := g.browser()
+	if w := b.post("/.auth/sign-in/social", `{"provider":"corp","callbackURL":"/app"}`); w.Code != http.StatusOK {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	wantRedirect(t, b.comeBack("corp", b.lastState("corp"), "carol"), "/app")
+}
+
 func TestLongReturnAddressAtAProvider(t *testing.T) {
 	b := newGateway(t, withProviders(newIDP("idp"))).browser()
 	long := "/" + strings.Repeat("a", maxReturnTo-1)

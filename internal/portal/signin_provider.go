@@ -18,6 +18,7 @@ import (
 // providerSignIn is a request to sign in at a provider, from a form or an API call.
 type providerSignIn struct {
 	to         destination       // where to go after a sign-in
+	newTo      destination       // where to go instead after the first sign-in of an account
 	errorTo    destination       // where an API client wants errors to be reported
 	hint       string            // the account that was asked for, or empty
 	ask        login.Ask         // what the provider is to ask the user
@@ -50,12 +51,17 @@ func (p *Portal) startProviderSignIn(w http.ResponseWriter, r *http.Request, v V
 		Scopes:      d.scopes,
 		Parameters:  d.parameters,
 	})
+	newTo := ""
+	if d.newTo.text != "" {
+		newTo = seenFromCallback(v, redirectURI, d.newTo)
+	}
 	if err == nil {
 		err = p.flows.keep(w, r, v, state, flow{
 			Method:   provider.ID(),
 			Pending:  pending,
 			Site:     v.Visit.Site(),
 			ReturnTo: seenFromCallback(v, redirectURI, d.to),
+			NewTo:    newTo,
 			ErrorTo:  seenFromCallback(v, redirectURI, d.errorTo),
 			Asked:    d.hint,
 			Ask:      d.ask,
@@ -94,6 +100,7 @@ func seenFromCallback(v Visitor, redirectURI string, to destination) string {
 type providerResult struct {
 	flow
 	session.SignedIn
+	isNew bool   // the account has not signed in before
 	retry string // where to send the browser for another try, or empty
 }
 
@@ -107,7 +114,7 @@ func (p *Portal) finishProviderSignIn(w http.ResponseWriter, r *http.Request, v 
 	}
 	// The redirect URI may be on another host than the one where the sign-in began.
 	v = v.at(begun.Site)
-	done, err := p.redeem(w, r, v, provider, begun.Pending)
+	done, isNew, err := p.redeem(w, r, v, provider, begun.Pending)
 	if prompts, ok := begun.Pending.Retry(err); ok {
 		location, retryErr := p.retrySignIn(w, r, v, provider, begun, prompts)
 		if retryErr == nil {
@@ -123,7 +130,7 @@ func (p *Portal) finishProviderSignIn(w http.ResponseWriter, r *http.Request, v 
 	if err != nil {
 		return providerResult{flow: begun}, err
 	}
-	return providerResult{flow: begun, SignedIn: done}, nil
+	return providerResult{flow: begun, SignedIn: done, isNew: isNew}, nil
 }
 
 // warnOfRefusal logs an error of a provider that only an administrator can mend, such as a client that
@@ -139,7 +146,8 @@ func (p *Portal) warnOfRefusal(provider login.Provider, err error) {
 // left.
 func (p *Portal) retrySignIn(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, begun flow, prompts []string) (location string, err error) {
 	return p.startProviderSignIn(w, r, v, provider, providerSignIn{
-		to:         destination{text: begun.ReturnTo}, // both addresses were checked at the first try
+		to:         destination{text: begun.ReturnTo}, // all addresses were checked at the first try
+		newTo:      destination{text: begun.NewTo},
 		errorTo:    destination{text: begun.ErrorTo},
 		hint:       begun.Asked,
 		ask:        begun.Ask,
@@ -168,34 +176,36 @@ func (p *Portal) takeFlow(w http.ResponseWriter, r *http.Request, v Visitor, pro
 	return begun, nil
 }
 
-func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, pending login.Pending) (session.SignedIn, error) {
+// redeem signs in the account that an answer names, and reports whether it has not signed in before.
+func (p *Portal) redeem(w http.ResponseWriter, r *http.Request, v Visitor, provider login.Provider, pending login.Pending) (done session.SignedIn, isNew bool, err error) {
 	client, err := p.client(r, v, true)
 	if err != nil {
-		return session.SignedIn{}, err
+		return session.SignedIn{}, false, err
 	}
 	since := p.now()
 	granted, err := provider.Redeem(r.Context(), pending, r.URL.Query())
 	if err != nil {
-		return session.SignedIn{}, err
+		return session.SignedIn{}, false, err
 	}
 	kept, err := p.grants.Seal(granted)
 	if err != nil {
-		return session.SignedIn{}, err
+		return session.SignedIn{}, false, err
 	}
+	isNew = p.names.IsNew(p.logins, granted.Identity.Account)
 	if err := p.claimName(r.Context(), granted.Identity); err != nil {
-		return session.SignedIn{}, err
+		return session.SignedIn{}, false, err
 	}
-	done, err := p.admit(w, r, v, granted.Identity, kept, client)
+	done, err = p.admit(w, r, v, granted.Identity, kept, client)
 	if err != nil {
-		return session.SignedIn{}, err
+		return session.SignedIn{}, false, err
 	}
 	if err := p.endIfProviderEnded(r.Context(), granted, since, done.Entry); err != nil {
-		return session.SignedIn{}, err
+		return session.SignedIn{}, false, err
 	}
 	if err := p.endIfNameLost(r.Context(), done.Entry); err != nil {
-		return session.SignedIn{}, err
+		return session.SignedIn{}, false, err
 	}
-	return done, nil
+	return done, isNew, nil
 }
 
 // claimName makes the user name of a provider's account the account's.

@@ -255,6 +255,13 @@ func (u *Users) NameOwner(name string) (account string, owned bool) {
 	return o.Account, owned
 }
 
+// OwnsNames reports whether an account of an identity provider has any user name.
+func (u *Users) OwnsNames(account string) bool {
+	u.mu.RLock()
+	defer u.mu.RUnlock()
+	return u.names.byAccount[account] > 0
+}
+
 // KeepsName reports whether an account has had a user name since before names with invisible
 // characters were folded, although somebody else may have it without these characters.
 func (u *Users) KeepsName(name, account string) bool {
