@@ -53,6 +53,10 @@ func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v Visitor) ([]s
 		p.clearJar(w, r, v)
 	}
 	v.setView(w, session.Visit{})
+	if len(ended) > 0 {
+		// The next user of a shared computer finds nothing in the browser's files.
+		w.Header().Set("Clear-Site-Data", `"cache"`)
+	}
 	p.audit.logSignOut(r, v, ended)
 	return ended, nil
 }

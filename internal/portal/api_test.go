@@ -470,9 +470,15 @@ func TestSignOut(t *testing.T) {
 	if set := b.setCookie(w); set == nil || set.MaxAge >= 0 || set.Value != "" {
 		t.Errorf("the cookie is not cleared: %v", set)
 	}
+	if got := w.Header().Get("Clear-Site-Data"); got != `"cache"` {
+		t.Errorf("the browser is told to clear %q", got)
+	}
 	b.cookie = token
 	if got := b.names(); got != "" {
 		t.Errorf("the token still names %q", got)
+	}
+	if got := b.post("/.auth/sign-out", `{}`).Header().Get("Clear-Site-Data"); got != "" {
+		t.Errorf("with nobody signed in the browser is told to clear %q", got)
 	}
 }
 
