@@ -203,8 +203,8 @@ func TestBackupAndRestore(t *testing.T) {
 			"broken off":           strings.Join(lines[:len(lines)-1], ""),
 			"broken off in a line": backup[:len(backup)/2],
 			"a line is missing":    strings.Join(append(append([]string{}, lines[:2]...), lines[3:]...), ""),
-			"changed":              strings.Replace(backup, `"version":1`, `"version": 1`, 1),
-			"of a later version":   strings.Replace(backup, `"version":1`, `"version":2`, 1),
+			"changed":              strings.Replace(backup, `"version":2`, `"version": 2`, 1),
+			"of a later version":   strings.Replace(backup, `"version":2`, `"version":3`, 1),
 			"twice":                backup + backup,
 			"nothing":              "",
 		} {

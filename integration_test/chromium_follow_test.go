@@ -40,9 +40,11 @@ func (b *tab) signInAs(portal string, users ...string) {
 
 const followGates = `multi_session {
 		isolate_cookies off
+		ambiguous_paths allow
 	}
 	multi_session /admin* {
 		require group admin
+		ambiguous_paths allow
 	}`
 
 // TestChromiumPagesFollow has pages of the portal open in several tabs while something happens in another

@@ -29,7 +29,7 @@ func example(t *testing.T, scheme string) (caddyfile, origin, address string) {
 	app := freeAddress(t)
 	for _, change := range []struct{ old, new string }{
 		{"http://localhost:8080 {", origin + " {"},
-		{"bind 127.0.0.1 ::1\n", "bind 127.0.0.1\n"},
+		{"bind {$EXAMPLE_BIND:127.0.0.1 ::1}\n", "bind 127.0.0.1\n"},
 		{"reverse_proxy 127.0.0.1:8081\n", "reverse_proxy " + app + "\n"},
 		{":8081 {\n", ":" + port(app) + " {\n"},
 	} {

@@ -381,7 +381,7 @@ func TestCheckWritesNothing(t *testing.T) {
 	if after := footprint(t, dir); !slices.Equal(before, after) {
 		t.Errorf("before:\n%s\nafter:\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
 	}
-	if err := os.WriteFile(filepath.Join(dir, "cut.db"), content[:len(content)/2], 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "cut.db"), content[:usedBytes(t, a.database)/2], 0o600); err != nil {
 		t.Fatal(err)
 	}
 	before = footprint(t, dir)

@@ -105,7 +105,7 @@ func TestCORS(t *testing.T) {
 		{"POST", "/.auth/multi-session/set-active", `{"sessionToken":"x"}`, 401},
 		{"POST", "/.auth/sign-out", `[]`, 400},
 		{"POST", "/.auth/sign-out", `{"x":"` + strings.Repeat("x", 1<<17) + `"}`, 413},
-		{"GET", "/.auth/sign-out", "", 405},
+		{"GET", "/.auth/revoke-sessions", "", 405},
 		{"GET", "/.auth/nothing", "", 404},
 	} {
 		if answer := call(spa, refused.method, refused.path, refused.body); answer.StatusCode != refused.status {

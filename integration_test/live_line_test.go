@@ -31,6 +31,8 @@ type line struct {
 	over   chan struct{} // closed when the client has learnt that it is over
 	with   string        // what the client has learnt, once it is over
 	at     time.Time     // when
+
+	outlives bool // the gateway goes away, and cannot tell whether the session has ended
 }
 
 // kind is one of live connections.

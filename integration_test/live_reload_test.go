@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -32,25 +33,26 @@ func TestLiveConnectionsOverReloads(t *testing.T) {
 		name string
 		end  func(t *testing.T, b *browser, alice string)
 		all  bool // bob's end too
+		gone bool // the gateway of before is gone
 	}{
 		{"revoked", func(t *testing.T, b *browser, alice string) {
 			b.expectOK(b.post(revokePath, object{"sessionToken": alice}))
-		}, false},
+		}, false, false},
 		{"signed in anew, which moves the jar, and then revoked", func(t *testing.T, b *browser, alice string) {
 			b.signIn("carol")
 			b.expectOK(b.post(revokePath, object{"sessionToken": alice}))
-		}, false},
+		}, false, false},
 		{"ended by an administrator", func(t *testing.T, b *browser, _ string) {
 			s.done(http.MethodDelete, "/sessions?user=alice", nil)
-		}, false},
-		{"taken out of the configuration", func(t *testing.T, _ *browser, _ string) { reload(t, withoutUser(t, config(first, "", 3), "alice")) }, false},
+		}, false, false},
+		{"taken out of the configuration", func(t *testing.T, _ *browser, _ string) { reload(t, withoutUser(t, config(first, "", 3), "alice")) }, false, false},
 		{"taken out and put in again at once", func(t *testing.T, _ *browser, _ string) {
 			reload(t, withoutUser(t, config(first, "", 3), "alice"))
 			reload(t, config(first, "", 4))
-		}, false},
-		{"a shorter lifetime", func(t *testing.T, _ *browser, _ string) { reload(t, config(first, "lifetime 1s", 3)) }, true},
-		{"another database", func(t *testing.T, _ *browser, _ string) { reload(t, config(second, "", 3)) }, true},
-		{"the gateway is taken out", func(t *testing.T, _ *browser, _ string) { reload(t, without) }, true},
+		}, false, false},
+		{"a shorter lifetime", func(t *testing.T, _ *browser, _ string) { reload(t, config(first, "lifetime 1s", 3)) }, true, false},
+		{"another database", func(t *testing.T, _ *browser, _ string) { reload(t, config(second, "", 3)) }, true, true},
+		{"the gateway is taken out", func(t *testing.T, _ *browser, _ string) { reload(t, without) }, true, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			reload(t, usual)
@@ -79,6 +81,9 @@ func TestLiveConnectionsOverReloads(t *testing.T) {
 				test.end(t, b, handles[i])
 			}
 			after := late.now()
+			for _, l := range slices.Concat(alices, bobs) {
+				l.outlives = test.gone
+			}
 			allEnded(alices, after, late)
 			allOver(bobs, test.all, after, late)
 		})

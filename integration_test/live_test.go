@@ -60,6 +60,9 @@ func (l *line) ended(since moment, late *lag) {
 		l.t.Errorf("%s ended %s after its session, want %s at most", l.name, took, bound)
 	}
 	told := strings.Contains(l.with, "401") && strings.Contains(l.with, "UNAUTHORIZED")
+	if l.outlives {
+		told = strings.Contains(l.with, "503") && strings.Contains(l.with, "SERVICE_UNAVAILABLE")
+	}
 	switch {
 	case l.kind.answered && (!told || strings.Contains(l.with, "polled")):
 		l.t.Errorf("the client of %s is told %s", l.name, l.with)

@@ -41,12 +41,15 @@ http://%s {
 	route {
 		multi_session {
 			require group dev
+			ambiguous_paths allow
 		}
 		multi_session /inner* {
 			require user alice carol
+			ambiguous_paths allow
 		}
 		multi_session /inner/most* {
 			require group admin
+			ambiguous_paths allow
 		}
 		reverse_proxy %s
 	}
@@ -96,13 +99,12 @@ http://%s {
 		form.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		form.Header.Set("Accept", "text/html")
 		form.Header.Set("Sec-Fetch-Mode", "navigate")
-		for name, answer := range map[string]reply{
-			"form":   b.must(form), // what was sent would be lost on the way back, which is a GET
-			"script": b.get("/inner"),
-		} {
-			if answer.StatusCode != http.StatusForbidden || answer.code() != "FORBIDDEN" || strings.Contains(answer.body, alice) {
-				t.Errorf("%s: %s: %s", name, answer.Status, answer.body)
-			}
+		if answer := b.get("/inner"); answer.StatusCode != http.StatusForbidden || answer.code() != "FORBIDDEN" || strings.Contains(answer.body, alice) {
+			t.Errorf("script: %s: %s", answer.Status, answer.body)
+		}
+		// What a form sent would be lost on the way back, which is a GET.
+		if answer := b.must(form); answer.StatusCode != http.StatusForbidden || !strings.HasPrefix(answer.body, "<!doctype html>") || strings.Contains(answer.body, alice) {
+			t.Errorf("form: %s: %s", answer.Status, answer.body)
 		}
 	})
 

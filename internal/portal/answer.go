@@ -43,7 +43,7 @@ func writeProblem(w http.ResponseWriter, told *problem) {
 
 // frame returns what every page has. The CSP lets the page's forms lead to the destination.
 func (p *Portal) frame(v Visitor, to destination) page.Frame {
-	frame := page.Frame{Prefix: p.prefix, Site: v.Host, FormTarget: to.origin, TooLong: to.tooLong}
+	frame := page.Frame{Prefix: p.prefix, Site: v.Host, FormTarget: to.origin, Secure: v.secure(), TooLong: to.tooLong}
 	if !p.skipSignInPage {
 		// Without the sign-in page, a page that followed a sign-out would go straight to the
 		// provider, which might sign in somebody who asked for nothing.

@@ -24,6 +24,11 @@ type Visitor struct {
 // Origin returns the site's origin (RFC 6454) as the browser sees it.
 func (v Visitor) Origin() string { return v.Scheme + "://" + v.Host }
 
+// secure reports whether browsers trust the site's origin (Secure Contexts, section 3.1).
+func (v Visitor) secure() bool {
+	return v.Scheme == "https" || origin.LoopbackForBrowser(origin.WithoutPort(v.Host))
+}
+
 // headedFor returns the visitor for a page that leads to a destination. With "active per_host" a
 // choice that is made on the way to another host is meant for that host.
 func (v Visitor) headedFor(to destination) Visitor {

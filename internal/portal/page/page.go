@@ -31,6 +31,7 @@ type Frame struct {
 	FormTarget string // another origin that the page's forms may lead to, or empty
 	State      string // names the active account and the list of accounts; empty for a page that does not follow changes
 	Here       string // address of a page that answers a form; empty for the address that was requested
+	Secure     bool   // browsers trust the page's origin: it is served over HTTPS, or on loopback
 	TooLong    bool   // the address to lead back to was too long to be kept
 	Framers    string // CSP sources of the pages that may show this one in a frame; empty for none, as for all pages with forms
 

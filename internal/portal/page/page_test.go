@@ -671,7 +671,7 @@ func TestHeaders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			WriteSignIn(w, http.StatusUnauthorized, SignIn{Frame: Frame{Prefix: "/.auth", FormTarget: c.target}})
+			WriteSignIn(w, http.StatusUnauthorized, SignIn{Frame: Frame{Prefix: "/.auth", FormTarget: c.target, Secure: true}})
 			want := "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; form-action " + c.formAction + "; base-uri 'none'; frame-ancestors 'none'"
 			if got := w.Header().Get("Content-Security-Policy"); got != want {
 				t.Errorf("policy %q", got)

@@ -227,6 +227,10 @@ func write(w http.ResponseWriter, status int, page *template.Template, frame Fra
 	if frame.mayBeFramed() {
 		framing = "SAMEORIGIN" // browsers that know frame-ancestors ignore it
 	}
+	if frame.Secure { // elsewhere browsers only complain of the field
+		// No page that opened this one, or that it opens, may hold on to its window and lead it elsewhere.
+		w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
 	send(w, status, body.Bytes(), contentSecurityPolicy(frame), framing)
 }
 
@@ -236,8 +240,6 @@ func send(w http.ResponseWriter, status int, body []byte, policy, framing string
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	header.Set("Content-Security-Policy", policy)
 	header.Set("X-Frame-Options", framing)
-	// No page that opened this one, or that it opens, may hold on to its window and lead it elsewhere.
-	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // fails only when the browser has gone
 }
