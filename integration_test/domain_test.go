@@ -194,8 +194,8 @@ func TestOneJarForADomain(t *testing.T) {
 			"__Secure-multi_session=" + right + "; __Host-Http-multi_session=x; multi_session=y; app=1": "200",
 			"__Host-Http-multi_session=" + right:                                                          "401",
 			"multi_session=" + right:                                                                      "401",
-			"__Secure-multi_session=x; __Secure-multi_session=" + right:                                   "401",
-			"__Secure-multi_session=" + right + "; __Secure-multi_session=":                               "401",
+			"__Secure-multi_session=x; __Secure-multi_session=" + right:                                   "200", // one alone names a jar
+			"__Secure-multi_session=" + right + "; __Secure-multi_session=":                               "200",
 			"__Host-Http-multi_session=" + right + "; multi_session=" + right:                             "401",
 			"__secure-multi_session=" + right:                                                             "401",
 			"__Secure-multi_session=" + right + "\u0000":                                                  "400",
