@@ -221,9 +221,7 @@ func TestJarOfALaterRelease(t *testing.T) {
 	if got := b.user(); got != "" {
 		t.Errorf("the browser is signed in as %q", got)
 	}
-	if !strings.Contains(a.log.String(), "a stored jar is not readable") {
-		t.Error("the log does not say so")
-	}
+	await(t, "the log to say so", func() bool { return strings.Contains(a.log.String(), "a stored jar is not readable") })
 	other := a.browser()
 	other.signIn("bob")
 	if list := a.run("", "sessions", "list"); list.code != 0 || !strings.Contains(list.out, "bob") || !strings.Contains(list.err, "version 99") {
