@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -75,7 +76,7 @@ func TestEndingOutlastsChangesUnderWay(t *testing.T) {
 		ended <- err
 	}()
 	for w.jars.endings.Load() == nil {
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 	release()
 	done := <-signedIn
